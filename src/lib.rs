@@ -1,0 +1,25 @@
+//! staplerd keeps OCSP staples fresh in running HAProxy processes.
+//!
+//! # The way of a staple
+//! ```text
+//!  directory, haproxy.cfg                responder (HTTP)                  disk           HAProxy
+//!        │                                     │                             ▲                ▲
+//!   discovery ──certificate──▶ agent ──fetch──▶ fetch ──DER──▶ ocsp ──Staple──▶ agent ─┬▶ store
+//!   (scan, watch)             (pure: decides)              (pure: the only             └▶ haproxy
+//!        ▲                       ▲  │ next_wakeup           maker of a Staple)              │
+//!        └─── "dirty" hints      └──┴────────── results come back as events ◀───────────────┘
+//! ```
+//!
+//! # The rooms
+//! Seven floors; a room knows only rooms below it, and `tests/integration/architecture.rs` reads
+//! the imports and fails on an arrow upwards.
+//! ```text
+//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery
+//!                         └──────┴───┬───┴────┴────┘
+//!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
+//!                                                                  signals: known to cli and run
+//! ```
+//! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
+//! an argument.
+
+pub mod time;
