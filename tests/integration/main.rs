@@ -1,1 +1,2 @@
 //! The one integration-test binary; each module tests one promise of the program from outside.
+#![allow(clippy::unwrap_used)]
