@@ -22,4 +22,7 @@
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.
 
+pub mod cli;
+pub mod ocsp;
 pub mod time;
+pub mod x509;

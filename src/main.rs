@@ -1,3 +1,7 @@
 //! The `staplerd` program: hands the command line to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    staplerd::cli::run()
+}

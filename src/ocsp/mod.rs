@@ -1,0 +1,23 @@
+//! OCSP: requests to send, and the one gate through which responses become staples.
+//!
+//! HAProxy staples whatever it is given, so [`verify()`] is the only check there is between a
+//! responder and the clients. Everything works on the received bytes, allocates in proportion to
+//! them and touches no clock: `now` is an argument. It neither fetches nor stores. Governed by
+//! RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
+
+pub mod cert_id;
+pub mod extension;
+pub mod rejection;
+pub mod request;
+pub mod responder;
+pub mod response;
+pub mod staple;
+pub mod verify;
+
+pub use cert_id::CertId;
+pub use rejection::{NotStapleable, Rejection, ResponderError};
+pub use request::{encode_request, get_url};
+pub use responder::Signer;
+pub use response::{CertificateStatus, RevocationReason};
+pub use staple::{Setback, Standing, Staple, check_succession};
+pub use verify::{Assessment, Note, Policy, Subject, verify};

@@ -1,0 +1,407 @@
+//! The facts of one X.509 certificate that stapling needs, read once.
+//!
+//! Keeps the received bytes of everything that is hashed, compared or verified: names, key, serial
+//! number, the signed part. It judges nothing: whether a certificate may sign a response is for
+//! `ocsp`, whose issuer it is for `issuer`. Governed by RFC 5280 §4, the TLS feature by RFC 7633.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use x509_parser::certificate::{X509Certificate, X509CertificateParser};
+use x509_parser::extensions::{
+    AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, GeneralName,
+    KeyIdentifier, KeyUsage, SubjectAlternativeName, X509Extension,
+};
+use x509_parser::nom::Parser as _;
+use x509_parser::oid_registry::asn1_rs::oid;
+use x509_parser::prelude::FromDer;
+
+use super::der::{self, Reader};
+use super::signature::{self, Acceptance, AlgorithmIdentifier, Strength};
+use super::{Error, url};
+use crate::time::Timestamp;
+
+/// At most this many responder URLs of a certificate are kept; real ones have one or two.
+const MAX_OCSP_URLS: usize = 8;
+
+/// At most this many characters of a subject are shown to people.
+const MAX_DISPLAY_CHARACTERS: usize = 256;
+
+/// status_request as a TLS feature (RFC 7633, RFC 6066): the certificate asks to be stapled.
+const STATUS_REQUEST: u8 = 5;
+
+/// One certificate. Cloning shares the facts.
+#[derive(Clone)]
+pub struct Certificate {
+    facts: Arc<Facts>,
+}
+
+struct Facts {
+    der: Vec<u8>,
+    signed_part: Vec<u8>,
+    signature_algorithm: Vec<u8>,
+    signature: Vec<u8>,
+    serial: Vec<u8>,
+    issuer_name: Vec<u8>,
+    subject_name: Vec<u8>,
+    subject_display: String,
+    public_key_info: Vec<u8>,
+    public_key_bits: Vec<u8>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    extensions: Extensions,
+}
+
+#[derive(Default)]
+struct Extensions {
+    dns_names: Vec<String>,
+    ocsp_urls: Vec<String>,
+    must_staple: bool,
+    certificate_authority: bool,
+    authority_key_identifier: Option<Vec<u8>>,
+    subject_key_identifier: Option<Vec<u8>>,
+    digital_signature: Option<bool>,
+    ocsp_signing: bool,
+    ocsp_nocheck: bool,
+    unknown_critical: Option<String>,
+}
+
+impl Certificate {
+    /// Reads one certificate that fills `der` exactly.
+    ///
+    /// # Errors
+    /// [`Error::Der`] or [`Error::Certificate`] where it is no X.509 certificate,
+    /// [`Error::Extension`] where an extension that decides something cannot be read.
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let signed = Signed::read(der)?;
+        let (_, parsed) = X509CertificateParser::new()
+            .with_deep_parse_extensions(false)
+            .parse(der)
+            .map_err(|_| Error::Certificate)?;
+        // RFC 5280 §4.1.1.2: the algorithm outside is the one that is signed inside.
+        if parsed.signature_algorithm != parsed.tbs_certificate.signature {
+            return Err(Error::Certificate);
+        }
+        let public_key_info = parsed.public_key().raw;
+        let (_, public_key_bits) = signature::read_public_key(public_key_info)?;
+        let validity = parsed.validity();
+        Ok(Certificate {
+            facts: Arc::new(Facts {
+                der: der.to_vec(),
+                signed_part: signed.part.to_vec(),
+                signature_algorithm: signed.algorithm.to_vec(),
+                signature: signed.signature.to_vec(),
+                serial: parsed.raw_serial().to_vec(),
+                issuer_name: parsed.issuer().as_raw().to_vec(),
+                subject_name: parsed.subject().as_raw().to_vec(),
+                subject_display: printable(&parsed.subject().to_string()),
+                public_key_info: public_key_info.to_vec(),
+                public_key_bits: public_key_bits.to_vec(),
+                not_before: Timestamp::from_unix(validity.not_before.timestamp()),
+                not_after: Timestamp::from_unix(validity.not_after.timestamp()),
+                extensions: Extensions::read(&parsed)?,
+            }),
+        })
+    }
+
+    /// The whole certificate as received.
+    pub fn der(&self) -> &[u8] {
+        &self.facts.der
+    }
+
+    /// Content octets of the serial number's INTEGER, as received.
+    pub fn serial(&self) -> &[u8] {
+        &self.facts.serial
+    }
+
+    /// The issuer's Name, raw DER.
+    pub fn issuer_name(&self) -> &[u8] {
+        &self.facts.issuer_name
+    }
+
+    /// The subject's Name, raw DER.
+    pub fn subject_name(&self) -> &[u8] {
+        &self.facts.subject_name
+    }
+
+    /// The subject for people, such as `CN=www.example.org`; control characters replaced, bounded.
+    pub fn subject_display(&self) -> &str {
+        &self.facts.subject_display
+    }
+
+    /// The DNS names among the subject alternative names.
+    pub fn names(&self) -> &[String] {
+        &self.facts.extensions.dns_names
+    }
+
+    /// The raw SubjectPublicKeyInfo.
+    pub fn public_key_info(&self) -> &[u8] {
+        &self.facts.public_key_info
+    }
+
+    /// The public key's BIT STRING without tag, length and unused-bits octet: what a CertID's
+    /// issuerKeyHash and a ResponderID's KeyHash are taken over (RFC 6960 §4.1.1, §4.2.2.3).
+    pub fn public_key_bits(&self) -> &[u8] {
+        &self.facts.public_key_bits
+    }
+
+    /// First second of validity.
+    pub fn not_before(&self) -> Timestamp {
+        self.facts.not_before
+    }
+
+    /// Last second of validity.
+    pub fn not_after(&self) -> Timestamp {
+        self.facts.not_after
+    }
+
+    /// The responders named in the certificate (AIA id-ad-ocsp), in its order: http and https
+    /// only, without user information, at most 2048 bytes each, eight at most.
+    pub fn ocsp_urls(&self) -> &[String] {
+        &self.facts.extensions.ocsp_urls
+    }
+
+    /// Whether clients may insist on a staple: TLS feature status_request (RFC 7633).
+    pub fn must_staple(&self) -> bool {
+        self.facts.extensions.must_staple
+    }
+
+    /// Whether basicConstraints says CA.
+    pub fn is_certificate_authority(&self) -> bool {
+        self.facts.extensions.certificate_authority
+    }
+
+    /// Whether it is signed by its own key.
+    pub fn is_self_signed(&self) -> bool {
+        self.issuer_name() == self.subject_name()
+            && self.verify_signature(self, Acceptance::Legacy).is_ok()
+    }
+
+    /// The authority key identifier's keyIdentifier, where there is one.
+    pub fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.facts.extensions.authority_key_identifier.as_deref()
+    }
+
+    /// The subject key identifier, where there is one.
+    pub fn subject_key_identifier(&self) -> Option<&[u8]> {
+        self.facts.extensions.subject_key_identifier.as_deref()
+    }
+
+    /// Whether keyUsage has digitalSignature; `None` without the extension.
+    pub fn allows_digital_signature(&self) -> Option<bool> {
+        self.facts.extensions.digital_signature
+    }
+
+    /// Whether extendedKeyUsage names id-kp-OCSPSigning itself; anyExtendedKeyUsage does not count
+    /// (RFC 6960 §4.2.2.2).
+    pub fn has_ocsp_signing(&self) -> bool {
+        self.facts.extensions.ocsp_signing
+    }
+
+    /// Whether id-pkix-ocsp-nocheck is there (RFC 6960 §4.2.2.2.1).
+    pub fn has_ocsp_nocheck(&self) -> bool {
+        self.facts.extensions.ocsp_nocheck
+    }
+
+    /// The first critical extension that is not understood here, in dotted numbers.
+    pub fn unknown_critical_extension(&self) -> Option<&str> {
+        self.facts.extensions.unknown_critical.as_deref()
+    }
+
+    /// SHA-1 of the whole certificate, as HAProxy prints it in `show ssl cert`.
+    pub fn sha1_fingerprint(&self) -> [u8; 20] {
+        hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, self.der())
+    }
+
+    /// SHA-256 of the whole certificate.
+    pub fn sha256_fingerprint(&self) -> [u8; 32] {
+        hash(&digest::SHA256, self.der())
+    }
+
+    /// Checks that `signer`'s key made this certificate's signature.
+    ///
+    /// # Errors
+    /// [`signature::Error`].
+    pub fn verify_signature(
+        &self,
+        signer: &Certificate,
+        acceptance: Acceptance,
+    ) -> Result<Strength, signature::Error> {
+        let algorithm = AlgorithmIdentifier::from_content(&self.facts.signature_algorithm)
+            .map_err(|_| signature::Error::Invalid)?;
+        signature::verify(
+            signer.public_key_info(),
+            algorithm,
+            &self.facts.signed_part,
+            &self.facts.signature,
+            acceptance,
+        )
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Certificate({})", self.subject_display())
+    }
+}
+
+impl PartialEq for Certificate {
+    /// The same certificate, byte for byte.
+    fn eq(&self, other: &Self) -> bool {
+        self.der() == other.der()
+    }
+}
+
+impl Eq for Certificate {}
+
+/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }`.
+struct Signed<'a> {
+    /// The raw tbsCertificate.
+    part: &'a [u8],
+    /// The content of signatureAlgorithm.
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl<'a> Signed<'a> {
+    fn read(der: &'a [u8]) -> Result<Self, der::Error> {
+        let mut reader = Reader::new(der::only(der, der::SEQUENCE)?);
+        let signed = Signed {
+            part: reader.element(der::SEQUENCE)?.raw,
+            algorithm: reader.content(der::SEQUENCE)?,
+            signature: der::bit_string(reader.content(der::BIT_STRING)?)?,
+        };
+        reader.end()?;
+        Ok(signed)
+    }
+}
+
+impl Extensions {
+    fn read(certificate: &X509Certificate<'_>) -> Result<Self, Error> {
+        certificate
+            .extensions_map()
+            .map_err(|_| Error::Der(der::Error::DuplicateExtension))?;
+        let mut extensions = Extensions::default();
+        for extension in certificate.extensions() {
+            extensions.read_one(extension)?;
+        }
+        Ok(extensions)
+    }
+
+    fn read_one(&mut self, extension: &X509Extension<'_>) -> Result<(), Error> {
+        let oid = &extension.oid;
+        if *oid == oid!(2.5.29.19) {
+            let constraints: BasicConstraints = decode("basicConstraints", extension)?;
+            self.certificate_authority = constraints.ca;
+        } else if *oid == oid!(2.5.29.15) {
+            let usage: KeyUsage = decode("keyUsage", extension)?;
+            self.digital_signature = Some(usage.digital_signature());
+        } else if *oid == oid!(2.5.29.37) {
+            let usage: ExtendedKeyUsage<'_> = decode("extKeyUsage", extension)?;
+            self.ocsp_signing = usage.ocsp_signing;
+        } else if *oid == oid!(1.3.6.1.5.5.7.1.1) {
+            let access: AuthorityInfoAccess<'_> = decode("authorityInfoAccess", extension)?;
+            self.ocsp_urls = ocsp_urls(&access);
+        } else if *oid == oid!(1.3.6.1.5.5.7.1.24) {
+            self.must_staple =
+                has_status_request(extension.value).map_err(|_| Error::Extension("tlsFeature"))?;
+        } else if *oid == oid!(1.3.6.1.5.5.7.48.1.5) {
+            self.ocsp_nocheck = true;
+        } else if *oid == oid!(2.5.29.35) {
+            // Only a hint in the choice of the issuer: an ill-formed one is as good as none.
+            self.authority_key_identifier =
+                decode::<AuthorityKeyIdentifier<'_>>("authorityKeyIdentifier", extension)
+                    .ok()
+                    .and_then(|identifier| identifier.key_identifier)
+                    .map(|identifier| identifier.0.to_vec());
+        } else if *oid == oid!(2.5.29.14) {
+            self.subject_key_identifier =
+                decode::<KeyIdentifier<'_>>("subjectKeyIdentifier", extension)
+                    .ok()
+                    .map(|identifier| identifier.0.to_vec());
+        } else if *oid == oid!(2.5.29.17) {
+            // Only shown to people.
+            self.dns_names = decode::<SubjectAlternativeName<'_>>("subjectAltName", extension)
+                .map(|names| dns_names(&names))
+                .unwrap_or_default();
+        } else if extension.critical
+            && *oid != oid!(2.5.29.32) // certificatePolicies: no policy is asked for
+            && *oid != oid!(2.5.29.31) // cRLDistributionPoints: CRLs are not asked for
+            && self.unknown_critical.is_none()
+        {
+            self.unknown_critical = Some(oid.to_id_string());
+        }
+        Ok(())
+    }
+}
+
+fn decode<'a, T>(name: &'static str, extension: &X509Extension<'a>) -> Result<T, Error>
+where
+    T: FromDer<'a, x509_parser::error::X509Error>,
+{
+    match T::from_der(extension.value) {
+        Ok(([], value)) => Ok(value),
+        _ => Err(Error::Extension(name)),
+    }
+}
+
+fn ocsp_urls(access: &AuthorityInfoAccess<'_>) -> Vec<String> {
+    access
+        .iter()
+        .filter(|description| description.access_method == oid!(1.3.6.1.5.5.7.48.1))
+        .filter_map(|description| match description.access_location {
+            GeneralName::URI(url) if url::is_usable(url) => Some(url.to_owned()),
+            _ => None,
+        })
+        .take(MAX_OCSP_URLS)
+        .collect()
+}
+
+fn dns_names(names: &SubjectAlternativeName<'_>) -> Vec<String> {
+    names
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) if name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Some((*name).to_owned())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// `Features ::= SEQUENCE OF INTEGER` (RFC 7633 §4).
+fn has_status_request(value: &[u8]) -> Result<bool, der::Error> {
+    let mut reader = Reader::new(der::only(value, der::SEQUENCE)?);
+    let mut found = false;
+    while !reader.is_empty() {
+        found |= der::integer(reader.content(der::INTEGER)?)? == [STATUS_REQUEST];
+    }
+    Ok(found)
+}
+
+/// Foreign text that may go to a log or a terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            }
+        })
+        .take(MAX_DISPLAY_CHARACTERS)
+        .collect()
+}
+
+fn hash<const N: usize>(algorithm: &'static digest::Algorithm, bytes: &[u8]) -> [u8; N] {
+    let mut output = [0; N];
+    for (octet, value) in output
+        .iter_mut()
+        .zip(digest::digest(algorithm, bytes).as_ref())
+    {
+        *octet = *value;
+    }
+    output
+}

@@ -1,0 +1,37 @@
+//! The choice of a certificate's issuer among candidates.
+//!
+//! Name, key identifiers and signature decide, never the position: chains come in any order, with
+//! cross-signed and duplicate certificates. It builds no path and trusts nothing by itself: the
+//! candidates come from the operator's own files. Governed by RFC 5280 §4.1.2.4 and §4.2.1.1.
+
+use super::Certificate;
+use super::signature::Acceptance;
+
+/// The candidate that issued `certificate`: it has the issuer's name, does not contradict the
+/// authority key identifier, and its key made the signature. Legacy signatures count here: this
+/// identifies a certificate that the operator chose to serve. Of several (cross-certificates of
+/// one key) the one with the latest end.
+pub fn find_issuer<'a>(
+    certificate: &Certificate,
+    candidates: impl IntoIterator<Item = &'a Certificate>,
+) -> Option<&'a Certificate> {
+    candidates
+        .into_iter()
+        .filter(|candidate| issued(candidate, certificate))
+        .max_by_key(|candidate| candidate.not_after())
+}
+
+fn issued(candidate: &Certificate, certificate: &Certificate) -> bool {
+    let contradiction = match (
+        certificate.authority_key_identifier(),
+        candidate.subject_key_identifier(),
+    ) {
+        (Some(wanted), Some(found)) => wanted != found,
+        _ => false,
+    };
+    candidate.subject_name() == certificate.issuer_name()
+        && !contradiction
+        && certificate
+            .verify_signature(candidate, Acceptance::Legacy)
+            .is_ok()
+}

@@ -1,0 +1,335 @@
+//! The signatures that are accepted, as one table.
+//!
+//! A signature is checked with the row that names its algorithm *and* the kind of key it was made
+//! with; what has no row is refused by construction: MD2, MD5, DSA, RSA below 1024 bits, other
+//! curves. Rows marked legacy (SHA-1, RSA below 2048 bits) count only where the caller allows them.
+//! Identifiers: RFC 4055 (RSA), RFC 5758 (ECDSA), RFC 8410 (Ed25519), RFC 5480 (curves).
+
+use aws_lc_rs::signature::{self as primitive, UnparsedPublicKey, VerificationAlgorithm};
+
+use super::der::{self, Reader};
+
+/// Which rows of the table count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acceptance {
+    /// Only what the Baseline Requirements allow (§7.1.3.2.1).
+    Modern,
+    /// Also SHA-1 signatures and RSA keys from 1024 bits on.
+    Legacy,
+}
+
+/// What a good signature was made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strength {
+    /// An algorithm that is accepted everywhere.
+    Modern,
+    /// SHA-1, or RSA below 2048 bits.
+    Legacy,
+}
+
+/// Why a signature was not accepted.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// Algorithm, parameters or key are not in the table.
+    #[error("{algorithm} with a key of kind {key} is not accepted")]
+    Unsupported {
+        /// The signature algorithm, by name or object identifier.
+        algorithm: String,
+        /// The key's kind, by name or object identifier.
+        key: String,
+    },
+    /// In the table, but only for those who allow legacy algorithms.
+    #[error("{algorithm} is too weak")]
+    Weak {
+        /// The row's name.
+        algorithm: &'static str,
+    },
+    /// The signature was made by another key, or over other bytes.
+    #[error("the signature does not verify")]
+    Invalid,
+}
+
+/// What kind of key a SubjectPublicKeyInfo holds, as far as the table tells them apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Key {
+    /// RSA with a modulus of 2048 bits or more.
+    Rsa,
+    /// RSA with a modulus of 1024 to 2047 bits.
+    ShortRsa,
+    P256,
+    P384,
+    P521,
+    Ed25519,
+}
+
+enum Parameters {
+    /// RFC 4055 §5: must be NULL, and absent ones must be accepted too.
+    NullOrAbsent,
+    Absent,
+    Exactly(&'static [u8]),
+}
+
+struct Row {
+    name: &'static str,
+    algorithm: &'static [u8],
+    parameters: Parameters,
+    key: Key,
+    verification: &'static dyn VerificationAlgorithm,
+    strength: Strength,
+}
+
+const SHA1_WITH_RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05";
+const SHA256_WITH_RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b";
+const SHA384_WITH_RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c";
+const SHA512_WITH_RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d";
+const RSASSA_PSS: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a";
+const ECDSA_WITH_SHA1: &[u8] = b"\x2a\x86\x48\xce\x3d\x04\x01";
+const ECDSA_WITH_SHA256: &[u8] = b"\x2a\x86\x48\xce\x3d\x04\x03\x02";
+const ECDSA_WITH_SHA384: &[u8] = b"\x2a\x86\x48\xce\x3d\x04\x03\x03";
+const ECDSA_WITH_SHA512: &[u8] = b"\x2a\x86\x48\xce\x3d\x04\x03\x04";
+const ED25519: &[u8] = b"\x2b\x65\x70";
+
+const RSA_ENCRYPTION: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+const EC_PUBLIC_KEY: &[u8] = b"\x2a\x86\x48\xce\x3d\x02\x01";
+const NULL_PARAMETERS: &[u8] = b"\x05\x00";
+const CURVE_P256: &[u8] = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+const CURVE_P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
+const CURVE_P521: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x23";
+
+// RSASSA-PSS-params (RFC 4055 §3.1): this hash, MGF1 with this hash, a salt as long as the hash.
+const PSS_SHA256: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\
+\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\
+\x01\x65\x03\x04\x02\x01\x05\x00\xa2\x03\x02\x01\x20";
+const PSS_SHA384: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\
+\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\
+\x01\x65\x03\x04\x02\x02\x05\x00\xa2\x03\x02\x01\x30";
+const PSS_SHA512: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\
+\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\
+\x01\x65\x03\x04\x02\x03\x05\x00\xa2\x03\x02\x01\x40";
+
+/// Every accepted combination of signature algorithm and key.
+#[rustfmt::skip]
+static TABLE: &[Row] = &[
+    rsa("sha256WithRSAEncryption", SHA256_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA256),
+    rsa("sha384WithRSAEncryption", SHA384_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA384),
+    rsa("sha512WithRSAEncryption", SHA512_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA512),
+    pss("RSASSA-PSS with SHA-256", PSS_SHA256, &primitive::RSA_PSS_2048_8192_SHA256),
+    pss("RSASSA-PSS with SHA-384", PSS_SHA384, &primitive::RSA_PSS_2048_8192_SHA384),
+    pss("RSASSA-PSS with SHA-512", PSS_SHA512, &primitive::RSA_PSS_2048_8192_SHA512),
+    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P256, &primitive::ECDSA_P256_SHA256_ASN1),
+    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P256, &primitive::ECDSA_P256_SHA384_ASN1),
+    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P256, &primitive::ECDSA_P256_SHA512_ASN1),
+    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P384, &primitive::ECDSA_P384_SHA256_ASN1),
+    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P384, &primitive::ECDSA_P384_SHA384_ASN1),
+    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P384, &primitive::ECDSA_P384_SHA512_ASN1),
+    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P521, &primitive::ECDSA_P521_SHA256_ASN1),
+    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P521, &primitive::ECDSA_P521_SHA384_ASN1),
+    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P521, &primitive::ECDSA_P521_SHA512_ASN1),
+    ecdsa("Ed25519", ED25519, Key::Ed25519, &primitive::ED25519),
+    legacy("sha1WithRSAEncryption", SHA1_WITH_RSA, Parameters::NullOrAbsent, Key::Rsa,
+        &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
+    legacy("sha1WithRSAEncryption by an RSA key below 2048 bits", SHA1_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
+        &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
+    legacy("sha256WithRSAEncryption by an RSA key below 2048 bits", SHA256_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
+        &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
+    legacy("sha512WithRSAEncryption by an RSA key below 2048 bits", SHA512_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
+        &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
+    legacy("ecdsa-with-SHA1", ECDSA_WITH_SHA1, Parameters::Absent, Key::P256, &primitive::ECDSA_P256_SHA1_ASN1),
+];
+
+const fn rsa(
+    name: &'static str,
+    algorithm: &'static [u8],
+    verification: &'static dyn VerificationAlgorithm,
+) -> Row {
+    Row {
+        name,
+        algorithm,
+        parameters: Parameters::NullOrAbsent,
+        key: Key::Rsa,
+        verification,
+        strength: Strength::Modern,
+    }
+}
+
+const fn pss(
+    name: &'static str,
+    parameters: &'static [u8],
+    verification: &'static dyn VerificationAlgorithm,
+) -> Row {
+    Row {
+        name,
+        algorithm: RSASSA_PSS,
+        parameters: Parameters::Exactly(parameters),
+        key: Key::Rsa,
+        verification,
+        strength: Strength::Modern,
+    }
+}
+
+const fn ecdsa(
+    name: &'static str,
+    algorithm: &'static [u8],
+    key: Key,
+    verification: &'static dyn VerificationAlgorithm,
+) -> Row {
+    Row {
+        name,
+        algorithm,
+        parameters: Parameters::Absent,
+        key,
+        verification,
+        strength: Strength::Modern,
+    }
+}
+
+const fn legacy(
+    name: &'static str,
+    algorithm: &'static [u8],
+    parameters: Parameters,
+    key: Key,
+    verification: &'static dyn VerificationAlgorithm,
+) -> Row {
+    Row {
+        name,
+        algorithm,
+        parameters,
+        key,
+        verification,
+        strength: Strength::Legacy,
+    }
+}
+
+/// An AlgorithmIdentifier as received: the object identifier's content, and the parameters' raw
+/// element (empty where absent).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AlgorithmIdentifier<'a> {
+    /// Content octets of the OBJECT IDENTIFIER.
+    pub algorithm: &'a [u8],
+    /// The whole parameters element, or nothing.
+    pub parameters: &'a [u8],
+}
+
+impl<'a> AlgorithmIdentifier<'a> {
+    /// Reads the content of an AlgorithmIdentifier SEQUENCE (RFC 5280 §4.1.1.2).
+    ///
+    /// # Errors
+    /// What X.690 has against it.
+    pub fn from_content(content: &'a [u8]) -> Result<Self, der::Error> {
+        let mut reader = Reader::new(content);
+        let algorithm = der::object_identifier(reader.content(der::OBJECT_IDENTIFIER)?)?;
+        let parameters = if reader.is_empty() {
+            &[]
+        } else {
+            reader.any()?.raw
+        };
+        reader.end()?;
+        Ok(AlgorithmIdentifier {
+            algorithm,
+            parameters,
+        })
+    }
+
+    /// Whether the parameters are NULL or absent.
+    pub fn has_no_parameters(&self) -> bool {
+        self.parameters.is_empty() || self.parameters == NULL_PARAMETERS
+    }
+}
+
+/// Checks that `signature` over `message` was made with `algorithm` by the key in
+/// `public_key_info`, a raw SubjectPublicKeyInfo.
+///
+/// # Errors
+/// [`Error`], also where the key is not readable (then as [`Error::Unsupported`]).
+pub fn verify(
+    public_key_info: &[u8],
+    algorithm: AlgorithmIdentifier<'_>,
+    message: &[u8],
+    signature: &[u8],
+    acceptance: Acceptance,
+) -> Result<Strength, Error> {
+    let unsupported = |key: String| Error::Unsupported {
+        algorithm: algorithm_name(algorithm.algorithm),
+        key,
+    };
+    let (key_algorithm, key_bits) =
+        read_public_key(public_key_info).map_err(|_| unsupported("unreadable".to_owned()))?;
+    let key = key_kind(key_algorithm, key_bits)
+        .ok_or_else(|| unsupported(der::dotted(key_algorithm.algorithm)))?;
+    let row = TABLE
+        .iter()
+        .find(|row| row.key == key && row.matches(algorithm))
+        .ok_or_else(|| unsupported(format!("{key:?}")))?;
+    if row.strength == Strength::Legacy && acceptance == Acceptance::Modern {
+        return Err(Error::Weak {
+            algorithm: row.name,
+        });
+    }
+    UnparsedPublicKey::new(row.verification, key_bits)
+        .verify(message, signature)
+        .map_err(|_| Error::Invalid)?;
+    Ok(row.strength)
+}
+
+impl Row {
+    fn matches(&self, found: AlgorithmIdentifier<'_>) -> bool {
+        self.algorithm == found.algorithm
+            && match self.parameters {
+                Parameters::NullOrAbsent => found.has_no_parameters(),
+                Parameters::Absent => found.parameters.is_empty(),
+                Parameters::Exactly(parameters) => found.parameters == parameters,
+            }
+    }
+}
+
+fn algorithm_name(algorithm: &[u8]) -> String {
+    TABLE
+        .iter()
+        .find(|row| row.algorithm == algorithm)
+        .map_or_else(|| der::dotted(algorithm), |row| row.name.to_owned())
+}
+
+/// Splits a raw SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) into the key's algorithm and its bits.
+///
+/// # Errors
+/// What X.690 has against it.
+pub fn read_public_key(
+    public_key_info: &[u8],
+) -> Result<(AlgorithmIdentifier<'_>, &[u8]), der::Error> {
+    let mut reader = Reader::new(der::only(public_key_info, der::SEQUENCE)?);
+    let algorithm = AlgorithmIdentifier::from_content(reader.content(der::SEQUENCE)?)?;
+    let bits = der::bit_string(reader.content(der::BIT_STRING)?)?;
+    reader.end()?;
+    Ok((algorithm, bits))
+}
+
+fn key_kind(algorithm: AlgorithmIdentifier<'_>, bits: &[u8]) -> Option<Key> {
+    match (algorithm.algorithm, algorithm.parameters) {
+        (RSA_ENCRYPTION, _) if algorithm.has_no_parameters() => match modulus_bits(bits).ok()? {
+            2048.. => Some(Key::Rsa),
+            1024.. => Some(Key::ShortRsa),
+            _ => None,
+        },
+        (EC_PUBLIC_KEY, CURVE_P256) => Some(Key::P256),
+        (EC_PUBLIC_KEY, CURVE_P384) => Some(Key::P384),
+        (EC_PUBLIC_KEY, CURVE_P521) => Some(Key::P521),
+        (ED25519, []) => Some(Key::Ed25519),
+        _ => None,
+    }
+}
+
+/// The size of an RSAPublicKey's modulus (RFC 8017 A.1.1).
+fn modulus_bits(key: &[u8]) -> Result<usize, der::Error> {
+    let mut reader = Reader::new(der::only(key, der::SEQUENCE)?);
+    let modulus = der::integer(reader.content(der::INTEGER)?)?;
+    let leading_zeros = modulus
+        .iter()
+        .take_while(|&&octet| octet == 0)
+        .count()
+        .saturating_mul(8)
+        + modulus
+            .iter()
+            .find(|&&octet| octet != 0)
+            .map_or(0, |octet| octet.leading_zeros() as usize);
+    Ok(modulus.len().saturating_mul(8) - leading_zeros)
+}
