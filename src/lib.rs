@@ -22,7 +22,13 @@
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.
 
+pub mod agent;
 pub mod cli;
+pub mod discovery;
 pub mod ocsp;
+pub mod schedule;
+pub mod signals;
+pub mod store;
+pub mod systemd;
 pub mod time;
 pub mod x509;

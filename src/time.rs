@@ -14,6 +14,18 @@ use ::time::{Date, Month, OffsetDateTime, Time};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Timestamp(i64);
 
+/// The two clocks at one moment: what every decision of the agent is given.
+///
+/// The wall clock decides about validity (it may jump), the steady clock about waiting (it never
+/// runs backwards).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// UTC, as the system's clock has it.
+    pub wall: Timestamp,
+    /// Time since the program started, by the monotonic clock.
+    pub steady: Duration,
+}
+
 /// The text was not an RFC 3339 date and time.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("'{text}' is not an RFC 3339 time such as 2026-11-20T08:30:00Z")]

@@ -1,2 +1,4 @@
 //! The one integration-test binary; each module tests one promise of the program from outside.
 #![allow(clippy::unwrap_used)]
+
+mod architecture;

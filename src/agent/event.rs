@@ -1,0 +1,280 @@
+//! What reaches the agent and what it asks for.
+//!
+//! Events are facts that other rooms found out; actions are orders that `run` carries out and
+//! answers with events. For every order of a kind there is exactly one answer, and the agent has
+//! at most one order of a kind open for each certificate, file and HAProxy process: that is what
+//! bounds every queue between the rooms by the number of certificates.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
+use super::state::Exclusion;
+use crate::ocsp::{Assessment, RevocationReason, Staple};
+use crate::time::Timestamp;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Discovery found a file that is new, or whose content is.
+    FileFound(FoundFile),
+    /// A certificate file is gone.
+    FileGone(PathBuf),
+    /// The staple beside this certificate file was taken away by somebody else.
+    StapleFileGone(PathBuf),
+    /// The answer to [`Action::Request`].
+    Answered {
+        /// Whose response was asked for.
+        certificate: CertificateNumber,
+        /// The validated response, or why there is none.
+        result: Result<Assessment, RequestFailure>,
+    },
+    /// The answer to [`Action::Write`].
+    Written {
+        /// Whose staple it was.
+        certificate: CertificateNumber,
+        /// The certificate file.
+        path: PathBuf,
+        /// Done, or why not.
+        result: Result<(), Failure>,
+    },
+    /// A new HAProxy process answers on this control socket; nothing is known of what it holds.
+    Connected(TargetId),
+    /// The process behind this control socket is gone or out of reach.
+    Disconnected(TargetId),
+    /// A HAProxy process took over another certificate, or lost the place for a staple: what it
+    /// holds for this certificate is not known any more.
+    StoreChanged {
+        /// The HAProxy process.
+        target: TargetId,
+        /// The certificate by its SHA-1 fingerprint, as HAProxy prints it.
+        fingerprint: [u8; 20],
+    },
+    /// The answer to [`Action::Deliver`].
+    Delivered {
+        /// The HAProxy process.
+        target: TargetId,
+        /// Whose staple it was.
+        certificate: CertificateNumber,
+        /// How the process came to hold it, or why it does not.
+        result: Result<Delivery, DeliveryFailure>,
+    },
+    /// The operator wants every response renewed now.
+    RenewAll,
+    /// Time has passed.
+    Wakeup,
+}
+
+/// An order to the rooms around the agent.
+#[derive(Debug)]
+pub enum Action {
+    /// Ask a responder and validate what it says.
+    Request {
+        /// Whose response.
+        certificate: CertificateNumber,
+        /// The certificate and its issuer.
+        subject: Arc<Subject>,
+        /// The certificate demands a staple of its server (RFC 7633): to be asked for first.
+        must_staple: bool,
+    },
+    /// Write a staple beside its certificate.
+    Write {
+        /// Whose staple.
+        certificate: CertificateNumber,
+        /// The certificate file.
+        path: PathBuf,
+        /// Where the staple belongs.
+        staple_path: PathBuf,
+        /// What to write.
+        staple: Arc<Staple>,
+    },
+    /// Make a HAProxy process hold this staple.
+    Deliver {
+        /// The HAProxy process.
+        target: TargetId,
+        /// Whose staple.
+        certificate: CertificateNumber,
+        /// The staple.
+        staple: Arc<Staple>,
+    },
+    /// Tell whoever listens: logs, hooks, metrics.
+    Report(Report),
+}
+
+/// Something that failed, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The kind in snake_case: metric label and log reason.
+    pub kind: &'static str,
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+/// A request that brought no validated response.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestFailure {
+    /// What went wrong.
+    pub failure: Failure,
+    /// How long the responder asked to be left alone, if it did (already clamped).
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Failure> for RequestFailure {
+    /// A failure of which the responder said nothing about asking again.
+    fn from(failure: Failure) -> Self {
+        RequestFailure {
+            failure,
+            retry_after: None,
+        }
+    }
+}
+
+/// How a HAProxy process came to hold a staple.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// `set ssl ocsp-response` replaced the old one.
+    Pushed,
+    /// `set ssl cert` and `commit ssl cert` gave the certificate its first one.
+    Attached,
+    /// It held the same bytes already.
+    AlreadyHeld,
+}
+
+/// A delivery that did not arrive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeliveryFailure {
+    /// What went wrong.
+    pub failure: Failure,
+    /// When it makes sense to try again.
+    pub retry: DeliveryRetry,
+}
+
+/// When a delivery that failed makes sense again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeliveryRetry {
+    /// Something passing stood in the way.
+    Soon,
+    /// HAProxy does not have this certificate loaded: look again at leisure.
+    Later,
+    /// Only another staple or another process changes anything.
+    NextStaple,
+    /// The connection was lost; the next process is offered everything anyway.
+    NextConnection,
+}
+
+/// What the agent has to say. Everything an operator is told about a certificate comes from here.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Report {
+    /// A file is not stapled for.
+    Excluded {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        exclusion: Exclusion,
+    },
+    /// A certificate is now looked after.
+    Adopted {
+        /// Its file.
+        path: PathBuf,
+        /// Until when the staple found on disk is good, if there was one.
+        staple_until: Option<Timestamp>,
+    },
+    /// A certificate file is gone and forgotten; nothing on disk was touched.
+    Forgotten {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A new staple is held.
+    Renewed {
+        /// The certificate's file.
+        path: PathBuf,
+        /// thisUpdate of the response.
+        this_update: Timestamp,
+        /// Its effective end.
+        until: Timestamp,
+        /// When the next one is asked for.
+        next_request: Timestamp,
+    },
+    /// The responder handed out the response that is held already.
+    Unchanged {
+        /// The certificate's file.
+        path: PathBuf,
+        /// When it is asked again.
+        next_request: Timestamp,
+    },
+    /// No usable response.
+    RequestFailed {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What went wrong.
+        failure: Failure,
+        /// The number of failures in a row.
+        failures: u32,
+        /// How long until the next attempt.
+        retry_in: Duration,
+        /// Until when a staple is still held.
+        staple_until: Option<Timestamp>,
+    },
+    /// The responder says that the certificate is revoked.
+    Revoked {
+        /// The certificate's file.
+        path: PathBuf,
+        /// When it was revoked.
+        at: Timestamp,
+        /// Why, if the CA says so.
+        reason: Option<RevocationReason>,
+        /// Until when an earlier staple is still served.
+        staple_until: Option<Timestamp>,
+        /// The responder said so before.
+        repeated: bool,
+    },
+    /// A staple came to its end without a successor.
+    StapleExpired {
+        /// The certificate's file.
+        path: PathBuf,
+    },
+    /// The certificate has ended; it is left alone from now on.
+    CertificateExpired {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Its notAfter.
+        not_after: Timestamp,
+    },
+    /// A staple is on disk.
+    Written {
+        /// The staple's file.
+        staple_path: PathBuf,
+    },
+    /// A staple could not be written.
+    WriteFailed {
+        /// The staple's file.
+        staple_path: PathBuf,
+        /// What went wrong.
+        failure: Failure,
+        /// How long until the next attempt.
+        retry_in: Duration,
+    },
+    /// A HAProxy process holds the staple.
+    Live {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The HAProxy process.
+        target: TargetId,
+        /// How it came to hold it.
+        how: Delivery,
+    },
+    /// A HAProxy process does not hold the staple.
+    DeliveryFailed {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The HAProxy process.
+        target: TargetId,
+        /// What went wrong.
+        failure: Failure,
+        /// How long until the next attempt, if one is planned.
+        retry_in: Option<Duration>,
+        /// It failed for the same reason last time.
+        repeated: bool,
+    },
+}

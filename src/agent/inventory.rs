@@ -1,0 +1,272 @@
+//! What the agent knows: certificates, the files they lie in, the HAProxy processes they serve.
+//!
+//! Plain data with small questions over it; deciding is done in the modules beside this one. A
+//! certificate is its content (leaf and CertID), not its file name: one certificate under several
+//! names is fetched once, written beside each and delivered once to each HAProxy.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::state::{Condition, Exclusion};
+use crate::ocsp::{self, CertId, Standing, Staple};
+use crate::time::Timestamp;
+use crate::x509::Certificate;
+
+/// The agent's own handle for one certificate; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CertificateNumber(pub(super) u64);
+
+/// One HAProxy control socket, by its place in the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TargetId(pub usize);
+
+/// A certificate with the issuer that was found for it: all that a request and its validation need.
+#[derive(Debug)]
+pub struct Subject {
+    /// The certificate to be stapled for.
+    pub certificate: Certificate,
+    /// Its issuer, which is the trust anchor for its responses.
+    pub issuer: Certificate,
+    /// The CertID HAProxy looks a staple up by.
+    pub cert_id: CertId,
+}
+
+impl Subject {
+    /// Joins a certificate and its issuer.
+    pub fn new(certificate: Certificate, issuer: Certificate) -> Self {
+        let cert_id = CertId::new(&certificate, &issuer);
+        Subject {
+            certificate,
+            issuer,
+            cert_id,
+        }
+    }
+
+    /// The same, as the `ocsp` room wants it.
+    pub fn as_ocsp(&self) -> ocsp::Subject<'_> {
+        ocsp::Subject {
+            certificate: &self.certificate,
+            issuer: &self.issuer,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity {
+            fingerprint: self.certificate.sha256_fingerprint(),
+            cert_id: self.cert_id.clone(),
+        }
+    }
+}
+
+/// What makes two files hold the same certificate.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Identity {
+    fingerprint: [u8; 32],
+    cert_id: CertId,
+}
+
+/// One certificate file as discovery found it.
+#[derive(Clone, Debug)]
+pub struct FoundFile {
+    /// The certificate's file, as HAProxy names it.
+    pub path: PathBuf,
+    /// Where its staple belongs.
+    pub staple_path: PathBuf,
+    /// The HAProxy processes that load it.
+    pub targets: Arc<[TargetId]>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What a certificate file turned out to be.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A certificate that can be stapled for.
+    Certificate {
+        /// The certificate and its issuer.
+        subject: Arc<Subject>,
+        /// A valid staple found on disk beside it, if there was one.
+        staple: Option<Arc<Staple>>,
+    },
+    /// Nothing to staple for, with the reason.
+    Excluded(Exclusion),
+}
+
+/// A place a staple belongs to, on disk or in a HAProxy process, as the agent believes it to be.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The staple that lies there, as far as is known.
+    pub(super) holds: Option<Arc<Staple>>,
+    /// The staple that is on its way there.
+    pub(super) underway: Option<Arc<Staple>>,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// The kind of the last failure, until one succeeds.
+    pub(super) last_failure: Option<&'static str>,
+}
+
+impl Place {
+    /// Whether this staple has to be sent there now.
+    pub(super) fn lacks(&self, staple: &Staple) -> bool {
+        self.underway.is_none()
+            && self
+                .holds
+                .as_ref()
+                .is_none_or(|held| held.der() != staple.der())
+    }
+
+    /// What was under way has arrived.
+    pub(super) fn arrived(&mut self) {
+        self.holds = self.underway.take();
+        self.failures = 0;
+        self.last_failure = None;
+    }
+
+    /// What was under way has failed; whether for the same reason as last time.
+    pub(super) fn failed(&mut self, kind: &'static str) -> bool {
+        self.underway = None;
+        self.failures = self.failures.saturating_add(1);
+        self.last_failure.replace(kind) == Some(kind)
+    }
+}
+
+/// One file of a certificate.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) staple_path: PathBuf,
+    pub(super) targets: Arc<[TargetId]>,
+    pub(super) disk: Place,
+}
+
+/// One certificate and everything that is under way for it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) subject: Arc<Subject>,
+    pub(super) files: BTreeMap<PathBuf, File>,
+    pub(super) live: BTreeMap<TargetId, Place>,
+    pub(super) staple: Option<Arc<Staple>>,
+    /// What the last accepted response said; kept beyond its end, for succession is judged by it.
+    pub(super) standing: Option<Standing>,
+    pub(super) requesting: bool,
+    pub(super) failures: u32,
+    pub(super) condition: Condition,
+    /// This certificate's place in the spread of renewals, 0 to 1.
+    pub(super) jitter: f64,
+}
+
+impl Entry {
+    pub(super) fn new(subject: Arc<Subject>, jitter: f64) -> Self {
+        Entry {
+            subject,
+            files: BTreeMap::new(),
+            live: BTreeMap::new(),
+            staple: None,
+            standing: None,
+            requesting: false,
+            failures: 0,
+            condition: Condition::Waiting,
+            jitter,
+        }
+    }
+
+    /// Whether a staple found on disk is better than what is held.
+    pub(super) fn may_take_over(&self, found: &Staple, now: Timestamp) -> bool {
+        let newer = self
+            .staple
+            .as_ref()
+            .is_none_or(|held| found.this_update() > held.this_update());
+        newer
+            && self
+                .standing
+                .as_ref()
+                .is_none_or(|held| ocsp::check_succession(held, &found.standing(), now).is_ok())
+    }
+
+    /// The first of the certificate's files: what log lines call it.
+    pub(super) fn name(&self) -> &Path {
+        self.files
+            .keys()
+            .next()
+            .map(PathBuf::as_path)
+            .unwrap_or(Path::new(""))
+    }
+
+    /// When the certificate itself ends.
+    pub(super) fn not_after(&self) -> Timestamp {
+        self.subject.certificate.not_after()
+    }
+
+    /// Makes the set of HAProxy processes what the files say it is.
+    pub(super) fn update_targets(&mut self) {
+        let wanted: Vec<TargetId> = self
+            .files
+            .values()
+            .flat_map(|file| file.targets.iter().copied())
+            .collect();
+        self.live.retain(|target, _| wanted.contains(target));
+        for target in wanted {
+            self.live.entry(target).or_default();
+        }
+    }
+}
+
+/// All certificates, found by number, by content and by file.
+#[derive(Default, Debug)]
+pub(super) struct Inventory {
+    pub(super) entries: BTreeMap<CertificateNumber, Entry>,
+    numbers: HashMap<Identity, CertificateNumber>,
+    files: HashMap<PathBuf, FileState>,
+    next_number: u64,
+}
+
+/// What is known of one file path.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum FileState {
+    Holds(CertificateNumber),
+    Excluded(Exclusion),
+}
+
+impl Inventory {
+    /// The entry of this certificate, made when it is new; `jitter` places a new one.
+    pub(super) fn number_of(
+        &mut self,
+        subject: &Arc<Subject>,
+        jitter: impl FnOnce() -> f64,
+    ) -> CertificateNumber {
+        if let Some(number) = self.numbers.get(&subject.identity()) {
+            return *number;
+        }
+        let number = CertificateNumber(self.next_number);
+        self.next_number += 1;
+        self.numbers.insert(subject.identity(), number);
+        self.entries
+            .insert(number, Entry::new(Arc::clone(subject), jitter()));
+        number
+    }
+
+    pub(super) fn file(&self, path: &Path) -> Option<&FileState> {
+        self.files.get(path)
+    }
+
+    pub(super) fn set_file(&mut self, path: PathBuf, state: FileState) {
+        self.files.insert(path, state);
+    }
+
+    /// Forgets a file; the number of the certificate it held, and whether that was its last file.
+    pub(super) fn remove_file(&mut self, path: &Path) -> Option<(CertificateNumber, bool)> {
+        let FileState::Holds(number) = self.files.remove(path)? else {
+            return None;
+        };
+        let entry = self.entries.get_mut(&number)?;
+        entry.files.remove(path);
+        entry.update_targets();
+        if !entry.files.is_empty() {
+            return Some((number, false));
+        }
+        let identity = entry.subject.identity();
+        self.numbers.remove(&identity);
+        self.entries.remove(&number);
+        Some((number, true))
+    }
+}

@@ -1,0 +1,237 @@
+//! The deciding part: which certificate is asked for, written and delivered, and when.
+//!
+//! Pure: facts come in by [`Agent::handle`], orders go out as its result, [`Agent::next_wakeup`]
+//! says when to come back. It knows no socket, file, thread, clock or log, so that a year of
+//! operation runs as a test. What it may hand out at all, only `ocsp::verify` can make: a
+//! [`Staple`]. The rules it holds: the last good staple stays until it ends; nothing older
+//! replaces it; disk and HAProxy do not wait for each other; one certificate's trouble is its own.
+
+mod event;
+mod inventory;
+mod placement;
+mod requests;
+mod state;
+mod timers;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use event::{
+    Action, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Report, RequestFailure,
+};
+pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
+pub use state::{Condition, Exclusion};
+
+use self::inventory::{File, FileState, Inventory, Place};
+use self::timers::{Timer, Timers};
+use crate::ocsp::Staple;
+use crate::schedule;
+use crate::time::Now;
+
+/// A staple with less life than this is neither written nor delivered: HAProxy drops it 300 s
+/// before its end, and throws the good one away when a shorter one is pushed.
+pub const SHORTEST_LIFE: Duration = Duration::from_secs(600);
+
+/// What the operator decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// When responses are renewed.
+    pub schedule: schedule::Settings,
+    /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
+    /// turns it off).
+    pub recycle: bool,
+}
+
+/// The state of everything, and the decisions over it.
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    inventory: Inventory,
+    connected: BTreeSet<TargetId>,
+    timers: Timers,
+    random: fastrand::Rng,
+    actions: Vec<Action>,
+}
+
+impl Agent {
+    /// An agent that knows nothing yet; `seed` decides its jitter.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Agent {
+            settings,
+            inventory: Inventory::default(),
+            connected: BTreeSet::new(),
+            timers: Timers::default(),
+            random: fastrand::Rng::with_seed(seed),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and says what to do about it.
+    #[must_use = "orders that are not carried out leave the agent waiting for their answers"]
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
+        match event {
+            Event::FileFound(found) => self.file_found(found, now),
+            Event::FileGone(path) => self.file_gone(&path),
+            Event::StapleFileGone(path) => self.staple_file_gone(&path, now),
+            Event::Answered {
+                certificate,
+                result,
+            } => self.answered(certificate, result, now),
+            Event::Written {
+                certificate,
+                path,
+                result,
+            } => self.written(certificate, path, result, now),
+            Event::Connected(target) => self.connected(target, now),
+            Event::Disconnected(target) => self.disconnected(target),
+            Event::StoreChanged {
+                target,
+                fingerprint,
+            } => self.store_changed(target, fingerprint, now),
+            Event::Delivered {
+                target,
+                certificate,
+                result,
+            } => self.delivered(target, certificate, result, now),
+            Event::RenewAll => self.renew_all(now),
+            Event::Wakeup => {}
+        }
+        self.ring(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// How long from `now` until [`Event::Wakeup`] should be handed in, if anything waits.
+    pub fn next_wakeup(&self, now: Now) -> Option<Duration> {
+        self.timers.next(now)
+    }
+
+    /// How many different certificates are looked after.
+    pub fn certificates(&self) -> usize {
+        self.inventory.entries.len()
+    }
+
+    fn ring(&mut self, now: Now) {
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Request(number) => self.request(number, now),
+                Timer::Expiry(number) => self.expired(number, now),
+                Timer::Write(path) => self.place_file(&path, now),
+                Timer::Deliver(number, target) => self.deliver(number, target, now),
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.actions.push(Action::Report(report));
+    }
+
+    fn file_found(&mut self, found: FoundFile, now: Now) {
+        match found.content {
+            Content::Excluded(exclusion) => {
+                let state = FileState::Excluded(exclusion.clone());
+                if self.inventory.file(&found.path) == Some(&state) {
+                    return;
+                }
+                self.detach(&found.path);
+                self.inventory.set_file(found.path.clone(), state);
+                self.report(Report::Excluded {
+                    path: found.path,
+                    exclusion,
+                });
+            }
+            Content::Certificate {
+                ref subject,
+                ref staple,
+            } => {
+                let random = &mut self.random;
+                let number = self.inventory.number_of(subject, || random.f64());
+                let state = FileState::Holds(number);
+                let known = self.inventory.file(&found.path) == Some(&state);
+                if !known {
+                    self.detach(&found.path);
+                    self.inventory.set_file(found.path.clone(), state);
+                    self.report(Report::Adopted {
+                        path: found.path.clone(),
+                        staple_until: staple.as_ref().map(|staple| staple.expires()),
+                    });
+                }
+                self.attach(number, &found, staple.clone(), now);
+            }
+        }
+    }
+
+    /// Joins a file to its certificate and takes over the staple found beside it.
+    fn attach(
+        &mut self,
+        number: CertificateNumber,
+        found: &FoundFile,
+        staple: Option<Arc<Staple>>,
+        now: Now,
+    ) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let file = entry
+            .files
+            .entry(found.path.clone())
+            .or_insert_with(|| File {
+                staple_path: found.staple_path.clone(),
+                targets: Arc::clone(&found.targets),
+                disk: Place::default(),
+            });
+        file.targets = Arc::clone(&found.targets);
+        file.disk.holds = staple.clone();
+        entry.update_targets();
+        if let Some(staple) = staple.filter(|staple| entry.may_take_over(staple, now.wall)) {
+            self.hold(number, staple);
+        }
+        self.plan_first_request(number, now);
+        self.place(number, now);
+    }
+
+    fn file_gone(&mut self, path: &Path) {
+        let known = self.inventory.file(path).is_some();
+        self.detach(path);
+        if known {
+            self.report(Report::Forgotten {
+                path: path.to_owned(),
+            });
+        }
+    }
+
+    fn staple_file_gone(&mut self, path: &Path, now: Now) {
+        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
+            return;
+        };
+        let number = *number;
+        let file = self
+            .inventory
+            .entries
+            .get_mut(&number)
+            .and_then(|entry| entry.files.get_mut(path));
+        if let Some(file) = file {
+            file.disk.holds = None;
+            self.place_file(path, now);
+        }
+    }
+
+    /// Forgets what this file held; the certificate goes with its last file.
+    fn detach(&mut self, path: &Path) {
+        self.timers.cancel(&Timer::Write(path.to_owned()));
+        let Some((number, last)) = self.inventory.remove_file(path) else {
+            return;
+        };
+        let live = self.inventory.entries.get(&number).map(|entry| &entry.live);
+        for target in &self.connected {
+            if !live.is_some_and(|live| live.contains_key(target)) {
+                self.timers.cancel(&Timer::Deliver(number, *target));
+            }
+        }
+        if last {
+            self.timers.cancel(&Timer::Request(number));
+            self.timers.cancel(&Timer::Expiry(number));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Bringing a staple to where it belongs: beside its files and into the HAProxy processes.
+//!
+//! Disk and processes are independent of each other: a full disk does not stop a delivery, a dead
+//! process does not stop a write. What lies where is believed only after it was reported.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inventory::FileState;
+use super::requests::is_fit;
+use super::timers::{Deadline, Timer};
+use super::{
+    Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure, Report,
+    TargetId,
+};
+use crate::schedule;
+use crate::time::Now;
+
+/// How long to wait before looking again whether HAProxy has loaded a certificate.
+const NOT_LOADED_REPEAT: Duration = Duration::from_secs(60);
+/// The wait after a first delivery that something passing stood in the way of; doubles up to
+/// [`NOT_LOADED_REPEAT`].
+const FIRST_DELIVERY_RETRY: Duration = Duration::from_millis(250);
+
+impl Agent {
+    /// Orders whatever is missing for a certificate, on disk and live.
+    pub(super) fn place(&mut self, number: CertificateNumber, now: Now) {
+        let Some(entry) = self.inventory.entries.get(&number) else {
+            return;
+        };
+        let paths: Vec<PathBuf> = entry.files.keys().cloned().collect();
+        let targets: Vec<TargetId> = entry.live.keys().copied().collect();
+        for path in paths {
+            self.place_file(&path, now);
+        }
+        for target in targets {
+            self.deliver(number, target, now);
+        }
+    }
+
+    /// Orders a write of the held staple beside this file, unless it is there or on its way.
+    pub(super) fn place_file(&mut self, path: &Path, now: Now) {
+        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
+            return;
+        };
+        let number = *number;
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let Some(staple) = entry.staple.clone().filter(|held| is_fit(held, now.wall)) else {
+            return;
+        };
+        let Some(file) = entry
+            .files
+            .get_mut(path)
+            .filter(|file| file.disk.lacks(&staple))
+        else {
+            return;
+        };
+        file.disk.underway = Some(Arc::clone(&staple));
+        let action = Action::Write {
+            certificate: number,
+            path: path.to_owned(),
+            staple_path: file.staple_path.clone(),
+            staple,
+        };
+        self.timers.cancel(&Timer::Write(path.to_owned()));
+        self.actions.push(action);
+    }
+
+    /// A write ended.
+    pub(super) fn written(
+        &mut self,
+        number: CertificateNumber,
+        path: PathBuf,
+        result: Result<(), Failure>,
+        now: Now,
+    ) {
+        let Some(file) = self
+            .inventory
+            .entries
+            .get_mut(&number)
+            .and_then(|entry| entry.files.get_mut(&path))
+        else {
+            return;
+        };
+        let staple_path = file.staple_path.clone();
+        match result {
+            Ok(()) => {
+                file.disk.arrived();
+                self.report(Report::Written { staple_path });
+                // A newer staple may have come while this one was being written.
+                self.place_file(&path, now);
+            }
+            Err(failure) => {
+                file.disk.failed(failure.kind);
+                let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
+                let at = Deadline::Steady(now.steady.saturating_add(retry_in));
+                self.timers.set(Timer::Write(path), at);
+                self.report(Report::WriteFailed {
+                    staple_path,
+                    failure,
+                    retry_in,
+                });
+            }
+        }
+    }
+
+    /// Orders a delivery of the held staple, unless the process holds it or it is on its way.
+    pub(super) fn deliver(&mut self, number: CertificateNumber, target: TargetId, now: Now) {
+        if !self.connected.contains(&target) {
+            return;
+        }
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let Some(staple) = entry.staple.clone().filter(|held| is_fit(held, now.wall)) else {
+            return;
+        };
+        let Some(live) = entry
+            .live
+            .get_mut(&target)
+            .filter(|live| live.lacks(&staple))
+        else {
+            return;
+        };
+        live.underway = Some(Arc::clone(&staple));
+        self.timers.cancel(&Timer::Deliver(number, target));
+        self.actions.push(Action::Deliver {
+            target,
+            certificate: number,
+            staple,
+        });
+    }
+
+    /// A delivery ended.
+    pub(super) fn delivered(
+        &mut self,
+        target: TargetId,
+        number: CertificateNumber,
+        result: Result<Delivery, DeliveryFailure>,
+        now: Now,
+    ) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let path = entry.name().to_owned();
+        let Some(live) = entry.live.get_mut(&target) else {
+            return;
+        };
+        match result {
+            Ok(how) => {
+                live.arrived();
+                self.report(Report::Live { path, target, how });
+                // A newer staple may have come while this one was on its way.
+                self.deliver(number, target, now);
+            }
+            Err(DeliveryFailure { failure, retry }) => {
+                let repeated = live.failed(failure.kind);
+                let retry_in = match retry {
+                    // A new process may have answered before the loss of the old one was told.
+                    DeliveryRetry::NextConnection if !self.connected.contains(&target) => None,
+                    DeliveryRetry::Soon | DeliveryRetry::NextConnection => {
+                        let doublings = live.failures.saturating_sub(1).min(16);
+                        let delay = FIRST_DELIVERY_RETRY.saturating_mul(1 << doublings);
+                        Some(delay.min(NOT_LOADED_REPEAT))
+                    }
+                    DeliveryRetry::Later => Some(NOT_LOADED_REPEAT),
+                    DeliveryRetry::NextStaple => None,
+                };
+                if let Some(delay) = retry_in {
+                    let at = Deadline::Steady(now.steady.saturating_add(delay));
+                    self.timers.set(Timer::Deliver(number, target), at);
+                }
+                if retry != DeliveryRetry::NextConnection {
+                    self.report(Report::DeliveryFailed {
+                        path,
+                        target,
+                        failure,
+                        retry_in,
+                        repeated,
+                    });
+                }
+            }
+        }
+    }
+
+    /// A new process: everything is offered to it, must-staple certificates first.
+    pub(super) fn connected(&mut self, target: TargetId, now: Now) {
+        self.connected.insert(target);
+        let mut numbers: Vec<(bool, CertificateNumber)> = Vec::new();
+        for (number, entry) in &mut self.inventory.entries {
+            if let Some(live) = entry.live.get_mut(&target) {
+                live.holds = None;
+                live.failures = 0;
+                numbers.push((!entry.subject.certificate.must_staple(), *number));
+            }
+        }
+        numbers.sort_unstable();
+        for (_, number) in numbers {
+            self.deliver(number, target, now);
+        }
+    }
+
+    /// The process is gone: nothing is known of what the next one holds.
+    pub(super) fn disconnected(&mut self, target: TargetId) {
+        self.connected.remove(&target);
+        for (number, entry) in &mut self.inventory.entries {
+            if let Some(live) = entry.live.get_mut(&target) {
+                live.holds = None;
+                self.timers.cancel(&Timer::Deliver(*number, target));
+            }
+        }
+    }
+
+    /// A certificate was replaced inside the process: its staple is offered (again).
+    pub(super) fn store_changed(&mut self, target: TargetId, fingerprint: [u8; 20], now: Now) {
+        let mut numbers = Vec::new();
+        for (number, entry) in &mut self.inventory.entries {
+            if entry.subject.certificate.sha1_fingerprint() == fingerprint
+                && let Some(live) = entry.live.get_mut(&target)
+            {
+                live.holds = None;
+                numbers.push(*number);
+            }
+        }
+        for number in numbers {
+            self.deliver(number, target, now);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One certificate file: the certificate HAProxy would serve from it, and its issuer.
+//!
+//! The leaf is the first CERTIFICATE of the file, the rest its chain; the issuer is looked for in
+//! that chain and in `<file>.issuer`, because HAProxy looks nowhere else unless told to (HAProxy
+//! computes the CertID from it and refuses to start without it once a `.ocsp` exists).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::x509::{self, Bundle, Certificate};
+
+/// No certificate file is larger than this.
+pub const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// A certificate that can be stapled for, as far as its file tells.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The certificate HAProxy serves from the file.
+    pub certificate: Certificate,
+    /// Its issuer.
+    pub issuer: Certificate,
+}
+
+/// Why a file gives nothing to staple for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The certificate names no OCSP responder.
+    #[error("the certificate names no OCSP responder")]
+    NoResponder,
+    /// Neither the chain nor `.issuer` holds the issuer.
+    #[error(
+        "no issuer found: append the issuing CA's certificate to the file or put it into {0}; \
+         until then no .ocsp is written, because HAProxy would refuse to start with it"
+    )]
+    NoIssuer(PathBuf),
+    /// `.issuer` exists and holds something else; HAProxy reads it as soon as a `.ocsp` exists.
+    #[error(
+        "{0} is not the issuer of the certificate: correct or remove it; until then no .ocsp is \
+         written, because HAProxy would refuse to start with it"
+    )]
+    WrongIssuerFile(PathBuf),
+    /// A CA certificate.
+    #[error("a CA certificate: nothing to staple for")]
+    CertificateAuthority,
+    /// A certificate signed by itself.
+    #[error("a self-signed certificate: nobody answers for it")]
+    SelfSigned,
+    /// A private key and no certificate.
+    #[error("a private key without a certificate")]
+    KeyOnly,
+    /// The file ends in the middle of a certificate: it is probably being written.
+    #[error("ends in the middle of a certificate; it is read again when it changes")]
+    Incomplete,
+    /// The file holds no certificate that can be read.
+    #[error("no certificate: {0}")]
+    NotACertificate(String),
+    /// The file could not be read.
+    #[error("cannot be read: {0}")]
+    Io(String),
+}
+
+/// Reads a certificate file and, where there is one, the `.issuer` beside it.
+///
+/// # Errors
+/// [`Refusal`] when there is nothing to staple for; none of them is the agent's failure.
+pub fn read(path: &Path) -> Result<Finding, Refusal> {
+    let bundle = read_bundle(path)?;
+    let certificate = bundle.leaf().clone();
+    if certificate.is_certificate_authority() {
+        return Err(Refusal::CertificateAuthority);
+    }
+    if certificate.is_self_signed() {
+        return Err(Refusal::SelfSigned);
+    }
+    if certificate.ocsp_urls().is_empty() {
+        return Err(Refusal::NoResponder);
+    }
+    let issuer_path = with_suffix(path, ".issuer");
+    let beside = match read_bundle(&issuer_path) {
+        Ok(bundle) => Some(bundle.leaf().clone()),
+        Err(_) if !issuer_path.exists() => None,
+        Err(_) => return Err(Refusal::WrongIssuerFile(issuer_path)),
+    };
+    // HAProxy checks `.issuer` first and refuses a wrong one even if the chain has the right one.
+    if let Some(beside) = &beside
+        && x509::find_issuer(&certificate, std::slice::from_ref(beside)).is_none()
+    {
+        return Err(Refusal::WrongIssuerFile(issuer_path));
+    }
+    let issuer = x509::find_issuer(&certificate, bundle.chain())
+        .cloned()
+        .or(beside)
+        .ok_or(Refusal::NoIssuer(issuer_path))?;
+    Ok(Finding {
+        certificate,
+        issuer,
+    })
+}
+
+/// Where HAProxy looks for the staple of a certificate file.
+pub fn staple_path(path: &Path) -> PathBuf {
+    with_suffix(path, ".ocsp")
+}
+
+/// `path` with `suffix` appended to its name, as HAProxy forms `.ocsp` and `.issuer` names.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn read_bundle(path: &Path) -> Result<Bundle, Refusal> {
+    let bytes = read_bounded(path).map_err(|error| Refusal::Io(error.to_string()))?;
+    Bundle::from_pem(&bytes).map_err(|error| match error {
+        x509::Error::OnlyPrivateKey => Refusal::KeyOnly,
+        x509::Error::CutOff => Refusal::Incomplete,
+        other => Refusal::NotACertificate(other.to_string()),
+    })
+}
+
+/// Reads a regular file of bounded size; the buffer is wiped when dropped, for it may hold a key.
+fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // A FIFO that somebody put here must not block the scan.
+    let file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    let length = file.metadata()?.len();
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if length > LARGEST_FILE {
+        return Err(io::Error::other(format!(
+            "{length} bytes, more than the {LARGEST_FILE} a certificate file may have"
+        )));
+    }
+    // Room for all of it from the start: growing would leave copies of a key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(length).unwrap_or_default() + 1,
+    ));
+    file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

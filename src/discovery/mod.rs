@@ -1,0 +1,14 @@
+//! Finding certificates: scans of directories, and hints that one has changed.
+//!
+//! The scan is the truth; file-system events only say that it is time for one. What it finds are
+//! files as HAProxy's `crt` directory would load them (configuration manual §5.1, `crt`); what to
+//! do about them is the agent's business. Private keys that lie in the same files are never
+//! parsed, and the memory they were read into is wiped.
+
+mod certificate_file;
+mod scan;
+mod watch;
+
+pub use certificate_file::{Finding, LARGEST_FILE, Refusal, read, staple_path};
+pub use scan::{Change, Directory, DirectoryError, Scanner, is_loaded_by_haproxy};
+pub use watch::{DirtyDirectories, watch};

@@ -1,0 +1,255 @@
+//! The house stands: rooms import only from rooms below, pure rooms touch nothing of the world.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// For each room the rooms it may know. What is not listed here does not exist.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("x509", &["time"]),
+    ("ocsp", &["x509", "time"]),
+    ("schedule", &["time"]),
+    ("agent", &["ocsp", "schedule", "x509", "time"]),
+    ("discovery", &["ocsp", "x509", "time"]),
+    ("fetch", &["ocsp", "x509", "time"]),
+    ("haproxy", &["ocsp", "x509", "time"]),
+    ("store", &["ocsp", "x509", "time"]),
+    ("systemd", &[]),
+    ("signals", &[]),
+    // What the operator writes and reads, in the words of the rooms below.
+    ("config", &["fetch", "haproxy", "schedule", "time"]),
+    ("telemetry", &["agent", "haproxy", "time"]),
+    (
+        "run",
+        &[
+            "agent",
+            "config",
+            "discovery",
+            "fetch",
+            "haproxy",
+            "ocsp",
+            "schedule",
+            "signals",
+            "store",
+            "systemd",
+            "telemetry",
+            "time",
+            "x509",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "config",
+            "fetch",
+            "ocsp",
+            "run",
+            "telemetry",
+            "time",
+            "x509",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// Rooms, and files of other rooms, that decide and do nothing else.
+const PURE: &[&str] = &[
+    "src/time.rs",
+    "src/schedule.rs",
+    "src/x509/",
+    "src/ocsp/",
+    "src/agent/",
+    "src/config/",
+    "src/fetch/address.rs",
+    "src/fetch/caching.rs",
+    "src/fetch/limits.rs",
+    "src/fetch/outcome.rs",
+    "src/haproxy/address.rs",
+    "src/haproxy/codec.rs",
+    "src/haproxy/command.rs",
+    "src/haproxy/outcome.rs",
+    "src/haproxy/reply.rs",
+    "src/haproxy/stores.rs",
+];
+
+/// What pure code does not mention: files, sockets, processes, threads, clocks, logs.
+const WORLD: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::os::unix",
+    "tokio::",
+    "SystemTime::now",
+    "Instant::now",
+    "tracing::",
+    "println!",
+    "eprintln!",
+    "fastrand::Rng::new()",
+];
+
+fn source_files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 20, "the sources were not found");
+    files.sort();
+    files
+}
+
+/// The path below the project, with `/`.
+fn relative(file: &Path) -> String {
+    let below = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+    below.to_str().unwrap().to_owned()
+}
+
+/// The code of a file that ships: without comments and without its unit tests.
+fn shipped_code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn room_of(file: &str) -> String {
+    let below = file.strip_prefix("src/").unwrap();
+    let first = below.split('/').next().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms that follow `crate::` (or `staplerd::` in main.rs), in lists as well.
+fn imported_rooms(code: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for (prefix, _) in code
+        .match_indices("crate::")
+        .chain(code.match_indices("staplerd::"))
+    {
+        let start = code[prefix..].find("::").unwrap() + prefix + 2;
+        let rest = &code[start..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut name = String::new();
+            for character in list.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => rooms.push(std::mem::take(&mut name)),
+                    _ if depth == 0 => name.push(character),
+                    _ => {}
+                }
+            }
+            rooms.push(name);
+        } else {
+            rooms.push(rest.to_owned());
+        }
+    }
+    rooms
+        .into_iter()
+        .map(|path| {
+            let path = path.trim_start();
+            let end = path
+                .find(|character: char| !character.is_alphanumeric() && character != '_')
+                .unwrap_or(path.len());
+            path[..end].to_owned()
+        })
+        .filter(|room| !room.is_empty())
+        .collect()
+}
+
+#[test]
+fn imports_point_downwards() {
+    let rules: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
+    let mut arrows = 0;
+    for file in source_files() {
+        let name = relative(&file);
+        let room = room_of(&name);
+        if room == "lib" {
+            continue;
+        }
+        let allowed = rules
+            .get(room.as_str())
+            .unwrap_or_else(|| panic!("{name}: the room '{room}' has no place in the house"));
+        for imported in imported_rooms(&shipped_code(&file)) {
+            arrows += 1;
+            assert!(
+                imported == room || allowed.contains(&imported.as_str()),
+                "{name}: '{room}' must not know '{imported}'"
+            );
+        }
+    }
+    assert!(
+        arrows > 30,
+        "only {arrows} imports were found: the reading is broken"
+    );
+}
+
+#[test]
+fn the_rules_have_no_circle() {
+    let rules: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
+    let mut floors: Vec<&str> = Vec::new();
+    while floors.len() < rules.len() {
+        let next: Vec<&str> = rules
+            .iter()
+            .filter(|(room, below)| {
+                !floors.contains(room) && below.iter().all(|room| floors.contains(room))
+            })
+            .map(|(room, _)| *room)
+            .collect();
+        assert!(
+            !next.is_empty(),
+            "a circle among the rooms that are not {floors:?}"
+        );
+        floors.extend(next);
+    }
+}
+
+#[test]
+fn pure_code_touches_no_file_socket_clock_or_log() {
+    let mut looked_at = 0;
+    for file in source_files() {
+        let name = relative(&file);
+        if !PURE.iter().any(|pure| name.starts_with(pure)) || name.ends_with("/tests.rs") {
+            continue;
+        }
+        looked_at += 1;
+        let code = shipped_code(&file);
+        for word in WORLD {
+            assert!(!code.contains(word), "{name} is pure but mentions {word}");
+        }
+    }
+    assert!(looked_at > 20, "only {looked_at} pure files were found");
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    for file in source_files() {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with what it does",
+            relative(&file)
+        );
+    }
+}
+
+#[test]
+fn an_arrow_upwards_would_be_seen() {
+    let code = "use crate::{\n    haproxy::{Address, session},\n    run,\n};\nlet x = crate::store::load();";
+    assert_eq!(imported_rooms(code), ["haproxy", "run", "store"]);
+}
