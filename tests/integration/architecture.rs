@@ -65,6 +65,8 @@ const PURE: &[&str] = &[
     "src/fetch/caching.rs",
     "src/fetch/limits.rs",
     "src/fetch/outcome.rs",
+    "src/fetch/overrides.rs",
+    "src/fetch/proxy.rs",
     "src/haproxy/address.rs",
     "src/haproxy/codec.rs",
     "src/haproxy/command.rs",

@@ -1,0 +1,457 @@
+//! One HTTP exchange with a responder, as RFC 6960 appendix A and RFC 9919 §5 want it.
+//!
+//! Blocking, with a total deadline. Follows redirects itself (the address rules hold on each hop
+//! because every hop is resolved by `resolver`), bounds header and body, refuses content codings,
+//! and sends a request once more when a kept connection turned out dead. What an answer means, and
+//! what to do after a failure, is decided elsewhere.
+
+use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ureq::Agent;
+use ureq::http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION,
+    PROXY_AUTHORIZATION,
+};
+use ureq::http::{Method, Request, Response, StatusCode, Uri};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::{Connector as _, RustlsConnector};
+
+use super::caching::{Caching, Validators, retry_after};
+use super::connection::{Dial, IDLE_MAX, StaleConnection, Watch};
+use super::outcome::{Fetched, OuterForm, Reply, outer_form};
+use super::proxy::{Proxies, Route};
+use super::resolver::{AddressBook, ResponderResolver};
+use super::{Error, Settings};
+use crate::time::Timestamp;
+
+/// Redirects followed in one exchange.
+pub const REDIRECTS_MAX: usize = 3;
+/// Longest body read; HAProxy takes a sixth of it.
+pub const BODY_MAX: usize = 64 * 1024;
+/// Longest response header read.
+pub const HEADER_MAX: usize = 16 * 1024;
+/// Longest URL asked.
+pub const URL_MAX: usize = 2048;
+/// Room for an answer as it arrives; more than a header may take, so that a longer one is noticed.
+const INPUT_BUFFER: usize = HEADER_MAX + 4 * 1024;
+/// Room for a request's header; holds the longest URL twice.
+const OUTPUT_BUFFER: usize = 8 * 1024;
+
+/// What to ask, and how.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The URL: complete for GET, the responder's for POST.
+    pub url: &'a str,
+    /// The DER request to be posted; none to ask by GET.
+    pub post: Option<&'a [u8]>,
+    /// Whether caches on the way are told to ask the responder.
+    pub past_caches: bool,
+    /// What the responder may compare with to answer 304.
+    pub conditional: Option<&'a Validators>,
+}
+
+/// Carries out exchanges; shared by all worker threads.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    proxies: Arc<Proxies>,
+}
+
+impl Client {
+    /// A client with its own connections and addresses.
+    pub fn new(settings: &Settings) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .tls_config(tls)
+            .user_agent(concat!("staplerd/", env!("CARGO_PKG_VERSION")))
+            .max_response_header_size(HEADER_MAX)
+            .input_buffer_size(INPUT_BUFFER)
+            .output_buffer_size(OUTPUT_BUFFER)
+            .max_idle_connections(settings.renewal_threads)
+            .max_idle_connections_per_host(settings.renewal_threads)
+            .max_idle_age(IDLE_MAX)
+            .timeout_resolve(Some(settings.connect_timeout))
+            .timeout_connect(Some(settings.connect_timeout))
+            .build();
+        let proxies = Arc::new(settings.proxies.clone());
+        let book = AddressBook::new(settings.lookup.clone(), settings.addresses.clone());
+        let connector = Dial {
+            book: book.clone(),
+            proxies: proxies.clone(),
+        }
+        .chain(RustlsConnector::default())
+        .chain(Watch {
+            proxies: proxies.clone(),
+        });
+        let resolver = ResponderResolver {
+            book,
+            proxies: proxies.clone(),
+        };
+        Client {
+            agent: Agent::with_parts(config, connector, resolver),
+            proxies,
+        }
+    }
+
+    /// Closes all connections, those in use too; exchanges under way fail soon.
+    pub fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// Asks once and follows redirects, all before `deadline`.
+    ///
+    /// # Errors
+    /// Every fault of the way to the responder and of its answer, see [`Error`].
+    pub fn exchange(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Reply, Error> {
+        let mut uri = parse_url(ask.url)?;
+        let mut post = ask.post;
+        let mut visited = Vec::new();
+        while visited.len() <= REDIRECTS_MAX {
+            let mut response = self.send(&uri, post, ask, deadline)?;
+            match response.status() {
+                StatusCode::OK => return read(&mut response).map(Reply::Fetched),
+                StatusCode::NOT_MODIFIED if ask.conditional.is_some() => {
+                    return Ok(Reply::NotModified(Caching::from_headers(
+                        response.headers(),
+                    )));
+                }
+                StatusCode::SEE_OTHER => post = None,
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT => {}
+                status => {
+                    let now = Timestamp::from(SystemTime::now());
+                    return Err(Error::HttpStatus {
+                        code: status.as_u16(),
+                        retry_after: retry_after(response.headers(), now),
+                    });
+                }
+            }
+            let next = redirect_target(&uri, response.headers()).ok_or(Error::HttpStatus {
+                code: response.status().as_u16(),
+                retry_after: None,
+            })??;
+            visited.push(std::mem::replace(&mut uri, next));
+            if visited.contains(&uri) {
+                break;
+            }
+        }
+        Err(Error::TooManyRedirects)
+    }
+
+    fn send(
+        &self,
+        uri: &Uri,
+        post: Option<&[u8]>,
+        ask: &Ask<'_>,
+        deadline: Instant,
+    ) -> Result<Response<ureq::Body>, Error> {
+        let mut idle = IDLE_MAX;
+        loop {
+            match self.send_once(uri, post, ask, deadline, idle) {
+                Err(ureq::Error::Other(error)) if error.is::<StaleConnection>() => {
+                    if idle.is_zero() {
+                        return Err(Error::Closed);
+                    }
+                    // No kept connection is young enough now: this one is fresh.
+                    idle = Duration::ZERO;
+                }
+                Err(error) => return Err(explain(error)),
+                Ok(response) => return Ok(response),
+            }
+        }
+    }
+
+    fn send_once(
+        &self,
+        uri: &Uri,
+        post: Option<&[u8]>,
+        ask: &Ask<'_>,
+        deadline: Instant,
+        idle: Duration,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ureq::Error::Timeout(ureq::Timeout::Global));
+        }
+        let mut request = Request::new(());
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers(uri, ask);
+        match post {
+            None => {
+                let request = self.agent.configure_request(request);
+                self.agent.run(
+                    request
+                        .timeout_global(Some(left))
+                        .max_idle_age(idle)
+                        .build(),
+                )
+            }
+            Some(body) => {
+                *request.method_mut() = Method::POST;
+                let content_type = HeaderValue::from_static("application/ocsp-request");
+                request.headers_mut().insert(CONTENT_TYPE, content_type);
+                let request = self.agent.configure_request(request.map(|()| body));
+                self.agent.run(
+                    request
+                        .timeout_global(Some(left))
+                        .max_idle_age(idle)
+                        .build(),
+                )
+            }
+        }
+    }
+
+    fn headers(&self, uri: &Uri, ask: &Ask<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/ocsp-response"),
+        );
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if ask.past_caches {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        let mut set = |name: HeaderName, value: Option<&str>| {
+            if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
+                headers.insert(name, value);
+            }
+        };
+        if let Some(held) = ask.conditional {
+            set(IF_NONE_MATCH, held.etag.as_deref());
+            set(IF_MODIFIED_SINCE, held.last_modified.as_deref());
+        }
+        if uri.scheme_str() == Some("http")
+            && let Ok(Route::Proxied { proxy, .. }) = self.proxies.route(uri)
+        {
+            set(PROXY_AUTHORIZATION, proxy.authorization.as_deref());
+        }
+        headers
+    }
+}
+
+/// Reads a URL an OCSP request may be sent to.
+///
+/// # Errors
+/// [`Error::InvalidUrl`] with what is wrong.
+pub(super) fn parse_url(url: &str) -> Result<Uri, Error> {
+    let invalid = |reason| Error::InvalidUrl {
+        // What is too long to be asked is too long to be logged.
+        url: url.chars().take(URL_MAX).collect(),
+        reason,
+    };
+    if url.len() > URL_MAX {
+        return Err(invalid("it is too long"));
+    }
+    if url.contains('#') {
+        return Err(invalid("it has a fragment"));
+    }
+    let uri: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
+    let Some(authority) = uri.authority() else {
+        return Err(invalid("it has no host"));
+    };
+    if authority.as_str().contains('@') {
+        return Err(invalid("it has a user name"));
+    }
+    let rest = authority.as_str().strip_prefix(authority.host());
+    if rest.is_none_or(|rest| !rest.is_empty() && authority.port_u16().is_none()) {
+        return Err(invalid("its port is no port"));
+    }
+    Proxies::default().route(&uri)?;
+    Ok(uri)
+}
+
+/// The responder a URL belongs to: host and port. Faults and permits are counted per responder.
+pub(super) fn responder_of(url: &str) -> Result<String, Error> {
+    let uri = parse_url(url)?;
+    let proxies = Proxies::default();
+    let (Route::Direct { host, port } | Route::Proxied { host, port, .. }) = proxies.route(&uri)?;
+    Ok(format!("{}:{port}", host.to_ascii_lowercase()))
+}
+
+/// Where a redirect leads (RFC 3986 §5.2, without dot segments); `None` without a `Location`.
+fn redirect_target(base: &Uri, headers: &HeaderMap) -> Option<Result<Uri, Error>> {
+    let location = headers.get(LOCATION)?;
+    let location = String::from_utf8_lossy(location.as_bytes());
+    let location = location.split('#').next().unwrap_or_default().trim();
+    let scheme = base.scheme_str().unwrap_or_default();
+    let authority = base.authority().map_or("", |authority| authority.as_str());
+    let absolute = if location.contains("://") {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let (directory, _) = base.path().rsplit_once('/').unwrap_or_default();
+        format!("{scheme}://{authority}{directory}/{location}")
+    };
+    Some(parse_url(&absolute))
+}
+
+/// Reads the body of a 200 answer, if it may be an OCSP response.
+fn read(response: &mut Response<ureq::Body>) -> Result<Fetched, Error> {
+    const TOO_LARGE: Error = Error::TooLarge { limit: BODY_MAX };
+    let header = |name: HeaderName| {
+        let value = response.headers().get(name).map(HeaderValue::as_bytes);
+        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+    };
+    let coding = header(CONTENT_ENCODING);
+    if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
+        return Err(Error::Encoding { coding });
+    }
+    if header(CONTENT_LENGTH)
+        .parse()
+        .is_ok_and(|length: u64| length > BODY_MAX as u64)
+    {
+        return Err(TOO_LARGE);
+    }
+    let content_type = header(CONTENT_TYPE);
+    let caching = Caching::from_headers(response.headers());
+    let mut body = Vec::new();
+    response
+        .body_mut()
+        .as_reader()
+        .take(BODY_MAX as u64 + 1)
+        .read_to_end(&mut body)
+        .map_err(|error| match explain(error.into()) {
+            Error::Closed | Error::Reset => Error::Truncated,
+            error => error,
+        })?;
+    if body.len() > BODY_MAX {
+        return Err(TOO_LARGE);
+    }
+    if body.is_empty() {
+        return Err(Error::Empty);
+    }
+    match outer_form(&body) {
+        OuterForm::Whole => Ok(Fetched { body, caching }),
+        OuterForm::CutOff => Err(Error::Truncated),
+        OuterForm::Foreign => Err(Error::NotOcsp { content_type }),
+    }
+}
+
+/// ureq's error in the words of this room.
+fn explain(error: ureq::Error) -> Error {
+    match error {
+        ureq::Error::Other(error) => match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(error) => Error::Connect {
+                reason: error.to_string(),
+            },
+        },
+        ureq::Error::Timeout(ureq::Timeout::Connect) => Error::ConnectTimeout,
+        ureq::Error::Timeout(_) => Error::Timeout,
+        ureq::Error::LargeResponseHeader(_, limit) => Error::TooLarge { limit },
+        ureq::Error::Rustls(error) => Error::Tls {
+            reason: error.to_string(),
+        },
+        ureq::Error::Tls(reason) => Error::Tls {
+            reason: reason.to_owned(),
+        },
+        ureq::Error::Protocol(error) => Error::NotHttp {
+            reason: error.to_string(),
+        },
+        ureq::Error::Io(error) => explain_io(&error),
+        error => Error::Connect {
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn explain_io(error: &io::Error) -> Error {
+    let reason = error.to_string();
+    if error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+    {
+        return Error::Tls { reason };
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Error::ConnectRefused,
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout,
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Error::Reset,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotConnected => Error::Closed,
+        _ => Error::Connect { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_no_request_can_be_sent_to_are_refused() {
+        for url in [
+            "",
+            "ocsp.example",
+            "/path",
+            "ftp://ocsp.example/",
+            "ldap://ocsp.example/",
+            "file:///etc/passwd",
+            "http:///",
+            "http://:80/",
+            "http://user@ocsp.example/",
+            "http://user:password@ocsp.example/",
+            "http://ocsp.example:0/",
+            "http://ocsp.example:99999/",
+            "http://ocsp.example/#fragment",
+            "http://ocsp.example/with space",
+            &format!("http://ocsp.example/{}", "x".repeat(URL_MAX)),
+        ] {
+            assert_eq!(parse_url(url).unwrap_err().kind(), "invalid_url", "{url}");
+        }
+        for url in [
+            "http://ocsp.example",
+            "HTTP://OCSP.EXAMPLE/",
+            "https://ocsp.example:8443/a?b=c",
+            "http://[2606::1]:80/",
+        ] {
+            assert!(parse_url(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_responder_is_a_host_and_a_port() {
+        for (url, responder) in [
+            ("http://OCSP.example/a", "ocsp.example:80"),
+            ("https://ocsp.example/b", "ocsp.example:443"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert_eq!(responder_of(url).unwrap(), responder);
+        }
+    }
+
+    #[test]
+    fn redirects_lead_where_the_location_says() {
+        let base: Uri = "http://a.example:81/b/c?d".parse().unwrap();
+        for (location, target) in [
+            ("https://x.example/y", "https://x.example/y"),
+            ("//x.example/y", "http://x.example/y"),
+            ("/y#z", "http://a.example:81/y"),
+            ("y", "http://a.example:81/b/y"),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, location.parse().unwrap())]);
+            let found = redirect_target(&base, &headers).unwrap().unwrap();
+            assert_eq!(found.to_string(), target, "{location}");
+        }
+        let headers = HeaderMap::from_iter([(LOCATION, "gopher://x/".parse().unwrap())]);
+        assert!(redirect_target(&base, &headers).unwrap().is_err());
+        assert!(redirect_target(&base, &HeaderMap::new()).is_none());
+    }
+}

@@ -1,0 +1,365 @@
+//! Fetching OCSP responses over HTTP: fast, polite, and unmoved by a broken responder.
+//!
+//! [`run`] is the service: jobs come in, reports go out. The deciding parts are pure (`address`,
+//! `caching`, `limits`, `outcome`, `proxy`), the exchange is blocking (`client`,
+//! `connection`, `resolver`) and runs on tokio's blocking threads, one permit each. This room knows
+//! HTTP; what an OCSP response says is judged by the caller's function, in the same thread. Nothing
+//! here logs: every outcome is handed back. RFC 6960 appendix A, RFC 9919.
+
+mod address;
+mod attempt;
+mod caching;
+mod client;
+mod connection;
+mod limits;
+mod outcome;
+mod proxy;
+mod resolver;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use address::{AddressKind, AddressRules, InvalidNetwork, RefusedAddress};
+pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
+pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
+pub use outcome::{Error, NextStep};
+pub use proxy::{InvalidProxy, Proxies};
+pub use resolver::{Lookup, system_lookup};
+
+use attempt::Attempt;
+use client::Client;
+use limits::{Dismissed, Health, Limits};
+
+/// Exchanges in flight, unless configured otherwise; chosen by `benches/fetch.rs`.
+pub const RENEWAL_THREADS: usize = 128;
+/// Time to connect, name lookup and TLS included, unless configured otherwise.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for everything that is tried at one URL, unless configured otherwise.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Jobs waiting, in flight or reported and not yet taken; beyond it no more are accepted.
+pub const JOBS_HELD_MAX: usize = 65_536;
+/// How long exchanges under way are waited for when the service is stopped.
+pub const STOP_GRACE: Duration = Duration::from_millis(500);
+/// Certificates' first URLs for which a better one is remembered.
+const BETTER_URLS_MAX: usize = 1024;
+
+/// What the fetcher needs to know.
+#[derive(Clone)]
+pub struct Settings {
+    /// Exchanges in flight at a time.
+    pub renewal_threads: usize,
+    /// Time to connect, name lookup and TLS included.
+    pub connect_timeout: Duration,
+    /// Time for everything that is tried at one URL.
+    pub request_timeout: Duration,
+    /// Which addresses may be connected to.
+    pub addresses: AddressRules,
+    /// Which way requests take.
+    pub proxies: Proxies,
+    /// How host names become addresses.
+    pub lookup: Lookup,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            renewal_threads: RENEWAL_THREADS,
+            connect_timeout: CONNECT_TIMEOUT,
+            request_timeout: REQUEST_TIMEOUT,
+            addresses: AddressRules::default(),
+            proxies: Proxies::default(),
+            lookup: system_lookup(),
+        }
+    }
+}
+
+/// One response to be fetched.
+#[derive(Clone, Debug)]
+pub struct Job<K> {
+    /// Whatever the caller knows the job by.
+    pub key: K,
+    /// The certificate's OCSP URLs, in order.
+    pub urls: Vec<String>,
+    /// The DER OCSPRequest.
+    pub request: Arc<[u8]>,
+    /// Whether it goes before others (must-staple).
+    pub urgent: bool,
+    /// Validators of the answer held, where a 304 would do.
+    pub conditional: Option<Validators>,
+}
+
+/// What the caller makes of an answer, and whether another might be better.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict<A> {
+    /// Take it.
+    Settled(A),
+    /// Older than the one held: ask once more past all caches, then take what comes.
+    Outdated(A),
+    /// The responder dislikes the request's form or answers nonsense (malformedRequest,
+    /// sigRequired, not parseable, wrong CertID): ask by POST once, then the next URL.
+    OtherForm(A),
+    /// The responder has nothing for us now (tryLater, internalError, unauthorized): next URL.
+    NextUrl(A),
+}
+
+/// How a job ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report<K, A> {
+    /// The job's key.
+    pub key: K,
+    /// The last answer judged, if there was any; else the last failure.
+    pub outcome: Result<Answer<A>, Failure>,
+}
+
+/// A responder's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer<A> {
+    /// A response, and what the caller's function made of it.
+    Judged {
+        /// The caller's judgement.
+        judgement: A,
+        /// The responder's URL.
+        url: String,
+        /// What the headers say about asking again.
+        caching: Caching,
+    },
+    /// 304: the response held is still the current one.
+    NotModified {
+        /// The responder's URL.
+        url: String,
+        /// What the headers say about asking again.
+        caching: Caching,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub struct Failure {
+    /// The URL last tried; none where there was none to try.
+    pub url: Option<String>,
+    /// What happened there.
+    #[source]
+    pub error: Error,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.url {
+            Some(url) => write!(formatter, "{url}: {}", self.error),
+            None => write!(formatter, "{}", self.error),
+        }
+    }
+}
+
+/// Fetches what `jobs` brings and reports each job exactly once on `results`, in no particular
+/// order; `judge` is called in the thread that did the exchange.
+///
+/// Returns when `jobs` is closed and everything is reported, or within [`STOP_GRACE`] of `stop`,
+/// dropping what is unfinished. Neither channel's other side may wait for the other one for ever:
+/// up to [`JOBS_HELD_MAX`] jobs are accepted without a report being taken.
+pub async fn run<K, A>(
+    settings: Settings,
+    mut jobs: mpsc::Receiver<Job<K>>,
+    judge: impl Fn(&K, &[u8]) -> Verdict<A> + Send + Sync + 'static,
+    results: mpsc::Sender<Report<K, A>>,
+    stop: CancellationToken,
+) where
+    K: Send + 'static,
+    A: Send + 'static,
+{
+    let mut desk = Desk::new(&settings);
+    let client = Client::new(&settings);
+    let judge = Arc::new(judge);
+    let timeout = settings.request_timeout;
+    let mut exchanges = JoinSet::new();
+    let mut accepting = true;
+    loop {
+        while let Some((responder, case)) = desk.limits.next() {
+            let (client, judge) = (client.clone(), judge.clone());
+            exchanges.spawn_blocking(move || {
+                let attempt = case.attempt(&client, timeout, &*judge);
+                (responder, case, attempt)
+            });
+        }
+        let held = desk.limits.waiting() + exchanges.len() + desk.reports.len();
+        if !accepting && held == 0 {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(finished) = exchanges.join_next() => match finished {
+                Ok((responder, case, attempt)) => desk.finished(&responder, case, attempt),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime is going down and takes its threads along.
+                    Err(_) => return,
+                },
+            },
+            permit = results.reserve(), if !desk.reports.is_empty() => match permit {
+                Ok(permit) => if let Some(report) = desk.reports.pop_front() {
+                    permit.send(report);
+                },
+                // Nobody wants to know any more.
+                Err(_) => break,
+            },
+            job = jobs.recv(), if accepting && held < JOBS_HELD_MAX => match job {
+                Some(job) => desk.accept(job),
+                None => accepting = false,
+            },
+        }
+    }
+    client.shut_down();
+    let ended = async { while exchanges.join_next().await.is_some() {} };
+    // What still hangs (a connect, a name lookup) ends with the process.
+    let _ = tokio::time::timeout(STOP_GRACE, ended).await;
+}
+
+/// A job on its way through its URLs.
+struct Case<K, A> {
+    job: Job<K>,
+    /// The first URL as the certificate has it, by which a better one is remembered.
+    first_url: String,
+    /// The URL to try now.
+    place: usize,
+    /// The best that the URLs before brought.
+    so_far: Option<Result<Answer<A>, Failure>>,
+}
+
+impl<K, A> Case<K, A> {
+    fn attempt(
+        &self,
+        client: &Client,
+        timeout: Duration,
+        judge: &impl Fn(&K, &[u8]) -> Verdict<A>,
+    ) -> Attempt<A> {
+        attempt::ask(
+            client,
+            self.job.urls.get(self.place).map_or("", String::as_str),
+            &self.job.request,
+            self.job.conditional.as_ref(),
+            timeout,
+            |response| judge(&self.job.key, response),
+        )
+    }
+
+    /// Notes the outcome at the present URL and goes on to the next; an answer outranks a failure.
+    fn move_on(&mut self, outcome: Result<Answer<A>, Failure>) {
+        if outcome.is_ok() || !matches!(self.so_far, Some(Ok(_))) {
+            self.so_far = Some(outcome);
+        }
+        self.place += 1;
+    }
+}
+
+/// The service's state between two events: who waits, who is in flight, what is to be reported.
+struct Desk<K, A> {
+    limits: Limits<Case<K, A>>,
+    reports: VecDeque<Report<K, A>>,
+    /// First URL of a certificate → the one of its URLs that answered last.
+    better_urls: HashMap<String, String>,
+    begun: Instant,
+}
+
+impl<K, A> Desk<K, A> {
+    fn new(settings: &Settings) -> Self {
+        Desk {
+            limits: Limits::new(settings.renewal_threads),
+            reports: VecDeque::new(),
+            better_urls: HashMap::new(),
+            begun: Instant::now(),
+        }
+    }
+
+    fn accept(&mut self, mut job: Job<K>) {
+        let first_url = job.urls.first().cloned().unwrap_or_default();
+        if let Some(better) = self.better_urls.get(&first_url)
+            && let Some(place) = job.urls.iter().position(|url| url == better)
+        {
+            job.urls[..=place].rotate_right(1);
+        }
+        self.dispatch(Case {
+            job,
+            first_url,
+            place: 0,
+            so_far: None,
+        });
+    }
+
+    /// Lets the case wait for its present URL's responder, or a later one's, or reports it.
+    fn dispatch(&mut self, mut case: Case<K, A>) {
+        while let Some(url) = case.job.urls.get(case.place) {
+            let url = Some(url.clone());
+            let now = self.begun.elapsed();
+            let error = match client::responder_of(url.as_deref().unwrap_or_default()) {
+                Err(error) => error,
+                Ok(responder) => {
+                    let urgent = case.job.urgent;
+                    match self.limits.admit(&responder, case, urgent, now) {
+                        Ok(()) => return,
+                        Err(dismissed) => {
+                            let Dismissed { job, retry_after } = dismissed;
+                            case = job;
+                            Error::CircuitOpen { retry_after }
+                        }
+                    }
+                }
+            };
+            case.move_on(Err(Failure { url, error }));
+        }
+        let no_url = Failure {
+            url: None,
+            error: Error::NoUrl,
+        };
+        self.reports.push_back(Report {
+            key: case.job.key,
+            outcome: case.so_far.unwrap_or(Err(no_url)),
+        });
+    }
+
+    fn finished(&mut self, responder: &str, mut case: Case<K, A>, attempt: Attempt<A>) {
+        self.learn(responder, attempt.health);
+        if attempt.settled {
+            self.remember(&case);
+            self.reports.push_back(Report {
+                key: case.job.key,
+                outcome: attempt.outcome,
+            });
+        } else {
+            case.move_on(attempt.outcome);
+            self.dispatch(case);
+        }
+    }
+
+    fn learn(&mut self, responder: &str, health: Health) {
+        let (now, random) = (self.begun.elapsed(), fastrand::f64());
+        for dismissed in self.limits.finished(responder, health, now, random) {
+            let Dismissed {
+                job: mut case,
+                retry_after,
+            } = dismissed;
+            let url = case.job.urls.get(case.place).cloned();
+            let error = Error::CircuitOpen { retry_after };
+            case.move_on(Err(Failure { url, error }));
+            self.dispatch(case);
+        }
+    }
+
+    /// The URL that answered is tried first for the next certificate with the same URLs.
+    fn remember(&mut self, case: &Case<K, A>) {
+        let answered = case.job.urls.get(case.place);
+        if answered == Some(&case.first_url) {
+            self.better_urls.remove(&case.first_url);
+        } else if let Some(answered) = answered {
+            if self.better_urls.len() >= BETTER_URLS_MAX {
+                self.better_urls.clear();
+            }
+            self.better_urls
+                .insert(case.first_url.clone(), answered.clone());
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! Finds a responder's addresses, within time, and lets only permitted ones through.
+//!
+//! Every connection is made to an address that came out of here, so the address rules hold on the
+//! resolved address itself, on each redirect, and whatever way the host was written (`[::1]`,
+//! `2130706433`, a name that points inwards). Answers of the system's resolver are kept for
+//! [`ADDRESSES_KEPT`]; failures are not kept. A lookup runs in a thread of its own because it cannot
+//! be interrupted; callers that ask for the same host share it. Hosts behind a proxy are resolved
+//! by the proxy: for them only literal addresses can be judged here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use super::Error;
+use super::address::AddressRules;
+use super::proxy::{Proxies, Route};
+
+/// How long the addresses of a host are used without asking again.
+pub const ADDRESSES_KEPT: Duration = Duration::from_secs(60);
+/// Hosts whose addresses are kept.
+pub const HOSTS_KEPT_MAX: usize = 1024;
+/// Lookups under way at a time, those included whose callers have given up.
+pub const LOOKUPS_MAX: usize = 32;
+/// Addresses of one host that are tried.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Asks the system for the addresses of a host name; may block.
+pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+
+/// The system's own lookup (getaddrinfo: hosts file, DNS, whatever nsswitch.conf says).
+pub fn system_lookup() -> Lookup {
+    Arc::new(|host| {
+        let found = (host, 0).to_socket_addrs()?;
+        Ok(found.map(|address| address.ip()).collect())
+    })
+}
+
+/// The addresses of hosts, shared by all exchanges.
+pub(super) struct AddressBook {
+    lookup: Lookup,
+    rules: AddressRules,
+    hosts: Mutex<HashMap<String, Host>>,
+}
+
+enum Host {
+    Known {
+        addresses: Vec<IpAddr>,
+        until: Instant,
+    },
+    LookedUp(Arc<Pending>),
+}
+
+/// A lookup under way, and those who wait for it.
+#[derive(Default)]
+struct Pending {
+    outcome: Mutex<Option<Result<Vec<IpAddr>, String>>>,
+    done: Condvar,
+}
+
+impl AddressBook {
+    pub(super) fn new(lookup: Lookup, rules: AddressRules) -> Arc<Self> {
+        Arc::new(AddressBook {
+            lookup,
+            rules,
+            hosts: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The permitted addresses of a responder's `host`, in the order they are to be tried.
+    fn permitted(self: &Arc<Self>, host: &str, patience: Duration) -> Result<Vec<IpAddr>, Error> {
+        let (permitted, refused): (Vec<_>, Vec<_>) = self
+            .addresses(host, patience)?
+            .into_iter()
+            .map(|address| self.rules.check(address).map(|()| address))
+            .partition(Result::is_ok);
+        match refused.into_iter().find_map(Result::err) {
+            Some(refusal) if permitted.is_empty() => Err(Error::AddressRefused(refusal)),
+            _ => Ok(permitted.into_iter().flatten().collect()),
+        }
+    }
+
+    /// All addresses of `host`: literal, kept, or looked up within `patience`.
+    fn addresses(self: &Arc<Self>, host: &str, patience: Duration) -> Result<Vec<IpAddr>, Error> {
+        if let Some(address) = literal(host) {
+            return Ok(vec![address]);
+        }
+        let failed = |reason: String| Error::Resolve {
+            host: host.to_owned(),
+            reason,
+        };
+        let pending = {
+            let mut hosts = lock(&self.hosts);
+            match hosts.get(host) {
+                Some(Host::Known { addresses, until }) if Instant::now() < *until => {
+                    return Ok(addresses.clone());
+                }
+                Some(Host::LookedUp(pending)) => pending.clone(),
+                _ => self
+                    .start_lookup(host, &mut hosts)
+                    .map_err(|error| failed(error.to_string()))?,
+            }
+        };
+        let outcome = lock(&pending.outcome);
+        let (outcome, _) = pending
+            .done
+            .wait_timeout_while(outcome, patience, |outcome| outcome.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        match outcome.as_ref() {
+            Some(Ok(addresses)) => Ok(addresses.clone()),
+            Some(Err(reason)) => Err(failed(reason.clone())),
+            None => Err(failed("no answer in time".to_owned())),
+        }
+    }
+
+    fn start_lookup(
+        self: &Arc<Self>,
+        host: &str,
+        hosts: &mut HashMap<String, Host>,
+    ) -> io::Result<Arc<Pending>> {
+        let under_way = |host: &Host| matches!(host, Host::LookedUp(_));
+        if hosts.values().filter(|host| under_way(host)).count() >= LOOKUPS_MAX {
+            return Err(io::Error::other("too many lookups under way"));
+        }
+        if hosts.len() >= HOSTS_KEPT_MAX {
+            hosts.retain(|_, host| under_way(host));
+        }
+        let pending = Arc::new(Pending::default());
+        let (book, name, for_thread) = (self.clone(), host.to_owned(), pending.clone());
+        std::thread::Builder::new()
+            .name("lookup".to_owned())
+            .spawn(move || book.look_up(name, &for_thread))?;
+        hosts.insert(host.to_owned(), Host::LookedUp(pending.clone()));
+        Ok(pending)
+    }
+
+    fn look_up(&self, host: String, pending: &Pending) {
+        let outcome = match (self.lookup)(&host) {
+            Ok(addresses) if addresses.is_empty() => Err("it has no address".to_owned()),
+            Ok(mut addresses) => {
+                addresses.dedup();
+                addresses.truncate(ADDRESSES_MAX);
+                Ok(addresses)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let mut hosts = lock(&self.hosts);
+        match &outcome {
+            Ok(addresses) => {
+                let known = Host::Known {
+                    addresses: addresses.clone(),
+                    until: Instant::now() + ADDRESSES_KEPT,
+                };
+                hosts.insert(host, known);
+            }
+            Err(_) => {
+                hosts.remove(&host);
+            }
+        }
+        drop(hosts);
+        *lock(&pending.outcome) = Some(outcome);
+        pending.done.notify_all();
+    }
+
+    /// Remembers which address of `host` accepted a connection: it is tried first from now on, so
+    /// that one dead address (IPv6 without a route, mostly) costs its patience only once.
+    pub(super) fn prefer(&self, host: &str, address: IpAddr) {
+        if let Some(Host::Known { addresses, .. }) = lock(&self.hosts).get_mut(host)
+            && let Some(place) = addresses.iter().position(|known| *known == address)
+        {
+            addresses[..=place].rotate_right(1);
+        }
+    }
+}
+
+/// A poisoned lock only means that another thread panicked between two whole updates.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The address a URL's host is, if it is written as one.
+fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
+        .parse()
+        .ok()
+}
+
+/// ureq's way into the address book.
+pub(super) struct ResponderResolver {
+    pub(super) book: Arc<AddressBook>,
+    pub(super) proxies: Arc<Proxies>,
+}
+
+impl fmt::Debug for ResponderResolver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ResponderResolver").finish()
+    }
+}
+
+impl Resolver for ResponderResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let patience = *timeout.after;
+        let (addresses, port) = match self.proxies.route(uri).map_err(as_ureq_error)? {
+            Route::Direct { host, port } => (self.book.permitted(host, patience), port),
+            Route::Proxied { proxy, host, .. } => {
+                self.judge_unresolved(host).map_err(as_ureq_error)?;
+                (self.book.addresses(&proxy.host, patience), proxy.port)
+            }
+        };
+        let mut resolved = self.empty();
+        for address in addresses.map_err(as_ureq_error)? {
+            resolved.push(SocketAddr::new(address, port));
+        }
+        Ok(resolved)
+    }
+}
+
+impl ResponderResolver {
+    /// What can be said about a host that a proxy will resolve.
+    fn judge_unresolved(&self, host: &str) -> Result<(), Error> {
+        let name = host.to_ascii_lowercase();
+        let name = name.strip_suffix('.').unwrap_or(&name);
+        let local = name == "localhost" || name.ends_with(".localhost");
+        let address = if local {
+            Some(IpAddr::from([127, 0, 0, 1]))
+        } else {
+            literal(name)
+        };
+        match address {
+            Some(address) => Ok(self.book.rules.check(address)?),
+            // 2130706433, 0x7f.1: addresses to some, names to others; the proxy is not to guess.
+            None if name.rsplit('.').next().is_none_or(looks_numeric) => Err(Error::InvalidUrl {
+                url: host.to_owned(),
+                reason: "the host is neither a name nor a usual address",
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn looks_numeric(label: &str) -> bool {
+    label.is_empty() || label.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// ureq carries foreign errors unchanged; `client` takes them out again.
+pub(super) fn as_ureq_error(error: Error) -> ureq::Error {
+    ureq::Error::Other(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn book(lookup: Lookup) -> Arc<AddressBook> {
+        AddressBook::new(lookup, AddressRules::default())
+    }
+
+    fn answering(addresses: &'static [&'static str]) -> Lookup {
+        Arc::new(|_| Ok(addresses.iter().map(|text| text.parse().unwrap()).collect()))
+    }
+
+    #[test]
+    fn forbidden_addresses_are_left_out_and_a_host_without_others_is_refused() {
+        let mixed = book(answering(&["127.0.0.1", "93.184.215.14", "::1"]));
+        let permitted = mixed.permitted("mixed.example", PATIENCE).unwrap();
+        assert_eq!(permitted, ["93.184.215.14".parse::<IpAddr>().unwrap()]);
+
+        let inward = book(answering(&["127.0.0.1"]));
+        let error = inward.permitted("rebound.example", PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), "address_refused");
+    }
+
+    #[test]
+    fn literal_addresses_are_judged_without_a_lookup() {
+        let book = book(Arc::new(|_| panic!("no lookup for a literal")));
+        for host in [
+            "127.0.0.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "169.254.169.254",
+        ] {
+            let error = book.permitted(host, PATIENCE).unwrap_err();
+            assert_eq!(error.kind(), "address_refused", "{host}");
+        }
+        assert!(book.permitted("[2606:2800:21f::1]", PATIENCE).is_ok());
+    }
+
+    #[test]
+    fn addresses_in_numbers_that_the_system_understands_are_judged_too() {
+        let book = book(system_lookup());
+        for host in ["2130706433", "0x7f.1", "017700000001", "127.1"] {
+            // Some systems do not read such numbers at all; then there is nothing to connect to.
+            let kind = book.permitted(host, PATIENCE).unwrap_err().kind();
+            assert!(
+                ["address_refused", "resolve"].contains(&kind),
+                "{host}: {kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_are_kept_and_failures_are_not() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let book = book(Arc::new(|host| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            match host {
+                "good.example" => Ok(vec![IpAddr::from([93, 184, 215, 14])]),
+                _ => Err(io::Error::other("no such host")),
+            }
+        }));
+        for _ in 0..3 {
+            book.permitted("good.example", PATIENCE).unwrap();
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+        for _ in 0..3 {
+            let error = book.permitted("bad.example", PATIENCE).unwrap_err();
+            assert_eq!(error.kind(), "resolve");
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn a_lookup_that_hangs_is_shared_and_given_up_in_time() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let book = book(Arc::new(move |_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            let _ = lock(&held).recv();
+            Err(io::Error::other("released"))
+        }));
+        for _ in 0..3 {
+            let error = book
+                .permitted("slow.example", Duration::from_millis(5))
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "'slow.example' cannot be resolved: no answer in time"
+            );
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+        drop(release);
+    }
+
+    #[test]
+    fn lookups_under_way_are_bounded() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let book = book(Arc::new(move |_| {
+            let _ = lock(&held).recv();
+            Err(io::Error::other("released"))
+        }));
+        for number in 0..LOOKUPS_MAX {
+            let _ = book.permitted(&format!("slow-{number}.example"), Duration::ZERO);
+        }
+        let error = book
+            .permitted("one-more.example", Duration::ZERO)
+            .unwrap_err();
+        assert!(error.to_string().contains("too many lookups"), "{error}");
+        drop(release);
+    }
+
+    #[test]
+    fn the_address_that_worked_is_tried_first() {
+        let book = book(answering(&[
+            "2606:2800:21f::1",
+            "2606:2800:21f::2",
+            "93.184.215.14",
+        ]));
+        let order = |book: &Arc<AddressBook>| book.permitted("two.example", PATIENCE).unwrap();
+        let before = order(&book);
+        book.prefer("two.example", before[2]);
+        assert_eq!(order(&book), [before[2], before[0], before[1]]);
+    }
+
+    #[test]
+    fn literal_addresses_are_judged_although_a_proxy_would_connect() {
+        let resolver = ResponderResolver {
+            book: book(Arc::new(|_| panic!("the proxy resolves"))),
+            proxies: Arc::new(Proxies::parse(Some("http://10.0.0.1:3128"), None, "").unwrap()),
+        };
+        for (host, kind) in [
+            ("127.0.0.1", "address_refused"),
+            ("LocalHost.", "address_refused"),
+            ("127.0.0.1.", "address_refused"),
+            ("[::1]", "address_refused"),
+            ("2130706433", "invalid_url"),
+            ("0x7f.1", "invalid_url"),
+        ] {
+            assert_eq!(
+                resolver.judge_unresolved(host).unwrap_err().kind(),
+                kind,
+                "{host}"
+            );
+        }
+        assert!(resolver.judge_unresolved("ocsp.example").is_ok());
+    }
+}

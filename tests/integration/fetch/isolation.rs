@@ -1,0 +1,109 @@
+//! One responder's trouble is nobody else's.
+
+use std::time::Duration;
+
+use super::*;
+use crate::scripted_responder::{ScriptedResponder, Step, ocsp_answer};
+
+#[test]
+fn nine_hundred_finish_while_a_hundred_wait_for_a_responder_that_never_answers() {
+    let alive = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let dead = ScriptedResponder::start(|_| vec![Step::Hang]);
+    // Far longer than the test may take: whoever waits for the dead one is still waiting.
+    let patient = Settings {
+        request_timeout: 4 * DEADLINE,
+        ..settings()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (job_sender, job_receiver) = mpsc::channel(1000);
+        let (report_sender, mut reports) = mpsc::channel(10);
+        for key in 0..1000 {
+            let responder = if key % 10 == 0 { &dead } else { &alive };
+            job_sender.send(job(key, &[responder.url()])).await.unwrap();
+        }
+        let stop = CancellationToken::new();
+        let judge = |_: &usize, _: &[u8]| Verdict::Settled(());
+        let service = tokio::spawn(run(
+            patient,
+            job_receiver,
+            judge,
+            report_sender,
+            stop.clone(),
+        ));
+        for _ in 0..900 {
+            let report = tokio::time::timeout(DEADLINE, reports.recv())
+                .await
+                .unwrap()
+                .unwrap();
+            assert_ne!(report.key % 10, 0);
+            assert!(report.outcome.is_ok());
+        }
+        dead.wait_for_requests(1);
+        assert!(reports.try_recv().is_err(), "the hundred are still waiting");
+
+        stop.cancel();
+        tokio::time::timeout(DEADLINE, service)
+            .await
+            .unwrap()
+            .unwrap();
+    });
+    // The exchanges that hung were cut off, so the threads end and the runtime can go.
+    drop(runtime);
+}
+
+#[test]
+fn a_dead_responders_certificates_are_soon_sent_away_with_a_time_to_come_back() {
+    let dead = ScriptedResponder::start(|_| vec![Step::Reset]);
+    let jobs = (0..100).map(|key| job(key, &[dead.url()])).collect();
+    let kinds: Vec<_> = fetch_all(settings(), jobs)
+        .into_iter()
+        .map(|report| error(report.outcome))
+        .collect();
+    let asked = kinds.iter().filter(|error| **error == Error::Reset).count();
+    assert_eq!(asked, dead.requests().len());
+    assert!(asked <= 8, "{asked} asked a responder that answers nobody");
+    for error in kinds.iter().filter(|error| **error != Error::Reset) {
+        let wait = error.retry_after().unwrap();
+        assert!(wait <= Duration::from_secs(13), "{error}");
+    }
+}
+
+#[test]
+fn a_dead_responder_costs_its_certificates_their_second_url_only_a_detour() {
+    let dead = ScriptedResponder::start(|_| vec![Step::Close]);
+    let alive = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let urls = [dead.url(), alive.url()];
+    let jobs = (0..100).map(|key| job(key, &urls)).collect();
+    for report in fetch_all(settings(), jobs) {
+        assert_eq!(body(&report.outcome), RESPONSE);
+    }
+    assert!(dead.requests().len() <= 8);
+}
+
+#[test]
+fn the_url_that_worked_is_asked_first_next_time() {
+    let dead = ScriptedResponder::start(|_| vec![Step::Close]);
+    let alive = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let urls = [dead.url(), alive.url()];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (job_sender, job_receiver) = mpsc::channel(1);
+        let (report_sender, mut reports) = mpsc::channel(1);
+        let judge = |_: &usize, _: &[u8]| Verdict::Settled(());
+        let stop = CancellationToken::new();
+        let service = tokio::spawn(run(settings(), job_receiver, judge, report_sender, stop));
+        for key in 0..10 {
+            job_sender.send(job(key, &urls)).await.unwrap();
+            assert!(reports.recv().await.unwrap().outcome.is_ok());
+        }
+        drop(job_sender);
+        service.await.unwrap();
+    });
+    assert_eq!((dead.requests().len(), alive.requests().len()), (1, 10));
+}
+
+#[test]
+fn a_job_without_urls_is_reported_as_such() {
+    assert_eq!(error(fetch_one(settings(), &[])), Error::NoUrl);
+}

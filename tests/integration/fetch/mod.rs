@@ -1,0 +1,109 @@
+//! Fetching from responders that misbehave: every fault has its outcome, and none spreads.
+
+mod faults;
+mod isolation;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use staplerd::fetch::{AddressRules, Answer, Error, Failure, Job, Report, Settings, Verdict, run};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::scripted_responder::DEADLINE;
+
+/// The smallest OCSPResponse: tryLater. These tests look at the way, not at the contents.
+const RESPONSE: &[u8] = &[0x30, 0x03, 0x0a, 0x01, 0x03];
+/// A request as it may look; nobody here reads it.
+const REQUEST: &[u8] = &[0x30, 0x03, 0x0c, 0x01, 0xff];
+
+/// Default settings, but for loopback responders that may be slow on purpose.
+fn settings() -> Settings {
+    Settings {
+        addresses: AddressRules::parse(&["loopback"]).unwrap(),
+        ..Settings::default()
+    }
+}
+
+/// Settings under which something that never comes is given up soon.
+fn impatient() -> Settings {
+    Settings {
+        connect_timeout: Duration::from_millis(300),
+        request_timeout: Duration::from_millis(600),
+        ..settings()
+    }
+}
+
+fn job<K>(key: K, urls: &[String]) -> Job<K> {
+    Job {
+        key,
+        urls: urls.to_vec(),
+        request: Arc::from(REQUEST),
+        urgent: false,
+        conditional: None,
+    }
+}
+
+type Outcome = Result<Answer<Vec<u8>>, Failure>;
+
+/// Fetches all jobs with everything accepted that comes.
+fn fetch_all(settings: Settings, jobs: Vec<Job<usize>>) -> Vec<Report<usize, Vec<u8>>> {
+    fetch_judged(settings, jobs, |_, body| Verdict::Settled(body.to_vec()))
+}
+
+fn fetch_judged(
+    settings: Settings,
+    jobs: Vec<Job<usize>>,
+    judge: impl Fn(&usize, &[u8]) -> Verdict<Vec<u8>> + Send + Sync + 'static,
+) -> Vec<Report<usize, Vec<u8>>> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let expected: HashSet<usize> = jobs.iter().map(|job| job.key).collect();
+    let reports = runtime.block_on(async {
+        let (job_sender, job_receiver) = mpsc::channel(jobs.len().max(1));
+        let (report_sender, mut report_receiver) = mpsc::channel(jobs.len().max(1));
+        for job in jobs {
+            job_sender.send(job).await.unwrap();
+        }
+        drop(job_sender);
+        let service = run(
+            settings,
+            job_receiver,
+            judge,
+            report_sender,
+            CancellationToken::new(),
+        );
+        let collect = async {
+            let mut reports = Vec::new();
+            while let Some(report) = report_receiver.recv().await {
+                reports.push(report);
+            }
+            reports
+        };
+        let both = async { tokio::join!(service, collect).1 };
+        tokio::time::timeout(DEADLINE, both).await.unwrap()
+    });
+    runtime.shutdown_background();
+    let reported: HashSet<usize> = reports.iter().map(|report| report.key).collect();
+    assert_eq!(reported, expected);
+    assert_eq!(reports.len(), expected.len(), "each job is reported once");
+    reports
+}
+
+/// Fetches one response from `urls`.
+fn fetch_one(settings: Settings, urls: &[String]) -> Outcome {
+    fetch_all(settings, vec![job(0, urls)]).remove(0).outcome
+}
+
+/// The bytes of an answer that must be there.
+fn body(outcome: &Outcome) -> &[u8] {
+    match outcome {
+        Ok(Answer::Judged { judgement, .. }) => judgement,
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+/// The error that must be there.
+fn error(outcome: Outcome) -> Error {
+    outcome.unwrap_err().error
+}
