@@ -25,6 +25,7 @@
 pub mod agent;
 pub mod cli;
 pub mod discovery;
+pub mod haproxy;
 pub mod ocsp;
 pub mod schedule;
 pub mod signals;
