@@ -26,6 +26,7 @@ pub mod agent;
 pub mod cli;
 pub mod discovery;
 pub mod fetch;
+pub mod haproxy;
 pub mod ocsp;
 pub mod schedule;
 pub mod signals;

@@ -1,0 +1,280 @@
+//! Framing of HAProxy's command line: one command out, one reply in, over any cutting of the bytes.
+//!
+//! Pure; it neither connects nor knows what a command means. Three ways of speaking exist
+//! (management guide §9.3, §9.4): silent interactive (`prompt i`, HAProxy 3.2 and later), where a
+//! reply ends with an empty line; prompt mode (earlier), where `> ` follows it; and the master CLI,
+//! whose prompt is `master> ` or `<pid>> `. The answer to `prompt i` tells which one it is. Where
+//! commands and replies can be out of step, decoding fails and the connection has to go.
+
+use std::collections::VecDeque;
+use std::io;
+
+use tokio_util::bytes::{Buf, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::address::Cli;
+use super::command::{Command, ReplyForm};
+
+/// The longest reply that is read. `show ssl cert` is the longest one asked for: this is room for
+/// sixty thousand certificates with the longest path names there are.
+pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// The longest prompt: `master[ReloadFailed]> ` or a process id.
+const MAX_PROMPT_BYTES: usize = 64;
+
+/// The longest severity mark before a message: `[warning]: `.
+const MAX_SEVERITY_BYTES: usize = 12;
+
+/// Why the bytes on a connection cannot be read as replies.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Bytes arrived that belong to no command.
+    #[error("bytes that belong to no command")]
+    OutOfStep,
+    /// The answer to the very first command is not one HAProxy gives.
+    #[error("an answer that is not HAProxy's")]
+    NotHaproxy,
+    /// A reply longer than [`MAX_REPLY_BYTES`].
+    #[error("a reply of more than {MAX_REPLY_BYTES} bytes")]
+    ReplyTooLarge,
+    /// The connection ended in the middle of a reply or before one.
+    #[error("the connection was closed before the reply was complete")]
+    ClosedInReply,
+    /// The transport failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Undecided,
+    Silent,
+    Prompt,
+}
+
+/// The codec of one connection; it starts anew with every connection.
+#[derive(Debug)]
+pub struct Codec {
+    cli: Cli,
+    mode: Mode,
+    expected: VecDeque<ReplyForm>,
+    /// Bytes at the start of the buffer that need no second look.
+    scanned: usize,
+    /// A base64 dump ends with one line feed where every other reply has two; should a HAProxy
+    /// send both, the second belongs to the dump.
+    line_feed_may_follow: bool,
+}
+
+/// Where a reply ends in the buffer.
+struct End {
+    text: usize,
+    total: usize,
+}
+
+enum PromptMatch {
+    Complete(usize),
+    Partial,
+    None,
+}
+
+impl Codec {
+    /// The codec for a fresh connection to `cli`. The first command must be
+    /// [`interactive`](super::command::interactive), followed by one whose output is not empty
+    /// without waiting for an answer in between.
+    pub fn new(cli: Cli) -> Self {
+        Codec {
+            cli,
+            mode: Mode::Undecided,
+            expected: VecDeque::new(),
+            scanned: 0,
+            line_feed_may_follow: false,
+        }
+    }
+
+    /// Reads the answer to `prompt i`: `\n` or (master CLI) nothing where it was understood, a
+    /// prompt where the argument was ignored. The bytes after it, which answer the second command,
+    /// tell a bare `\n` from a prompt that is still on its way.
+    fn decide(&mut self, buffer: &mut BytesMut) -> Result<bool, CodecError> {
+        let line_feed = usize::from(buffer.first() == Some(&b'\n'));
+        let after = buffer.get(line_feed..).unwrap_or_default();
+        if after.is_empty() {
+            return Ok(false);
+        }
+        if line_feed == 0 && self.cli == Cli::Worker {
+            return Err(CodecError::NotHaproxy);
+        }
+        match prompt(after, self.cli) {
+            PromptMatch::Complete(length) => {
+                buffer.advance(line_feed + length);
+                self.mode = Mode::Prompt;
+            }
+            PromptMatch::Partial => return Ok(false),
+            PromptMatch::None => {
+                buffer.advance(line_feed);
+                self.mode = Mode::Silent;
+            }
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self, buffer: &[u8], form: ReplyForm) -> Option<End> {
+        if self.mode == Mode::Prompt {
+            // The master CLI leaves out the empty line where a worker could not be reached.
+            if let (Cli::Master, PromptMatch::Complete(total)) =
+                (self.cli, prompt(buffer, self.cli))
+            {
+                return Some(End { text: 0, total });
+            }
+        }
+        let mut from = self.scanned;
+        while let Some(offset) = buffer.get(from..)?.iter().position(|byte| *byte == b'\n') {
+            let at = from + offset;
+            self.scanned = at;
+            let line = buffer.get(..at)?;
+            let text = match line.split_last() {
+                None => Some(0),
+                Some((b'\n', text)) => Some(text.len()),
+                Some(_) if form == ReplyForm::Base64 && is_base64(line) => Some(at),
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                let after = at + 1;
+                if self.mode == Mode::Silent {
+                    return Some(End { text, total: after });
+                }
+                match prompt(buffer.get(after..)?, self.cli) {
+                    PromptMatch::Complete(length) => {
+                        return Some(End {
+                            text,
+                            total: after + length,
+                        });
+                    }
+                    PromptMatch::Partial => return None,
+                    PromptMatch::None => {}
+                }
+            }
+            from = at + 1;
+        }
+        self.scanned = self.scanned.max(from.min(buffer.len()));
+        None
+    }
+}
+
+impl Encoder<Command> for Codec {
+    type Error = CodecError;
+
+    fn encode(&mut self, command: Command, buffer: &mut BytesMut) -> Result<(), CodecError> {
+        let form = command.form();
+        if self.cli == Cli::Master && form != ReplyForm::Interactive {
+            buffer.extend_from_slice(b"@1 ");
+        }
+        buffer.extend_from_slice(command.line().as_bytes());
+        if let Some(payload) = command.payload() {
+            buffer.extend_from_slice(b" <<\n");
+            buffer.extend_from_slice(payload.as_bytes());
+            buffer.extend_from_slice(b"\n");
+        }
+        buffer.extend_from_slice(b"\n");
+        self.expected.push_back(form);
+        Ok(())
+    }
+}
+
+impl Decoder for Codec {
+    type Item = String;
+    type Error = CodecError;
+
+    /// The text of the next reply, without its terminator, continuation marks and severity mark.
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<String>, CodecError> {
+        if self.line_feed_may_follow && !buffer.is_empty() {
+            self.line_feed_may_follow = false;
+            if buffer.starts_with(b"\n") {
+                buffer.advance(1);
+            }
+        }
+        let Some(form) = self.expected.front().copied() else {
+            return if buffer.is_empty() {
+                Ok(None)
+            } else {
+                Err(CodecError::OutOfStep)
+            };
+        };
+        if form == ReplyForm::Interactive {
+            if !self.decide(buffer)? {
+                return Ok(None);
+            }
+            self.expected.pop_front();
+            return Ok(Some(String::new()));
+        }
+        while self.scanned == 0 && buffer.starts_with(b"+ ") {
+            buffer.advance(2);
+        }
+        if buffer.as_ref() == b"+" {
+            return Ok(None);
+        }
+        let Some(end) = self.end(buffer, form) else {
+            return if buffer.len() > MAX_REPLY_BYTES {
+                Err(CodecError::ReplyTooLarge)
+            } else {
+                Ok(None)
+            };
+        };
+        let reply = buffer.split_to(end.total);
+        self.expected.pop_front();
+        self.scanned = 0;
+        self.line_feed_may_follow = self.mode == Mode::Silent && form == ReplyForm::Base64;
+        let text = reply.get(..end.text).unwrap_or_default();
+        Ok(Some(without_severity(&String::from_utf8_lossy(text))))
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<String>, CodecError> {
+        match self.decode(buffer)? {
+            Some(reply) => Ok(Some(reply)),
+            None if self.expected.is_empty() => Ok(None),
+            None => Err(CodecError::ClosedInReply),
+        }
+    }
+}
+
+/// Whether `bytes` start with the prompt of `cli`, or could once more of them arrive.
+fn prompt(bytes: &[u8], cli: Cli) -> PromptMatch {
+    let head = bytes.get(..MAX_PROMPT_BYTES).unwrap_or(bytes);
+    let end = head.iter().position(|byte| *byte == b'>');
+    let name = head.get(..end.unwrap_or(head.len())).unwrap_or_default();
+    let known = match cli {
+        Cli::Worker => name.is_empty(),
+        Cli::Master => {
+            name.iter().all(u8::is_ascii_digit)
+                || name == b"master"
+                || name.starts_with(b"master[")
+                || (end.is_none() && b"master".starts_with(name))
+        }
+    };
+    match end {
+        _ if !known => PromptMatch::None,
+        None if head.len() < MAX_PROMPT_BYTES => PromptMatch::Partial,
+        None => PromptMatch::None,
+        Some(at) => match head.get(at + 1) {
+            None => PromptMatch::Partial,
+            Some(b' ') => PromptMatch::Complete(at + 2),
+            Some(_) => PromptMatch::None,
+        },
+    }
+}
+
+fn is_base64(line: &[u8]) -> bool {
+    line.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+}
+
+/// Takes off the mark of `set severity-output`, such as `[6]: ` or `[info]: `: a socket can be
+/// configured to send it, and through the master CLI it cannot be switched off.
+fn without_severity(text: &str) -> String {
+    let marked = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]: "))
+        .filter(|(mark, _)| {
+            mark.len() < MAX_SEVERITY_BYTES && mark.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+    marked.map_or(text, |(_, message)| message).to_owned()
+}

@@ -1,0 +1,213 @@
+//! The text of every command this program gives HAProxy (management guide §9.3), one function each.
+//!
+//! Pure: nothing is sent here. Arguments are escaped as the command line's parser wants it: space,
+//! tab, `;` and `\` by a `\`, and a leading `*`, which would mean a transaction, too. Base64 needs
+//! none of it. What the replies mean is read in [`reply`](super::reply).
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// How a command's reply is framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplyForm {
+    /// The answer to `prompt i`, which tells how all later replies are framed.
+    Interactive,
+    /// Lines, ended by an empty line.
+    Text,
+    /// One line of base64 without an empty line after it; an error comes as text.
+    Base64,
+}
+
+/// One command, ready to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    line: String,
+    payload: Option<String>,
+    form: ReplyForm,
+}
+
+impl Command {
+    /// The command line, without line feed and payload mark.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// The command without its arguments, for messages.
+    pub fn name(&self) -> String {
+        /// As in `set ssl ocsp-response`.
+        const WORDS: usize = 3;
+        self.line
+            .split(' ')
+            .take(WORDS)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The lines that follow the command.
+    pub fn payload(&self) -> Option<&str> {
+        self.payload.as_deref()
+    }
+
+    /// How the reply is framed.
+    pub fn form(&self) -> ReplyForm {
+        self.form
+    }
+
+    fn text(line: impl Into<String>) -> Self {
+        Command {
+            line: line.into(),
+            payload: None,
+            form: ReplyForm::Text,
+        }
+    }
+}
+
+/// A name that no certificate store can have, for asking whether a transaction is open.
+const NO_STORE: &str = "/dev/null/no-such-certificate";
+
+/// Asks for silent interactive mode (3.2 and later); earlier versions turn their prompt on.
+pub fn interactive() -> Command {
+    Command {
+        form: ReplyForm::Interactive,
+        ..Command::text("prompt i")
+    }
+}
+
+/// Messages without severity marks, however the socket is configured.
+pub fn without_severity() -> Command {
+    Command::text("set severity-output none")
+}
+
+/// The level of this connection.
+pub fn show_cli_level() -> Command {
+    Command::text("show cli level")
+}
+
+/// Version, process id and whether the process is on its way out.
+pub fn show_info() -> Command {
+    Command::text("show info")
+}
+
+/// The names of all certificate stores.
+pub fn show_certificates() -> Command {
+    Command::text("show ssl cert")
+}
+
+/// What one certificate store holds.
+pub fn show_certificate(store: &str) -> Command {
+    Command::text(format!("show ssl cert {}", escape(store)))
+}
+
+/// The response HAProxy holds for a CertID, in base64 (2.8 and later).
+pub fn show_ocsp_response_base64(cert_id: &[u8]) -> Command {
+    Command {
+        form: ReplyForm::Base64,
+        ..Command::text(format!("show ssl ocsp-response base64 {}", hex(cert_id)))
+    }
+}
+
+/// The response HAProxy holds for a CertID, as OpenSSL prints it (2.5 and later).
+pub fn show_ocsp_response_text(cert_id: &[u8]) -> Command {
+    Command::text(format!("show ssl ocsp-response {}", hex(cert_id)))
+}
+
+/// The certificates that HAProxy's own updater looks after (2.8 and later). The whole reply must be
+/// read at once: HAProxy holds a lock until it is drained.
+pub fn show_ocsp_updates() -> Command {
+    Command::text("show ssl ocsp-updates")
+}
+
+/// Replaces the response in the slot with the same CertID.
+pub fn set_ocsp_response(response: &[u8]) -> Command {
+    // On one line, not as payload: every version takes it, and none answers with `+ ` marks.
+    Command::text(format!(
+        "set ssl ocsp-response {}",
+        STANDARD.encode(response)
+    ))
+}
+
+/// Opens a transaction that gives `store` an OCSP response, and with it a slot.
+pub fn set_certificate_ocsp(store: &str, response: &[u8]) -> Command {
+    Command {
+        payload: Some(STANDARD.encode(response)),
+        ..Command::text(format!("set ssl cert {}.ocsp", escape(store)))
+    }
+}
+
+/// Carries out the transaction on `store`.
+pub fn commit_certificate(store: &str) -> Command {
+    Command::text(format!("commit ssl cert {}", escape(store)))
+}
+
+/// Gives up the transaction on `store`.
+pub fn abort_certificate(store: &str) -> Command {
+    Command::text(format!("abort ssl cert {}", escape(store)))
+}
+
+/// Asks which transaction is open, by giving up one that cannot exist: HAProxy refuses and names
+/// the open one, in far fewer bytes than `show ssl cert` takes.
+pub fn ask_for_transaction() -> Command {
+    abort_certificate(NO_STORE)
+}
+
+fn escape(argument: &str) -> String {
+    let mut escaped = String::with_capacity(argument.len());
+    for (position, character) in argument.chars().enumerate() {
+        let special =
+            matches!(character, ' ' | '\t' | ';' | '\\') || (position == 0 && character == '*');
+        if special {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Lower-case hexadecimal, as HAProxy writes CertIDs.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_special_characters_stay_one_argument() {
+        for (store, line) in [
+            ("/c/a.pem", "show ssl cert /c/a.pem"),
+            ("/c/a b;c\\d.pem", r"show ssl cert /c/a\ b\;c\\d.pem"),
+            ("*a.pem", r"show ssl cert \*a.pem"),
+            ("@web/alias", "show ssl cert @web/alias"),
+            ("relative*.pem", "show ssl cert relative*.pem"),
+        ] {
+            assert_eq!(show_certificate(store).line(), line);
+        }
+    }
+
+    #[test]
+    fn a_staple_goes_on_one_line_and_an_attachment_as_payload() {
+        let push = set_ocsp_response(&[0x30, 0x03, 0x0a, 0x01, 0x00]);
+        assert_eq!(push.line(), "set ssl ocsp-response MAMKAQA=");
+        assert_eq!(push.payload(), None);
+        let attach = set_certificate_ocsp("/c/a b.pem", &[0x30, 0x00]);
+        assert_eq!(attach.line(), r"set ssl cert /c/a\ b.pem.ocsp");
+        assert_eq!(attach.payload(), Some("MAA="));
+    }
+
+    #[test]
+    fn a_certid_is_written_as_haproxy_writes_it() {
+        assert_eq!(
+            show_ocsp_response_base64(&[0x30, 0x0a, 0xff]).line(),
+            "show ssl ocsp-response base64 300aff"
+        );
+    }
+}

@@ -1,0 +1,249 @@
+//! One connection to a control socket: connect, greet, exchange commands for replies.
+//!
+//! It knows the codec and the deadlines, not what is to be done. After any error the connection
+//! must be dropped, since a late reply could be taken for the answer to the next command. Nothing
+//! here waits longer than the named constants; HAProxy's own idle limit is `stats timeout` (10 s
+//! by default), below which a session's regular questions stay.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::address::{Address, Cli, Endpoint};
+use super::codec::{Codec, CodecError, MAX_REPLY_BYTES};
+use super::command::{self, Command};
+use super::outcome::{Error, Process};
+use super::reply;
+
+/// How long connecting may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long HAProxy may take to accept the bytes of one command.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long HAProxy may take to answer one command completely.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes asked of the system in one read.
+const READ_BYTES: usize = 16 * 1024;
+
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A greeted connection.
+pub struct Connection {
+    transport: Box<dyn Transport>,
+    codec: Codec,
+    input: BytesMut,
+    output: BytesMut,
+}
+
+/// Connects to `address` and finds out who answers.
+///
+/// # Errors
+/// Every [`Error`]: whatever keeps a conversation from starting.
+pub async fn connect(address: &Address) -> Result<(Connection, Process), Error> {
+    let transport = timeout(CONNECT_TIMEOUT, open(address.endpoint()))
+        .await
+        .map_err(|_| Error::ConnectTimedOut(CONNECT_TIMEOUT))?
+        .map_err(connect_error)?;
+    let mut connection = Connection {
+        transport,
+        codec: Codec::new(address.cli()),
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+    };
+    let process = connection.greet(address.cli()).await?;
+    Ok((connection, process))
+}
+
+impl Connection {
+    /// Sends `command` and waits for its reply.
+    ///
+    /// # Errors
+    /// Whatever ends the connection: it must be dropped then.
+    pub async fn exchange(&mut self, command: Command) -> Result<String, Error> {
+        self.refuse_unasked().await?;
+        let name = command.name();
+        self.send([command], &name).await?;
+        self.reply().await.map_err(|error| match error {
+            Error::NoAnswer(after) => Error::ReplyTimedOut {
+                command: name,
+                after,
+            },
+            other => other,
+        })
+    }
+
+    /// Waits for the end of a connection on which nothing is being said.
+    pub async fn idle(&mut self) -> Error {
+        loop {
+            self.input.reserve(READ_BYTES);
+            match self.transport.read_buf(&mut self.input).await {
+                Ok(0) => return Error::Closed,
+                Ok(_) => {}
+                Err(error) => return transport_error(error),
+            }
+            if let Err(error) = self.codec.decode(&mut self.input) {
+                return self.codec_error(error);
+            }
+        }
+    }
+
+    async fn greet(&mut self, cli: Cli) -> Result<Process, Error> {
+        let name = "prompt i";
+        self.send([command::interactive(), command::show_cli_level()], name)
+            .await?;
+        self.reply().await?;
+        let level = self.reply().await?;
+        let level =
+            reply::cli_level(&level).ok_or_else(|| Error::NotHaproxy(reply::first_line(&level)))?;
+        if cli == Cli::Worker {
+            // The master CLI speaks to the worker over a new connection for every command, so there
+            // the setting would be lost again.
+            self.exchange(command::without_severity()).await?;
+        }
+        let info = self.exchange(command::show_info()).await?;
+        let info = reply::info(&info).ok_or_else(|| Error::NotHaproxy(reply::first_line(&info)))?;
+        if info.stopping {
+            return Err(Error::Stopping);
+        }
+        Ok(Process {
+            version: info.version,
+            pid: info.pid,
+            level,
+        })
+    }
+
+    async fn send<const COUNT: usize>(
+        &mut self,
+        commands: [Command; COUNT],
+        name: &str,
+    ) -> Result<(), Error> {
+        self.output.clear();
+        for command in commands {
+            let encoded = self.codec.encode(command, &mut self.output);
+            encoded.map_err(|error| self.codec_error(error))?;
+        }
+        timeout(WRITE_TIMEOUT, self.transport.write_all(&self.output))
+            .await
+            .map_err(|_| Error::WriteTimedOut {
+                command: name.to_owned(),
+                after: WRITE_TIMEOUT,
+            })?
+            .map_err(transport_error)
+    }
+
+    async fn reply(&mut self) -> Result<String, Error> {
+        timeout(REPLY_TIMEOUT, self.read_reply())
+            .await
+            .unwrap_or(Err(Error::NoAnswer(REPLY_TIMEOUT)))
+    }
+
+    async fn read_reply(&mut self) -> Result<String, Error> {
+        loop {
+            match self.codec.decode(&mut self.input) {
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) => {}
+                Err(error) => return Err(self.codec_error(error)),
+            }
+            self.input.reserve(READ_BYTES);
+            if self
+                .transport
+                .read_buf(&mut self.input)
+                .await
+                .map_err(transport_error)?
+                == 0
+            {
+                return match self.codec.decode_eof(&mut self.input) {
+                    Ok(Some(reply)) => Ok(reply),
+                    Ok(None) => Err(Error::Closed),
+                    Err(error) => Err(self.codec_error(error)),
+                };
+            }
+        }
+    }
+
+    /// Whatever lies on the connection before a command is sent cannot be its answer.
+    async fn refuse_unasked(&mut self) -> Result<(), Error> {
+        loop {
+            let mut bytes = [0; 1];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = poll_fn(|context| {
+                Poll::Ready(self.transport_mut().poll_read(context, &mut buffer))
+            })
+            .await;
+            match read {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(transport_error(error)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(Error::Closed),
+                Poll::Ready(Ok(())) => self.input.extend_from_slice(buffer.filled()),
+            }
+            if let Err(error) = self.codec.decode(&mut self.input) {
+                return Err(self.codec_error(error));
+            }
+        }
+    }
+
+    fn transport_mut(&mut self) -> Pin<&mut dyn Transport> {
+        Pin::new(&mut *self.transport)
+    }
+
+    fn codec_error(&self, error: CodecError) -> Error {
+        match error {
+            CodecError::OutOfStep => Error::OutOfStep,
+            CodecError::NotHaproxy => {
+                Error::NotHaproxy(reply::first_line(&String::from_utf8_lossy(&self.input)))
+            }
+            CodecError::ReplyTooLarge => Error::ReplyTooLarge(MAX_REPLY_BYTES),
+            CodecError::ClosedInReply => Error::Closed,
+            CodecError::Io(error) => transport_error(error),
+        }
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> io::Result<Box<dyn Transport>> {
+    Ok(match endpoint {
+        Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Endpoint::Abstract(name) => {
+            let mut path = vec![0];
+            path.extend_from_slice(name);
+            let path = PathBuf::from(
+                <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(path),
+            );
+            Box::new(UnixStream::connect(path).await?)
+        }
+        Endpoint::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+    })
+}
+
+fn connect_error(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::NoSuchSocket,
+        io::ErrorKind::ConnectionRefused => Error::Refused,
+        io::ErrorKind::PermissionDenied => Error::AccessDenied,
+        // A unix socket whose queue of waiting connections is full.
+        io::ErrorKind::WouldBlock => Error::NoAnswer(Duration::ZERO),
+        _ => Error::Connect(error.to_string()),
+    }
+}
+
+fn transport_error(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Error::Closed,
+        _ => Error::Transport(error.to_string()),
+    }
+}

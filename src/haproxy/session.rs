@@ -1,0 +1,420 @@
+//! One task for each control socket: keeps the connection, carries out deliveries, reports.
+//!
+//! It owns its connection and decides nothing about staples: what to deliver and when to try again
+//! is the agent's. Every [`Delivery`] taken is answered by exactly one report. A process that is on
+//! its way out is left at once, since the connection keeps it alive and what is pushed into it is
+//! lost (management guide §4, "Stopping and restarting HAProxy"); whatever process answers next is
+//! reported, so that it is given everything.
+
+mod delivery;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::address::Address;
+use super::command;
+use super::connection::{Connection, connect};
+use super::outcome::{DeliveryError, Error, Process, Report};
+use super::reply::{self, Level, Version};
+use super::stores::Stores;
+use crate::ocsp::Staple;
+use crate::time::Timestamp;
+
+/// How often the process is asked whether it is stopping.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The shortest wait before connecting again.
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The longest wait before connecting again.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// A connection that served this long was a good one: the wait starts from the shortest again.
+const GOOD_CONNECTION: Duration = Duration::from_secs(1);
+
+/// At most this many deliveries are carried out before the process is looked at again.
+const BATCH: usize = 64;
+
+/// At most this many stores are read before the process is looked at again.
+const STORES_READ_AT_ONCE: usize = 256;
+
+/// How often, at most, a certificate that is not loaded makes the names be asked for again.
+const LIST_SPACING: Duration = Duration::from_secs(1);
+
+/// The first version with its own OCSP updater and with base64 dumps.
+const OCSP_UPDATE_SINCE: Version = Version { major: 2, minor: 8 };
+
+/// Which control socket a report is about: the number its session was started with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TargetId(pub usize);
+
+/// A staple to be made live in this session's HAProxy.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// What to deliver; it knows its certificate.
+    pub staple: Arc<Staple>,
+}
+
+/// How a session behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Within this time every certificate store is looked at again, so that a certificate that was
+    /// replaced over the socket is noticed.
+    pub refresh_interval: Duration,
+}
+
+/// Runs the session of one control socket until `stop`, or until the agent is gone.
+///
+/// Reports must be received while deliveries are sent: the session takes no further delivery
+/// before its reports are taken.
+pub async fn run(
+    id: TargetId,
+    target: Address,
+    settings: Settings,
+    deliveries: mpsc::Receiver<Delivery>,
+    reports: mpsc::Sender<(TargetId, Report)>,
+    now: impl Fn() -> Timestamp,
+    stop: CancellationToken,
+) {
+    let mut session = Session {
+        id,
+        target,
+        settings,
+        deliveries,
+        reports,
+        now,
+        open_transaction: None,
+    };
+    // What ends it is a cancelled token or an agent that is gone: both are no news.
+    let Ended = session.keep(&stop).await;
+}
+
+/// The session is over: told to stop, or nobody listens any more.
+struct Ended;
+
+struct Session<Now> {
+    id: TargetId,
+    target: Address,
+    settings: Settings,
+    deliveries: mpsc::Receiver<Delivery>,
+    reports: mpsc::Sender<(TargetId, Report)>,
+    now: Now,
+    /// A transaction of this session's whose end was not seen: the process and the store.
+    open_transaction: Option<(u32, String)>,
+}
+
+/// What is known about the process at the other end, for as long as the connection lasts.
+struct Conversation {
+    connection: Connection,
+    process: Process,
+    stores: Stores,
+    /// The stores have been read once, so that from now on differences are changes.
+    stores_known: bool,
+    /// When their names were asked for last.
+    listed: Instant,
+    /// CertIDs that HAProxy's own updater looks after, in hexadecimal.
+    updated_by_haproxy: HashSet<String>,
+}
+
+/// Why serving a connection ended.
+enum Parting {
+    Ended,
+    Lost(Error),
+}
+
+impl From<Ended> for Parting {
+    fn from(_: Ended) -> Self {
+        Parting::Ended
+    }
+}
+
+impl From<Error> for Parting {
+    fn from(error: Error) -> Self {
+        Parting::Lost(error)
+    }
+}
+
+impl<Now: Fn() -> Timestamp> Session<Now> {
+    /// Connects, serves, and connects again.
+    async fn keep(&mut self, stop: &CancellationToken) -> Ended {
+        let mut backoff = SHORTEST_BACKOFF;
+        let mut told: Option<&'static str> = None;
+        loop {
+            let error = match self.meet(stop).await {
+                Err(Parting::Ended) => return Ended,
+                Err(Parting::Lost(error)) => error,
+                Ok((connection, process)) => {
+                    told = None;
+                    let since = Instant::now();
+                    let Parting::Lost(error) = self.serve(connection, process, stop).await else {
+                        return Ended;
+                    };
+                    if since.elapsed() >= GOOD_CONNECTION || error == Error::Stopping {
+                        backoff = SHORTEST_BACKOFF;
+                    }
+                    if matches!(error, Error::Stopping | Error::Closed) {
+                        // A reload looks like this. It is news only if nobody answers now.
+                        if self.wait(backoff, stop).await.is_err() {
+                            return Ended;
+                        }
+                        backoff = longer(backoff);
+                        continue;
+                    }
+                    error
+                }
+            };
+            if told != Some(error.kind()) {
+                told = Some(error.kind());
+                if self.report(Report::Disconnected(error)).await.is_err() {
+                    return Ended;
+                }
+            }
+            if self.wait(backoff, stop).await.is_err() {
+                return Ended;
+            }
+            backoff = longer(backoff);
+        }
+    }
+
+    /// Connects and greets, answering deliveries meanwhile.
+    async fn meet(&mut self, stop: &CancellationToken) -> Result<(Connection, Process), Parting> {
+        let target = self.target.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Parting::Ended),
+            met = connect(&target) => Ok(met?),
+            ended = self.turn_away() => Err(ended.into()),
+        }
+    }
+
+    /// Waits, answering deliveries meanwhile.
+    async fn wait(&mut self, time: Duration, stop: &CancellationToken) -> Result<(), Ended> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Ended),
+            () = sleep(time) => Ok(()),
+            ended = self.turn_away() => Err(ended),
+        }
+    }
+
+    /// Answers deliveries while there is no connection.
+    async fn turn_away(&mut self) -> Ended {
+        while let Some(delivery) = self.deliveries.recv().await {
+            if self
+                .answer(&delivery, Err(DeliveryError::Disconnected))
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        Ended
+    }
+
+    /// Serves one connection to its end.
+    async fn serve(
+        &mut self,
+        connection: Connection,
+        process: Process,
+        stop: &CancellationToken,
+    ) -> Parting {
+        if self.report(Report::Connected(process)).await.is_err() {
+            return Parting::Ended;
+        }
+        let mut conversation = Conversation {
+            connection,
+            process,
+            stores: Stores::default(),
+            stores_known: false,
+            listed: Instant::now(),
+            updated_by_haproxy: HashSet::new(),
+        };
+        let mut batch = VecDeque::new();
+        let parting = match self.converse(&mut conversation, &mut batch, stop).await {
+            Ok(never) => match never {},
+            Err(parting) => parting,
+        };
+        for delivery in batch {
+            let answer = self.answer(&delivery, Err(DeliveryError::Disconnected));
+            if answer.await.is_err() {
+                return Parting::Ended;
+            }
+        }
+        parting
+    }
+
+    async fn converse(
+        &mut self,
+        conversation: &mut Conversation,
+        batch: &mut VecDeque<Delivery>,
+        stop: &CancellationToken,
+    ) -> Result<std::convert::Infallible, Parting> {
+        conversation.ask_for_native_updates().await?;
+        self.list_stores(conversation).await?;
+        let mut check = regular_check();
+        let mut taken = Vec::with_capacity(BATCH);
+        loop {
+            let reading = !conversation.stores_known;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Parting::Ended),
+                _ = check.tick() => {
+                    conversation.check_process().await?;
+                    self.end_own_transaction(conversation).await?;
+                    if conversation.stores_known {
+                        if conversation.listed.elapsed() >= self.settings.refresh_interval {
+                            self.list_stores(conversation).await?;
+                        }
+                        let share = self.share(conversation.stores.len());
+                        self.read_stores(conversation, share).await?;
+                    }
+                }
+                () = std::future::ready(()), if reading => {
+                    self.read_stores(conversation, STORES_READ_AT_ONCE).await?;
+                    conversation.stores_known = conversation.stores.all_read();
+                }
+                error = conversation.connection.idle() => return Err(error.into()),
+                count = self.deliveries.recv_many(&mut taken, BATCH), if !reading => {
+                    if count == 0 {
+                        return Err(Parting::Ended);
+                    }
+                    batch.extend(taken.drain(..));
+                    conversation.check_process().await?;
+                    while let Some(delivery) = batch.front().cloned() {
+                        if stop.is_cancelled() {
+                            return Err(Parting::Ended);
+                        }
+                        let outcome = self.deliver(conversation, &delivery.staple).await?;
+                        batch.pop_front();
+                        self.answer(&delivery, outcome).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many stores are to be read at one check, so that all are within the refresh interval.
+    fn share(&self, stores: usize) -> usize {
+        let checks = self.settings.refresh_interval.as_millis() / CHECK_INTERVAL.as_millis();
+        stores.div_ceil(usize::try_from(checks).unwrap_or(usize::MAX).max(1))
+    }
+
+    /// Asks for the names of all stores; new ones are read at once.
+    async fn list_stores(&mut self, conversation: &mut Conversation) -> Result<(), Parting> {
+        if conversation.process.level < Level::Operator {
+            // `show ssl cert` needs it. Staples of certificates with a slot can be pushed blindly.
+            conversation.stores_known = true;
+            return Ok(());
+        }
+        let listing = conversation
+            .connection
+            .exchange(command::show_certificates())
+            .await?;
+        conversation.stores.list(reply::certificates(&listing));
+        conversation.listed = Instant::now();
+        while conversation.stores_known {
+            let Some(name) = conversation.stores.take_new() else {
+                break;
+            };
+            self.read_store(conversation, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads up to `count` of the stores that are due.
+    async fn read_stores(
+        &mut self,
+        conversation: &mut Conversation,
+        count: usize,
+    ) -> Result<(), Parting> {
+        for _ in 0..count {
+            let Some(name) = conversation.stores.take_unread() else {
+                break;
+            };
+            self.read_store(conversation, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads one store and reports it if it has changed.
+    async fn read_store(
+        &mut self,
+        conversation: &mut Conversation,
+        name: &str,
+    ) -> Result<(), Parting> {
+        let text = conversation
+            .connection
+            .exchange(command::show_certificate(name))
+            .await?;
+        let Some(details) = reply::certificate(&text) else {
+            conversation.stores.forget(name);
+            return Ok(());
+        };
+        let changed = conversation.stores.note(name, details);
+        if let (Some(fingerprint), true) = (changed, conversation.stores_known) {
+            self.report(Report::StoreChanged {
+                store: name.to_owned(),
+                fingerprint,
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        delivery: &Delivery,
+        outcome: Result<super::Delivered, DeliveryError>,
+    ) -> Result<(), Ended> {
+        self.report(Report::Delivered {
+            fingerprint: delivery.staple.certificate_fingerprint(),
+            outcome,
+        })
+        .await
+    }
+
+    async fn report(&self, report: Report) -> Result<(), Ended> {
+        let sent = self.reports.send((self.id, report)).await;
+        sent.map_err(|_| Ended)
+    }
+}
+
+impl Conversation {
+    /// Leaves a process that is stopping, or that is not the one it was.
+    async fn check_process(&mut self) -> Result<(), Error> {
+        let text = self.connection.exchange(command::show_info()).await?;
+        let info = reply::info(&text).ok_or_else(|| Error::NotHaproxy(reply::first_line(&text)))?;
+        if info.stopping || info.pid != self.process.pid {
+            return Err(Error::Stopping);
+        }
+        Ok(())
+    }
+
+    /// Learns which certificates HAProxy keeps stapled by itself. Asked once, since HAProxy holds a
+    /// lock while it answers.
+    async fn ask_for_native_updates(&mut self) -> Result<(), Error> {
+        if self.process.version >= OCSP_UPDATE_SINCE {
+            let text = self
+                .connection
+                .exchange(command::show_ocsp_updates())
+                .await?;
+            self.updated_by_haproxy = reply::ocsp_updates(&text).into_iter().collect();
+        }
+        Ok(())
+    }
+}
+
+fn regular_check() -> Interval {
+    let mut check = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    check
+}
+
+fn longer(backoff: Duration) -> Duration {
+    (backoff * 2).min(LONGEST_BACKOFF)
+}

@@ -1,0 +1,241 @@
+//! The procedure of one delivery: push, or attach, and read back.
+//!
+//! HAProxy's word is not enough: `Success!` of a commit comes also where the response was ignored,
+//! and `OCSP Response updated!` where a certificate under a second name stays without. So what
+//! HAProxy holds is compared with what it was given, where the version can show it. Only one
+//! `set ssl cert` transaction exists in a process, shared by all its clients: somebody else's is
+//! never written into, committed or aborted.
+
+use super::{Conversation, LIST_SPACING, Parting, Session};
+use crate::haproxy::command;
+use crate::haproxy::outcome::{Delivered, DeliveryError, Error};
+use crate::haproxy::reply::{self, Level, Slot, Version};
+use crate::ocsp::Staple;
+use crate::ocsp::verify::{MAX_STAPLE_BYTES, MIN_STAPLE_LIFE};
+use crate::time::Timestamp;
+
+/// The first version that dumps a response in base64.
+const BASE64_SINCE: Version = Version { major: 2, minor: 8 };
+
+/// The first version that shows a response at all.
+const TEXT_SINCE: Version = Version { major: 2, minor: 5 };
+
+/// What a delivery can fail by: itself, or the connection under it.
+enum Failure {
+    Delivery(DeliveryError),
+    Connection(Error),
+}
+
+impl From<DeliveryError> for Failure {
+    fn from(error: DeliveryError) -> Self {
+        Failure::Delivery(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Connection(error)
+    }
+}
+
+/// What reading back says.
+#[derive(PartialEq, Eq)]
+enum Holds {
+    TheStaple,
+    SomethingElse,
+    /// Before 2.5 HAProxy does not show its responses: its replies have to be trusted.
+    CannotTell,
+}
+
+impl<Now: Fn() -> Timestamp> Session<Now> {
+    /// Makes `staple` live, or says why it is not.
+    pub(super) async fn deliver(
+        &mut self,
+        conversation: &mut Conversation,
+        staple: &Staple,
+    ) -> Result<Result<Delivered, DeliveryError>, Parting> {
+        if let Err(error) = self.check_bounds(staple) {
+            return Ok(Err(error));
+        }
+        let stores = conversation
+            .stores
+            .holding(&staple.certificate_fingerprint());
+        if stores.is_empty() && conversation.listed.elapsed() >= LIST_SPACING {
+            // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
+            self.list_stores(conversation).await?;
+        }
+        match self.make_live(conversation, staple).await {
+            Ok(delivered) => Ok(Ok(delivered)),
+            Err(Failure::Delivery(error)) => Ok(Err(error)),
+            Err(Failure::Connection(error)) => Err(error.into()),
+        }
+    }
+
+    fn check_bounds(&self, staple: &Staple) -> Result<(), DeliveryError> {
+        if staple.der().len() > MAX_STAPLE_BYTES {
+            return Err(DeliveryError::TooBig);
+        }
+        if staple.expires().since((self.now)()) < MIN_STAPLE_LIFE {
+            return Err(DeliveryError::ShortLived);
+        }
+        Ok(())
+    }
+
+    async fn make_live(
+        &mut self,
+        conversation: &mut Conversation,
+        staple: &Staple,
+    ) -> Result<Delivered, Failure> {
+        let cert_id = command::hex(staple.cert_id().der());
+        if conversation.updated_by_haproxy.contains(&cert_id) {
+            return Err(DeliveryError::OwnedByHaproxy.into());
+        }
+        let stores = conversation
+            .stores
+            .holding(&staple.certificate_fingerprint());
+        let knows_stores = conversation.process.level >= Level::Operator;
+        if stores.is_empty() && knows_stores {
+            return Err(DeliveryError::NotLoaded.into());
+        }
+        // Where HAProxy does not tell, the push tells for a single store; of several, one with a
+        // slot makes the push succeed while the others stay without.
+        let without_slot: Vec<String> = stores
+            .iter()
+            .filter(|(_, slot)| {
+                *slot == Slot::Absent || (*slot == Slot::Unknown && stores.len() > 1)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        if without_slot.is_empty() {
+            if conversation.holds(staple).await? == Holds::TheStaple {
+                return Ok(Delivered::AlreadyHeld);
+            }
+            if staple.matches_by_cert_id() {
+                match conversation.push(staple).await {
+                    Err(Failure::Delivery(DeliveryError::NoSlot)) if knows_stores => {}
+                    Err(failure) => return Err(failure),
+                    Ok(()) => return Ok(Delivered::Pushed),
+                }
+            }
+        }
+        let to_attach = if without_slot.is_empty() {
+            stores.into_iter().map(|(name, _)| name).collect()
+        } else {
+            without_slot
+        };
+        for store in to_attach {
+            self.attach(conversation, &store, staple).await?;
+        }
+        conversation.verify(staple).await?;
+        Ok(Delivered::Attached)
+    }
+
+    /// Gives `store` its slot, with the staple in it.
+    async fn attach(
+        &mut self,
+        conversation: &mut Conversation,
+        store: &str,
+        staple: &Staple,
+    ) -> Result<(), Failure> {
+        if conversation.process.level < Level::Admin {
+            return Err(DeliveryError::PermissionDenied.into());
+        }
+        self.end_own_transaction(conversation).await?;
+        // 2.3 to 3.0 would write the response into whatever transaction is open.
+        let open = conversation
+            .exchange(command::ask_for_transaction())
+            .await?;
+        if reply::open_transaction(&open).is_some() {
+            return Err(DeliveryError::ForeignTransaction.into());
+        }
+        conversation.check_store(store, staple).await?;
+        self.open_transaction = Some((conversation.process.pid, store.to_owned()));
+        let set = command::set_certificate_ocsp(store, staple.der());
+        let answer = conversation.exchange(set).await?;
+        if let Err(error) = reply::transaction_created(&answer, store) {
+            self.open_transaction = None;
+            return Err(error.into());
+        }
+        let commit = command::commit_certificate(store);
+        let answer = conversation.exchange(commit).await?;
+        if let Err(error) = reply::committed(&answer) {
+            self.end_own_transaction(conversation).await?;
+            return Err(error.into());
+        }
+        self.open_transaction = None;
+        conversation.stores.slot_made(store);
+        Ok(())
+    }
+
+    /// Aborts a transaction of this session's that could not be committed. One of an earlier
+    /// process ended with it.
+    pub(super) async fn end_own_transaction(
+        &mut self,
+        conversation: &mut Conversation,
+    ) -> Result<(), Error> {
+        let Some((pid, store)) = &self.open_transaction else {
+            return Ok(());
+        };
+        if *pid == conversation.process.pid {
+            let abort = command::abort_certificate(store);
+            let answer = conversation.exchange(abort).await?;
+            if answer.contains("currently locked") {
+                return Ok(());
+            }
+        }
+        self.open_transaction = None;
+        Ok(())
+    }
+}
+
+impl Conversation {
+    async fn exchange(&mut self, command: command::Command) -> Result<String, Error> {
+        self.connection.exchange(command).await
+    }
+
+    async fn push(&mut self, staple: &Staple) -> Result<(), Failure> {
+        let answer = self
+            .exchange(command::set_ocsp_response(staple.der()))
+            .await?;
+        reply::updated(&answer)?;
+        self.verify(staple).await
+    }
+
+    /// The certificate may have been replaced since the store was read.
+    async fn check_store(&mut self, store: &str, staple: &Staple) -> Result<(), Failure> {
+        let text = self.exchange(command::show_certificate(store)).await?;
+        let fingerprint = reply::certificate(&text).and_then(|details| details.fingerprint);
+        if fingerprint != Some(staple.certificate_fingerprint()) {
+            return Err(DeliveryError::OtherCertificate.into());
+        }
+        Ok(())
+    }
+
+    async fn verify(&mut self, staple: &Staple) -> Result<(), Failure> {
+        match self.holds(staple).await? {
+            Holds::TheStaple | Holds::CannotTell => Ok(()),
+            Holds::SomethingElse => Err(DeliveryError::NotHeld.into()),
+        }
+    }
+
+    async fn holds(&mut self, staple: &Staple) -> Result<Holds, Error> {
+        let cert_id = staple.cert_id().der();
+        let same = if self.process.version >= BASE64_SINCE {
+            let dump = command::show_ocsp_response_base64(cert_id);
+            let answer = self.exchange(dump).await?;
+            reply::ocsp_response_base64(&answer).is_some_and(|held| held == staple.der())
+        } else if self.process.version >= TEXT_SINCE {
+            let text = command::show_ocsp_response_text(cert_id);
+            let answer = self.exchange(text).await?;
+            reply::ocsp_response_signature(&answer)
+                .is_some_and(|held| staple.der().windows(held.len()).any(|part| part == held))
+        } else {
+            return Ok(Holds::CannotTell);
+        };
+        Ok(if same {
+            Holds::TheStaple
+        } else {
+            Holds::SomethingElse
+        })
+    }
+}
