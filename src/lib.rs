@@ -24,13 +24,16 @@
 
 pub mod agent;
 pub mod cli;
+pub mod config;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
 pub mod ocsp;
+pub mod run;
 pub mod schedule;
 pub mod signals;
 pub mod store;
 pub mod systemd;
+pub mod telemetry;
 pub mod time;
 pub mod x509;

@@ -1,33 +1,48 @@
-//! The command line: arguments become one subcommand, its result an exit code.
+//! The command line: arguments to subcommands, results to exit codes.
 //!
-//! Each subcommand has its own file; what it does lives in the rooms below.
+//! Each subcommand has a file here that reads its arguments, calls the rooms that do the work and
+//! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
-pub mod verify;
+mod daemon;
+mod verify;
 
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use crate::time::Timestamp;
+use crate::run::wall_clock;
 
-/// staplerd keeps OCSP staples fresh in running HAProxy processes.
-#[derive(Parser, Debug)]
-#[command(version)]
+/// The configuration makes no sense (sysexits.h, EX_CONFIG).
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// Keeps OCSP staples fresh in running HAProxy processes.
+#[derive(Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Example: staplerd -d /etc/haproxy/certs -s /run/haproxy/admin.sock"
+)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    daemon: daemon::DaemonArguments,
 }
 
-#[derive(clap::Subcommand, Debug)]
+#[derive(Subcommand)]
 enum Command {
-    /// Judge an OCSP response as strictly as a browser does.
+    /// Run the daemon in the foreground (the default).
+    Run(daemon::DaemonArguments),
+    /// Judge one OCSP response: good, revoked, unknown or a reason to reject it.
     Verify(verify::VerifyArguments),
 }
 
-/// Runs what the command line asks for.
+/// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Verify(arguments) => verify::run(&arguments, Timestamp::from(SystemTime::now())),
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => daemon::run(arguments.daemon),
+        Some(Command::Run(daemon)) => daemon::run(daemon),
+        Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
     }
 }

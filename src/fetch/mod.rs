@@ -164,7 +164,7 @@ impl std::fmt::Display for Failure {
 /// up to [`JOBS_HELD_MAX`] jobs are accepted without a report being taken.
 pub async fn run<K, A>(
     settings: Settings,
-    mut jobs: mpsc::Receiver<Job<K>>,
+    mut jobs: mpsc::UnboundedReceiver<Job<K>>,
     judge: impl Fn(&K, &[u8]) -> Verdict<A> + Send + Sync + 'static,
     results: mpsc::Sender<Report<K, A>>,
     stop: CancellationToken,

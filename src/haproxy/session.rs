@@ -76,7 +76,7 @@ pub async fn run(
     id: TargetId,
     target: Address,
     settings: Settings,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
     reports: mpsc::Sender<(TargetId, Report)>,
     now: impl Fn() -> Timestamp,
     stop: CancellationToken,
@@ -101,7 +101,7 @@ struct Session<Now> {
     id: TargetId,
     target: Address,
     settings: Settings,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
     reports: mpsc::Sender<(TargetId, Report)>,
     now: Now,
     /// A transaction of this session's whose end was not seen: the process and the store.

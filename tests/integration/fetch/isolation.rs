@@ -16,11 +16,11 @@ fn nine_hundred_finish_while_a_hundred_wait_for_a_responder_that_never_answers()
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let (job_sender, job_receiver) = mpsc::channel(1000);
+        let (job_sender, job_receiver) = mpsc::unbounded_channel();
         let (report_sender, mut reports) = mpsc::channel(10);
         for key in 0..1000 {
             let responder = if key % 10 == 0 { &dead } else { &alive };
-            job_sender.send(job(key, &[responder.url()])).await.unwrap();
+            job_sender.send(job(key, &[responder.url()])).unwrap();
         }
         let stop = CancellationToken::new();
         let judge = |_: &usize, _: &[u8]| Verdict::Settled(());
@@ -88,13 +88,13 @@ fn the_url_that_worked_is_asked_first_next_time() {
     let urls = [dead.url(), alive.url()];
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let (job_sender, job_receiver) = mpsc::channel(1);
+        let (job_sender, job_receiver) = mpsc::unbounded_channel();
         let (report_sender, mut reports) = mpsc::channel(1);
         let judge = |_: &usize, _: &[u8]| Verdict::Settled(());
         let stop = CancellationToken::new();
         let service = tokio::spawn(run(settings(), job_receiver, judge, report_sender, stop));
         for key in 0..10 {
-            job_sender.send(job(key, &urls)).await.unwrap();
+            job_sender.send(job(key, &urls)).unwrap();
             assert!(reports.recv().await.unwrap().outcome.is_ok());
         }
         drop(job_sender);

@@ -60,10 +60,10 @@ fn fetch_judged(
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let expected: HashSet<usize> = jobs.iter().map(|job| job.key).collect();
     let reports = runtime.block_on(async {
-        let (job_sender, job_receiver) = mpsc::channel(jobs.len().max(1));
+        let (job_sender, job_receiver) = mpsc::unbounded_channel();
         let (report_sender, mut report_receiver) = mpsc::channel(jobs.len().max(1));
         for job in jobs {
-            job_sender.send(job).await.unwrap();
+            job_sender.send(job).unwrap();
         }
         drop(job_sender);
         let service = run(

@@ -1,0 +1,178 @@
+//! The agent's orders to deliver, carried out by the session of one control socket.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Input, wall_clock};
+use crate::agent::{
+    CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, TargetId,
+};
+use crate::haproxy::reply::Version;
+use crate::haproxy::{self, Address, Delivered, DeliveryError, Fingerprint, Report};
+use crate::ocsp::Staple;
+
+/// Reports of a session that may wait to be translated.
+const REPORTS: usize = 256;
+
+/// One staple to be made live.
+pub(super) struct Order {
+    pub(super) certificate: CertificateNumber,
+    pub(super) staple: Arc<Staple>,
+}
+
+/// Runs the session of one control socket and translates between it and the agent.
+pub(super) async fn run(
+    target: TargetId,
+    address: Address,
+    settings: haproxy::Settings,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) {
+    let (deliveries, taken) = mpsc::unbounded_channel();
+    let (reporter, mut reports) = mpsc::channel(REPORTS);
+    let session = haproxy::run(
+        haproxy::TargetId(target.0),
+        address.clone(),
+        settings,
+        taken,
+        reporter,
+        wall_clock,
+        stop.clone(),
+    );
+    let mut translator = Translator {
+        target,
+        address,
+        open: HashMap::new(),
+    };
+    let translate = async {
+        loop {
+            tokio::select! {
+                Some(order) = orders.recv() => {
+                    translator.opened(&order);
+                    let _ = deliveries.send(haproxy::Delivery { staple: order.staple });
+                }
+                report = reports.recv() => {
+                    let Some((_, report)) = report else {
+                        return;
+                    };
+                    if let Some(event) = translator.event(report)
+                        && inputs.send(Input::Event(event)).await.is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    // The session ends first when it is told to stop, the translation when nobody listens.
+    tokio::select! {
+        () = session => {}
+        () = translate => {}
+    }
+}
+
+struct Translator {
+    target: TargetId,
+    address: Address,
+    /// Whose deliveries are under way: the session knows a certificate by what HAProxy prints.
+    open: HashMap<Fingerprint, Vec<CertificateNumber>>,
+}
+
+impl Translator {
+    fn opened(&mut self, order: &Order) {
+        let fingerprint = order.staple.certificate_fingerprint();
+        self.open
+            .entry(fingerprint)
+            .or_default()
+            .push(order.certificate);
+    }
+
+    fn closed(&mut self, fingerprint: Fingerprint) -> Option<CertificateNumber> {
+        let numbers = self.open.get_mut(&fingerprint)?;
+        let number = numbers.pop();
+        if numbers.is_empty() {
+            self.open.remove(&fingerprint);
+        }
+        number
+    }
+
+    fn event(&mut self, report: Report) -> Option<Event> {
+        let target = self.target;
+        let socket = &self.address;
+        Some(match report {
+            Report::Connected(process) => {
+                let Version { major, minor } = process.version;
+                let pid = process.pid;
+                tracing::info!(%socket, "connected to HAProxy {major}.{minor}, process {pid}");
+                if let Err(error) = process.check_level(socket) {
+                    tracing::error!(%socket, reason = "level_too_low", "{error}; staples are written to disk meanwhile");
+                }
+                Event::Connected(target)
+            }
+            Report::Disconnected(error) => {
+                tracing::warn!(%socket, reason = error.kind(), "no connection to HAProxy: {error}");
+                Event::Disconnected(target)
+            }
+            Report::Delivered {
+                fingerprint,
+                outcome,
+            } => Event::Delivered {
+                target,
+                certificate: self.closed(fingerprint)?,
+                result: outcome.map(how).map_err(|error| DeliveryFailure {
+                    failure: Failure {
+                        kind: error.kind(),
+                        message: error.to_string(),
+                    },
+                    retry: retry(&error),
+                }),
+            },
+            Report::StoreChanged { store, fingerprint } => {
+                tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
+                Event::StoreChanged {
+                    target,
+                    fingerprint,
+                }
+            }
+        })
+    }
+}
+
+fn how(delivered: Delivered) -> Delivery {
+    match delivered {
+        Delivered::Pushed => Delivery::Pushed,
+        Delivered::Attached => Delivery::Attached,
+        Delivered::AlreadyHeld => Delivery::AlreadyHeld,
+    }
+}
+
+/// What it takes for another attempt to make sense.
+fn retry(error: &DeliveryError) -> DeliveryRetry {
+    use DeliveryError as E;
+    match error {
+        E::Disconnected => DeliveryRetry::NextConnection,
+        E::ForeignTransaction
+        | E::Locked
+        | E::StoreGone
+        | E::TransactionLost
+        | E::NotHeld
+        | E::OutOfMemory
+        | E::UnexpectedReply(_) => DeliveryRetry::Soon,
+        E::NotLoaded | E::OwnedByHaproxy | E::PermissionDenied | E::Expired => DeliveryRetry::Later,
+        E::TooBig
+        | E::ShortLived
+        | E::StatusUnknown
+        | E::NextUpdateMissing
+        | E::SeveralResponses
+        | E::CertIdUnusable
+        | E::OtherCertificate
+        | E::Malformed
+        | E::NoSlot
+        | E::IssuerMissing
+        | E::Unsupported => DeliveryRetry::NextStaple,
+    }
+}
