@@ -37,3 +37,11 @@ pub mod systemd;
 pub mod telemetry;
 pub mod time;
 pub mod x509;
+
+// The tests' certificates and responses are made by one builder, whose home is beside the
+// integration tests; it names this crate as they do.
+#[cfg(test)]
+extern crate self as staplerd;
+#[cfg(test)]
+#[path = "../tests/support/pki.rs"]
+pub(crate) mod pki;

@@ -14,6 +14,9 @@ pub mod response;
 pub mod staple;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use cert_id::CertId;
 pub use rejection::{NotStapleable, Rejection, ResponderError};
 pub use request::{encode_request, get_url};

@@ -12,6 +12,9 @@ pub mod issuer;
 pub mod signature;
 mod url;
 
+#[cfg(test)]
+mod tests;
+
 pub use bundle::Bundle;
 pub use certificate::Certificate;
 pub use issuer::find_issuer;

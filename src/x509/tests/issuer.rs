@@ -1,0 +1,74 @@
+//! The choice of the issuer.
+
+use std::slice;
+
+use super::WORLD;
+use crate::pki::{
+    CertificateBuilder, DAY, Key, NOW, authority_key_identifier, subject_key_identifier, time,
+};
+use crate::x509::find_issuer;
+
+#[test]
+fn position_does_not_matter() {
+    let mut chain = vec![
+        WORLD.root.clone(),
+        WORLD.delegate.clone(),
+        WORLD.issuer.clone(),
+        WORLD.issuer.clone(),
+        WORLD.leaf.clone(),
+    ];
+    for _ in 0..chain.len() {
+        assert_eq!(find_issuer(&WORLD.leaf, &chain), Some(&WORLD.issuer));
+        chain.rotate_left(1);
+    }
+}
+
+#[test]
+fn no_issuer_is_an_outcome() {
+    assert_eq!(find_issuer(&WORLD.leaf, &[]), None);
+    assert_eq!(find_issuer(&WORLD.leaf, slice::from_ref(&WORLD.root)), None);
+}
+
+#[test]
+fn the_name_alone_makes_no_issuer() {
+    let namesake =
+        CertificateBuilder::new("Root", "Issuer", &[2]).sign(&Key::p256(), &WORLD.root_key);
+    assert_eq!(find_issuer(&WORLD.leaf, slice::from_ref(&namesake)), None);
+    let candidates = [namesake, WORLD.issuer.clone()];
+    assert_eq!(find_issuer(&WORLD.leaf, &candidates), Some(&WORLD.issuer));
+}
+
+#[test]
+fn the_key_alone_makes_no_issuer() {
+    let renamed =
+        CertificateBuilder::new("Root", "Other", &[2]).sign(&WORLD.issuer_key, &WORLD.root_key);
+    assert_eq!(find_issuer(&WORLD.leaf, &[renamed]), None);
+}
+
+#[test]
+fn key_identifiers_that_contradict_make_no_issuer() {
+    let leaf = CertificateBuilder::new("Issuer", "leaf", &[7])
+        .with(authority_key_identifier(&[1]))
+        .sign(&WORLD.leaf_key, &WORLD.issuer_key);
+    let issuer = |identifier: &[u8]| {
+        CertificateBuilder::new("Root", "Issuer", &[2])
+            .with(subject_key_identifier(identifier))
+            .sign(&WORLD.issuer_key, &WORLD.root_key)
+    };
+    assert!(find_issuer(&leaf, &[issuer(&[1])]).is_some());
+    assert!(find_issuer(&leaf, &[issuer(&[2])]).is_none());
+    // One side alone contradicts nothing.
+    assert!(find_issuer(&leaf, slice::from_ref(&WORLD.issuer)).is_some());
+    assert!(find_issuer(&WORLD.leaf, &[issuer(&[2])]).is_some());
+}
+
+#[test]
+fn of_cross_certificates_the_one_that_lasts_longest_is_taken() {
+    let cross = |days: u32| {
+        let mut builder = CertificateBuilder::new("Other Root", "Issuer", &[2]);
+        builder.not_after = time(NOW.saturating_add(days * DAY));
+        builder.sign(&WORLD.issuer_key, &WORLD.root_key)
+    };
+    let candidates = [cross(5), cross(500), cross(50)];
+    assert_eq!(find_issuer(&WORLD.leaf, &candidates), Some(&candidates[1]));
+}
