@@ -13,6 +13,9 @@ mod requests;
 mod state;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;

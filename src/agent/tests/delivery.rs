@@ -1,0 +1,178 @@
+//! Staples on their way into HAProxy processes that come and go.
+
+use super::*;
+
+#[test]
+fn a_new_process_is_offered_everything_must_staple_certificates_first() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let ordinary = authority.subject(1);
+    let urgent = authority.must_staple_subject(2);
+    for (path, subject) in [("/a.pem", &ordinary), ("/b.pem", &urgent)] {
+        let staple = authority.staple(subject, NOW, 4 * DAY);
+        bench.find(path, subject, &[0], Some(staple));
+    }
+    let actions = bench.event(Event::Connected(TargetId(0)));
+    let fingerprints: Vec<[u8; 20]> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Deliver { staple, .. } => Some(staple.certificate_fingerprint()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        fingerprints,
+        [
+            urgent.certificate.sha1_fingerprint(),
+            ordinary.certificate.sha1_fingerprint()
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_sent_to_a_process_that_is_not_there_or_does_not_serve_the_certificate() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(1)));
+    let actions = bench.find("/a.pem", &subject, &[0], Some(staple));
+    assert!(deliveries(&actions).is_empty());
+}
+
+#[test]
+fn what_a_process_holds_is_not_sent_again_until_it_is_replaced() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple.clone()));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    bench.delivered(0, number);
+    assert!(deliveries(&bench.find("/b.pem", &subject, &[0], Some(staple))).is_empty());
+    bench.event(Event::Disconnected(TargetId(0)));
+    assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
+    bench.delivered(0, number);
+    // A reload may show as a new connection alone.
+    assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
+}
+
+#[test]
+fn a_staple_renewed_while_haproxy_was_away_is_delivered_when_it_returns() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+    assert!(deliveries(&actions).is_empty());
+    assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
+}
+
+#[test]
+fn one_delivery_at_a_time_and_the_newer_staple_follows() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    bench.event(Event::Connected(TargetId(0)));
+    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.event(Event::RenewAll);
+    let newer = NOW.saturating_add(Duration::from_secs(60));
+    let actions = bench.answer(number, authority.answer(&subject, newer, 4 * DAY));
+    assert!(deliveries(&actions).is_empty());
+    assert_eq!(deliveries(&bench.delivered(0, number)), [0]);
+    assert!(deliveries(&bench.delivered(0, number)).is_empty());
+}
+
+#[test]
+fn a_delivery_that_something_passing_stopped_is_tried_again_soon_and_less_and_less_often() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        bench.not_delivered(0, number, DeliveryRetry::Soon);
+        waits.push(bench.next_wakeup());
+        assert_eq!(deliveries(&bench.pass(waits[waits.len() - 1])), [0]);
+    }
+    assert!(waits[0] < Duration::from_secs(1), "{waits:?}");
+    assert_eq!(waits[11], Duration::from_secs(60));
+}
+
+#[test]
+fn a_failure_that_repeats_is_marked_so_that_it_is_not_shouted_twice() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let mut marks = Vec::new();
+    for _ in 0..2 {
+        let actions = bench.not_delivered(0, number, DeliveryRetry::Later);
+        for report in reports(&actions) {
+            if let Report::DeliveryFailed { repeated, .. } = report {
+                marks.push(*repeated);
+            }
+        }
+        bench.pass(Duration::from_secs(60));
+    }
+    assert_eq!(marks, [false, true]);
+}
+
+#[test]
+fn what_only_another_staple_can_mend_is_not_tried_again() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    bench.not_delivered(0, number, DeliveryRetry::NextStaple);
+    assert!(deliveries(&bench.pass(DAY)).is_empty());
+    let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
+    assert_eq!(deliveries(&bench.answer(number, answer)), [0]);
+}
+
+#[test]
+fn a_lost_connection_is_not_reported_for_every_certificate() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.not_delivered(0, number, DeliveryRetry::NextConnection);
+    assert!(reports(&actions).is_empty());
+    // It may have been answered after the next connection was made: then it is sent again.
+    assert_eq!(deliveries(&bench.pass(Duration::from_secs(1))), [0]);
+}
+
+#[test]
+fn a_certificate_replaced_inside_haproxy_gets_its_staple_again() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    bench.delivered(0, number);
+    let fingerprint = subject.certificate.sha1_fingerprint();
+    let changed = |fingerprint| Event::StoreChanged {
+        target: TargetId(0),
+        fingerprint,
+    };
+    assert!(deliveries(&bench.event(changed([9; 20]))).is_empty());
+    assert_eq!(deliveries(&bench.event(changed(fingerprint))), [0]);
+}
+
+#[test]
+fn a_staple_near_its_end_is_neither_written_nor_delivered() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    bench.pass(4 * DAY - SHORTEST_LIFE + Duration::from_secs(1));
+    assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
+    assert!(writes(&bench.event(Event::StapleFileGone("/a.pem".into()))).is_empty());
+}

@@ -1,0 +1,254 @@
+//! The promises of the agent, each shown by what it orders and what it does not.
+
+mod delivery;
+mod files;
+mod requests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::ocsp::{self, Assessment, Policy};
+use crate::pki::{
+    CertificateBuilder, Key, NOW, ResponseBuilder, Single, basic_constraints, revoked, time,
+    tls_feature,
+};
+use crate::time::Timestamp;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A CA that answers for its certificates.
+struct Authority {
+    key: Key,
+    issuer: crate::x509::Certificate,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = Key::p256();
+        let issuer = CertificateBuilder::new("Issuer", "Issuer", &[1])
+            .with(basic_constraints(true))
+            .sign(&key, &key);
+        Authority { key, issuer }
+    }
+
+    fn subject(&self, serial: u8) -> Arc<Subject> {
+        self.subject_of(CertificateBuilder::new("Issuer", "leaf", &[0x10, serial]))
+    }
+
+    fn must_staple_subject(&self, serial: u8) -> Arc<Subject> {
+        let builder = CertificateBuilder::new("Issuer", "leaf", &[0x20, serial]);
+        self.subject_of(builder.with(tls_feature(&[5])))
+    }
+
+    fn subject_of(&self, builder: CertificateBuilder) -> Arc<Subject> {
+        let leaf = builder.sign(&Key::p256(), &self.key);
+        Arc::new(Subject::new(leaf, self.issuer.clone()))
+    }
+
+    /// A response of `this_update` that is valid for `life`, judged at that time.
+    fn answer(&self, subject: &Subject, this_update: Timestamp, life: Duration) -> Assessment {
+        self.judged(subject, this_update, life, |_| {})
+    }
+
+    fn revocation(&self, subject: &Subject, this_update: Timestamp, reason: u8) -> Assessment {
+        self.judged(subject, this_update, 4 * DAY, |single| {
+            single.status = revoked(this_update, Some(reason));
+        })
+    }
+
+    fn judged(
+        &self,
+        subject: &Subject,
+        this_update: Timestamp,
+        life: Duration,
+        change: impl FnOnce(&mut Single),
+    ) -> Assessment {
+        let mut response = ResponseBuilder::good(&subject.cert_id, &self.issuer);
+        response.produced_at = time(this_update);
+        response.singles[0].this_update = time(this_update);
+        response.singles[0].next_update = Some(time(this_update.saturating_add(life)));
+        change(&mut response.singles[0]);
+        let bytes = response.sign(&self.key);
+        let policy = Policy::default();
+        ocsp::verify(&bytes, subject.as_ocsp(), None, this_update, policy).unwrap()
+    }
+
+    fn staple(&self, subject: &Subject, this_update: Timestamp, life: Duration) -> Arc<Staple> {
+        let answer = self.answer(subject, this_update, life);
+        Arc::new(answer.stapling.unwrap())
+    }
+}
+
+/// An agent with its clock in the test's hand.
+struct Bench {
+    agent: Agent,
+    now: Now,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(true)
+    }
+
+    fn with(recycle: bool) -> Self {
+        let settings = Settings {
+            schedule: schedule::Settings::default(),
+            recycle,
+        };
+        Bench {
+            agent: Agent::new(settings, 7),
+            now: Now {
+                wall: NOW,
+                steady: Duration::from_secs(1000),
+            },
+        }
+    }
+
+    fn pass(&mut self, duration: Duration) -> Vec<Action> {
+        self.now.wall = self.now.wall.saturating_add(duration);
+        self.now.steady += duration;
+        self.event(Event::Wakeup)
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Action> {
+        self.agent.handle(event, self.now)
+    }
+
+    fn find(
+        &mut self,
+        path: &str,
+        subject: &Arc<Subject>,
+        targets: &[usize],
+        staple: Option<Arc<Staple>>,
+    ) -> Vec<Action> {
+        self.event(Event::FileFound(FoundFile {
+            path: PathBuf::from(path),
+            staple_path: PathBuf::from(format!("{path}.ocsp")),
+            targets: targets.iter().copied().map(TargetId).collect(),
+            content: Content::Certificate {
+                subject: Arc::clone(subject),
+                staple,
+            },
+        }))
+    }
+
+    fn answer(&mut self, number: CertificateNumber, assessment: Assessment) -> Vec<Action> {
+        self.event(Event::Answered {
+            certificate: number,
+            result: Ok(assessment),
+        })
+    }
+
+    fn fail(&mut self, number: CertificateNumber, retry_after: Option<Duration>) -> Vec<Action> {
+        let failure = Failure {
+            kind: "timeout",
+            message: "no answer".to_owned(),
+        };
+        self.event(Event::Answered {
+            certificate: number,
+            result: Err(RequestFailure {
+                failure,
+                retry_after,
+            }),
+        })
+    }
+
+    fn written(&mut self, number: CertificateNumber, path: &str, ok: bool) -> Vec<Action> {
+        let failure = Failure {
+            kind: "no_space",
+            message: "full".to_owned(),
+        };
+        self.event(Event::Written {
+            certificate: number,
+            path: PathBuf::from(path),
+            result: if ok { Ok(()) } else { Err(failure) },
+        })
+    }
+
+    fn delivered(&mut self, target: usize, number: CertificateNumber) -> Vec<Action> {
+        self.event(Event::Delivered {
+            target: TargetId(target),
+            certificate: number,
+            result: Ok(Delivery::Pushed),
+        })
+    }
+
+    fn not_delivered(
+        &mut self,
+        target: usize,
+        number: CertificateNumber,
+        retry: DeliveryRetry,
+    ) -> Vec<Action> {
+        let failure = Failure {
+            kind: "locked",
+            message: "locked".to_owned(),
+        };
+        self.event(Event::Delivered {
+            target: TargetId(target),
+            certificate: number,
+            result: Err(DeliveryFailure { failure, retry }),
+        })
+    }
+
+    fn next_wakeup(&self) -> Duration {
+        self.agent.next_wakeup(self.now).unwrap()
+    }
+}
+
+/// The certificates that responses are asked for.
+fn requested(actions: &[Action]) -> Vec<CertificateNumber> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Request { certificate, .. } => Some(*certificate),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The staple paths that are written.
+fn writes(actions: &[Action]) -> Vec<&str> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Write { staple_path, .. } => staple_path.to_str(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The HAProxy processes that are delivered to.
+fn deliveries(actions: &[Action]) -> Vec<usize> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Deliver { target, .. } => Some(target.0),
+            _ => None,
+        })
+        .collect()
+}
+
+fn reports(actions: &[Action]) -> Vec<&Report> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Report(report) => Some(report),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What the failure reports say went wrong.
+fn failure_kinds(actions: &[Action]) -> Vec<&'static str> {
+    reports(actions)
+        .iter()
+        .filter_map(|report| match report {
+            Report::RequestFailed { failure, .. }
+            | Report::WriteFailed { failure, .. }
+            | Report::DeliveryFailed { failure, .. } => Some(failure.kind),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,256 @@
+//! When responders are asked, and what their answers change.
+
+use super::*;
+
+#[test]
+fn a_certificate_without_a_staple_is_asked_for_at_once_and_then_at_half_of_the_life() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let asked = bench.find("/a.pem", &subject, &[], None);
+    let number = requested(&asked)[0];
+
+    let answer = authority.answer(&subject, NOW, 4 * DAY);
+    let actions = bench.answer(number, answer);
+    assert!(requested(&actions).is_empty());
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+    bench.written(number, "/a.pem", true);
+
+    let wait = bench.next_wakeup();
+    assert!(wait > DAY * 17 / 10 && wait < DAY * 23 / 10, "{wait:?}");
+    assert!(requested(&bench.pass(wait - Duration::from_secs(2))).is_empty());
+    assert_eq!(requested(&bench.pass(Duration::from_secs(3))), [number]);
+}
+
+#[test]
+fn a_valid_staple_on_disk_is_used_and_neither_asked_for_nor_written() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    let actions = bench.find("/a.pem", &subject, &[0], Some(staple));
+    assert!(requested(&actions).is_empty());
+    assert!(writes(&actions).is_empty());
+    assert_eq!(deliveries(&actions), [0]);
+}
+
+#[test]
+fn without_recycling_a_staple_on_disk_is_renewed_at_once_but_still_used() {
+    let (authority, mut bench) = (Authority::new(), Bench::with(false));
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    let actions = bench.find("/a.pem", &subject, &[0], Some(staple));
+    assert_eq!(requested(&actions).len(), 1);
+    assert_eq!(deliveries(&actions), [0]);
+}
+
+#[test]
+fn failures_back_off_and_never_take_the_good_staple_away() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[0], Some(staple.clone()));
+    let number = requested(&bench.pass(3 * DAY))[0];
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        assert_eq!(failure_kinds(&bench.fail(number, None)), ["timeout"]);
+        let wait = bench.next_wakeup();
+        waits.push(wait);
+        assert_eq!(requested(&bench.pass(wait)), [number]);
+    }
+    assert!(waits[7] > waits[0] * 20, "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= schedule::LONGEST_RETRY));
+    // A process that connects now is still offered it.
+    let actions = bench.event(Event::Connected(TargetId(0)));
+    assert_eq!(deliveries(&actions), [0]);
+}
+
+#[test]
+fn retry_after_is_honoured_but_not_beyond_half_of_what_is_left() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.fail(number, Some(Duration::from_secs(5000)));
+    assert_eq!(bench.next_wakeup(), Duration::from_secs(5000));
+
+    let other = authority.subject(2);
+    let staple = authority.staple(&other, NOW, 4 * DAY);
+    let mut bench = Bench::new();
+    bench.find("/b.pem", &other, &[], Some(staple));
+    let number = requested(&bench.pass(4 * DAY - Duration::from_secs(4000)))[0];
+    bench.fail(number, Some(DAY));
+    assert_eq!(bench.next_wakeup(), Duration::from_secs(2000));
+}
+
+#[test]
+fn an_older_response_never_replaces_a_newer_one() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(number, "/a.pem", true);
+    bench.event(Event::RenewAll);
+    let older = authority.answer(&subject, NOW.saturating_sub(DAY), 4 * DAY);
+    let actions = bench.answer(number, older);
+    assert_eq!(failure_kinds(&actions), ["older_this_update"]);
+    assert!(writes(&actions).is_empty());
+}
+
+#[test]
+fn an_older_staple_found_beside_another_file_is_not_taken_over_but_replaced() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let new = authority.staple(&subject, NOW, 4 * DAY);
+    let old = authority.staple(&subject, NOW.saturating_sub(DAY), 4 * DAY);
+    bench.find("/a.pem", &subject, &[], Some(new));
+    let actions = bench.find("/b.pem", &subject, &[], Some(old));
+    assert_eq!(writes(&actions), ["/b.pem.ocsp"]);
+}
+
+#[test]
+fn the_same_response_again_is_no_failure_and_asked_for_again_later() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let answer = authority.answer(&subject, NOW, 4 * DAY);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(number, answer.clone());
+    bench.written(number, "/a.pem", true);
+    let wait = bench.next_wakeup();
+    assert_eq!(requested(&bench.pass(wait)), [number]);
+    let actions = bench.answer(number, answer);
+    assert!(matches!(reports(&actions)[..], [Report::Unchanged { .. }]));
+    assert!(writes(&actions).is_empty());
+    assert!(bench.next_wakeup() >= schedule::SHORTEST_REPEAT);
+}
+
+#[test]
+fn revocation_is_reported_once_withheld_and_the_old_staple_is_left_to_run_out() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    bench.event(Event::Connected(TargetId(0)));
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    let number = {
+        bench.find("/a.pem", &subject, &[0], Some(staple));
+        requested(&bench.event(Event::RenewAll))[0]
+    };
+    let later = NOW.saturating_add(Duration::from_secs(60));
+    let revocation = authority.revocation(&subject, later, 1);
+    let actions = bench.answer(number, revocation.clone());
+    assert!(matches!(
+        reports(&actions)[..],
+        [Report::Revoked {
+            repeated: false,
+            staple_until: Some(_),
+            ..
+        }]
+    ));
+    assert!(writes(&actions).is_empty() && deliveries(&actions).is_empty());
+    // It goes on asking, without another alarm.
+    let wait = bench.next_wakeup();
+    assert_eq!(requested(&bench.pass(wait)), [number]);
+    let actions = bench.answer(number, revocation);
+    assert!(matches!(
+        reports(&actions)[..],
+        [Report::Revoked { repeated: true, .. }]
+    ));
+}
+
+#[test]
+fn good_after_revoked_is_refused_unless_it_was_a_hold() {
+    for (reason, refused) in [(1, true), (6, false)] {
+        let (authority, mut bench) = (Authority::new(), Bench::new());
+        let subject = authority.subject(1);
+        let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+        bench.answer(number, authority.revocation(&subject, NOW, reason));
+        bench.event(Event::RenewAll);
+        let later = NOW.saturating_add(Duration::from_secs(60));
+        let actions = bench.answer(number, authority.answer(&subject, later, 4 * DAY));
+        assert_eq!(writes(&actions).is_empty(), refused, "reason {reason}");
+        assert_eq!(failure_kinds(&actions) == ["good_after_revoked"], refused);
+    }
+}
+
+#[test]
+fn a_staple_that_ends_without_successor_is_reported_and_not_offered_any_more() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.pass(3 * DAY))[0];
+    let actions = bench.pass(DAY);
+    assert!(matches!(
+        reports(&actions)[..],
+        [Report::StapleExpired { .. }]
+    ));
+    assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
+    // The request is still under way and its answer still welcome.
+    let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
+    let actions = bench.answer(number, answer);
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+    assert_eq!(deliveries(&actions), [0]);
+}
+
+#[test]
+fn an_expired_certificate_is_reported_once_and_left_alone() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    bench.now.wall = subject.certificate.not_after().saturating_add(DAY);
+    let actions = bench.find("/a.pem", &subject, &[], None);
+    assert!(requested(&actions).is_empty());
+    let expired = |actions: &[Action]| {
+        let all = reports(actions);
+        all.iter()
+            .filter(|report| matches!(report, Report::CertificateExpired { .. }))
+            .count()
+    };
+    assert_eq!(expired(&actions), 1);
+    let later = bench.pass(30 * DAY);
+    assert!(later.is_empty(), "{later:?}");
+    assert!(requested(&bench.event(Event::RenewAll)).is_empty());
+}
+
+#[test]
+fn one_request_at_a_time_for_one_certificate() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    assert_eq!(
+        requested(&bench.find("/a.pem", &subject, &[], None)).len(),
+        1
+    );
+    assert!(requested(&bench.find("/b.pem", &subject, &[], None)).is_empty());
+    assert!(requested(&bench.event(Event::RenewAll)).is_empty());
+    assert!(requested(&bench.pass(DAY)).is_empty());
+}
+
+#[test]
+fn the_wall_clock_jumping_back_does_not_stop_retries() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.fail(number, None);
+    bench.now.wall = bench.now.wall.saturating_sub(100 * DAY);
+    bench.now.steady += schedule::FIRST_RETRY;
+    assert_eq!(requested(&bench.event(Event::Wakeup)), [number]);
+}
+
+#[test]
+fn the_wall_clock_jumping_forward_renews_at_once() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[], Some(staple));
+    bench.now.wall = bench.now.wall.saturating_add(3 * DAY);
+    assert_eq!(requested(&bench.event(Event::Wakeup)).len(), 1);
+}
+
+#[test]
+fn certificates_are_not_all_renewed_at_the_same_second() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    for serial in 0..20 {
+        let subject = authority.subject(serial);
+        let staple = authority.staple(&subject, NOW, 4 * DAY);
+        bench.find(&format!("/{serial}.pem"), &subject, &[], Some(staple));
+    }
+    let wait = bench.next_wakeup();
+    assert_eq!(requested(&bench.pass(wait)).len(), 1);
+}
