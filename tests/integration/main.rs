@@ -2,5 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod corpus;
 mod fetch;
+mod openssl;
 mod scripted_responder;
+mod verify_command;
+
+#[path = "../support/pki.rs"]
+mod pki;

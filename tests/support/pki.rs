@@ -245,6 +245,14 @@ impl CertificateBuilder {
         sequence(&[&signed, &signer.algorithm, &bits(&signer.sign(&signed))])
     }
 
+    /// Valid from ten days before `now` until eighty days after.
+    #[must_use]
+    pub fn around(mut self, now: Timestamp) -> Self {
+        self.not_before = time(now.saturating_sub(10 * DAY));
+        self.not_after = time(now.saturating_add(80 * DAY));
+        self
+    }
+
     pub fn sign(&self, key: &Key, signer: &Key) -> Certificate {
         Certificate::from_der(&self.der(key, signer)).unwrap()
     }
@@ -418,6 +426,17 @@ impl ResponseBuilder {
         }
     }
 
+    /// Current from an hour before `now` until four days after.
+    #[must_use]
+    pub fn around(mut self, now: Timestamp) -> Self {
+        self.produced_at = time(now.saturating_sub(HOUR));
+        for single in &mut self.singles {
+            single.this_update = time(now.saturating_sub(HOUR));
+            single.next_update = Some(time(now.saturating_add(4 * DAY)));
+        }
+        self
+    }
+
     pub fn sign(&self, key: &Key) -> Vec<u8> {
         let singles: Vec<u8> = self.singles.iter().flat_map(Single::der).collect();
         let data = sequence(&[
@@ -465,6 +484,8 @@ pub fn by_key(responder: &Certificate) -> Vec<u8> {
 
 /// A root, an intermediate that issues, a leaf, and a delegated responder of the intermediate.
 pub struct World {
+    /// When its responses are current.
+    pub now: Timestamp,
     pub root_key: Key,
     pub root: Certificate,
     pub issuer_key: Key,
@@ -476,19 +497,31 @@ pub struct World {
 }
 
 impl World {
+    /// At [`NOW`].
     pub fn new() -> Self {
+        World::at(NOW)
+    }
+
+    /// With certificates that are valid, and responses that are current, at `now`.
+    pub fn at(now: Timestamp) -> Self {
         let (root_key, issuer_key) = (Key::p256(), Key::p256());
         let (leaf_key, delegate_key) = (Key::p256(), Key::p256());
         let root = CertificateBuilder::new("Root", "Root", &[1])
             .with(basic_constraints(true))
+            .around(now)
             .sign(&root_key, &root_key);
         let issuer = CertificateBuilder::new("Root", "Issuer", &[2])
             .with(basic_constraints(true))
+            .around(now)
             .sign(&issuer_key, &root_key);
         let leaf = CertificateBuilder::new("Issuer", "leaf.example.org", &[0x03, 0xa2, 0xef])
+            .around(now)
             .sign(&leaf_key, &issuer_key);
-        let delegate = Self::delegate_builder().sign(&delegate_key, &issuer_key);
+        let delegate = Self::delegate_builder()
+            .around(now)
+            .sign(&delegate_key, &issuer_key);
         World {
+            now,
             root_key,
             root,
             issuer_key,
@@ -514,12 +547,12 @@ impl World {
 
     /// Good for the leaf, to be signed by the issuer.
     pub fn direct(&self) -> ResponseBuilder {
-        ResponseBuilder::good(&self.cert_id(), &self.issuer)
+        ResponseBuilder::good(&self.cert_id(), &self.issuer).around(self.now)
     }
 
     /// Good for the leaf, to be signed by a delegate with this certificate.
     pub fn delegated(&self, delegate: &Certificate) -> ResponseBuilder {
-        let mut builder = ResponseBuilder::good(&self.cert_id(), delegate);
+        let mut builder = ResponseBuilder::good(&self.cert_id(), delegate).around(self.now);
         builder.certificates = vec![delegate.der().to_vec()];
         builder
     }

@@ -1,5 +1,7 @@
 //! What a PEM file is read as.
 
+use std::slice;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -48,7 +50,7 @@ fn the_leaf_is_the_first_certificate_wherever_the_key_stands() {
     ] {
         let bundle = Bundle::from_pem_buffer(Zeroizing::new(pem.into_bytes())).unwrap();
         assert_eq!(*bundle.leaf(), WORLD.leaf);
-        assert_eq!(bundle.chain(), [WORLD.issuer.clone()]);
+        assert_eq!(bundle.chain(), slice::from_ref(&WORLD.issuer));
         assert_eq!(bundle.certificates().len(), 2);
     }
 }

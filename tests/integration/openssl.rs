@@ -1,0 +1,535 @@
+//! `openssl ocsp` as oracle and as foreign responder.
+//!
+//! Promises: on responses made here, right and wrong, staplerd and OpenSSL agree, except where
+//! OpenSSL's command line is known to be laxer, which is listed case by case; what OpenSSL's own
+//! responder signs is judged by its algorithm; our requests are the bytes OpenSSL makes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use staplerd::ocsp::{CertId, CertificateStatus, Policy, Subject, encode_request, verify};
+use staplerd::time::Timestamp;
+use staplerd::x509::{Bundle, Certificate};
+use tempfile::TempDir;
+
+use crate::pki::{
+    self, CertificateBuilder, DAY, HOUR, OCSP_SIGNING, ResponseBuilder, Single, World, by_key,
+    extended_key_usage, extension, responder_error, revoked, time, time_text, unknown,
+};
+
+/// Whether there is an OpenSSL 3 to ask; a visible line if not.
+fn have_openssl() -> bool {
+    let found = Command::new("openssl")
+        .arg("version")
+        .output()
+        .is_ok_and(|output| output.stdout.starts_with(b"OpenSSL 3"));
+    if !found {
+        eprintln!("SKIPPED: there is no openssl 3 command on this machine");
+    }
+    found
+}
+
+fn pem(certificate: &Certificate) -> String {
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        STANDARD.encode(certificate.der())
+    )
+}
+
+fn ours(response: &[u8], world: &World) -> &'static str {
+    let subject = Subject {
+        certificate: &world.leaf,
+        issuer: &world.issuer,
+    };
+    match verify(response, subject, None, world.now, Policy::default()) {
+        Ok(assessment) => match assessment.status {
+            CertificateStatus::Good => "good",
+            CertificateStatus::Revoked { .. } => "revoked",
+            CertificateStatus::Unknown => "unknown",
+        },
+        Err(_) => "reject",
+    }
+}
+
+/// OpenSSL's verdict, as a careful script would read it: it prints a status also where the
+/// verification failed or the times are wrong.
+fn theirs(directory: &Path, response: &[u8]) -> &'static str {
+    let path = directory.join("response.der");
+    fs::write(&path, response).unwrap();
+    let output = Command::new("openssl")
+        .current_dir(directory)
+        .args(["ocsp", "-no_nonce", "-partial_chain"])
+        .args(["-CAfile", "issuer.pem", "-issuer", "issuer.pem"])
+        .args(["-cert", "leaf.pem", "-respin", "response.der"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    if !text.contains("Response verify OK") || text.contains("Status times invalid") {
+        return "reject";
+    }
+    ["good", "revoked", "unknown"]
+        .into_iter()
+        .find(|status| text.contains(&format!("leaf.pem: {status}")))
+        .unwrap_or("reject")
+}
+
+struct Case {
+    name: &'static str,
+    response: Vec<u8>,
+    ours: &'static str,
+    theirs: &'static str,
+}
+
+/// Both say the same.
+fn agreed(name: &'static str, verdict: &'static str, response: Vec<u8>) -> Case {
+    Case {
+        name,
+        response,
+        ours: verdict,
+        theirs: verdict,
+    }
+}
+
+/// A known difference: we refuse what OpenSSL's command line lets through.
+fn laxer(name: &'static str, theirs: &'static str, response: Vec<u8>) -> Case {
+    Case {
+        name,
+        response,
+        ours: "reject",
+        theirs,
+    }
+}
+
+fn cases(world: &World) -> Vec<Case> {
+    let now = world.now;
+    let direct = |change: &dyn Fn(&mut ResponseBuilder)| {
+        let mut builder = world.direct();
+        change(&mut builder);
+        builder.sign(&world.issuer_key)
+    };
+    let delegated = |delegate: CertificateBuilder| {
+        let delegate = delegate.sign(&world.delegate_key, &world.issuer_key);
+        world.delegated(&delegate).sign(&world.delegate_key)
+    };
+    let delegate = || World::delegate_builder().around(now);
+    let plain = direct(&|_| {});
+    let mut expired_delegate = delegate();
+    expired_delegate.not_after = time(now.saturating_sub(DAY));
+    let mut future_delegate = delegate();
+    future_delegate.not_before = time(now.saturating_add(DAY));
+    let foreign = {
+        let foreign = delegate().sign(&world.delegate_key, &world.root_key);
+        world.delegated(&foreign).sign(&world.delegate_key)
+    };
+    let by_the_root = {
+        let mut builder = delegate();
+        builder.issuer = pki::name("Root");
+        let delegate = builder.sign(&world.delegate_key, &world.root_key);
+        world.delegated(&delegate).sign(&world.delegate_key)
+    };
+    let other =
+        CertificateBuilder::new("Issuer", "other", &[9]).sign(&world.leaf_key, &world.issuer_key);
+    let other = CertId::new(&other, &world.issuer);
+    let second = |status: Vec<u8>| {
+        direct(&|builder| {
+            let again = Single {
+                status: status.clone(),
+                ..builder.singles[0].clone()
+            };
+            builder.singles.push(again);
+        })
+    };
+    let mut flipped = plain.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    vec![
+        agreed("by the issuer", "good", plain.clone()),
+        agreed(
+            "by key hash",
+            "good",
+            direct(&|b| b.responder_id = by_key(&world.issuer)),
+        ),
+        agreed("by a delegate", "good", delegated(delegate())),
+        agreed(
+            "revoked",
+            "revoked",
+            direct(&|b| b.singles[0].status = revoked(now, Some(1))),
+        ),
+        agreed(
+            "unknown",
+            "unknown",
+            direct(&|b| b.singles[0].status = unknown()),
+        ),
+        agreed(
+            "without nextUpdate",
+            "good",
+            direct(&|b| b.singles[0].next_update = None),
+        ),
+        agreed(
+            "version written out",
+            "good",
+            direct(&|b| b.version = pki::tagged(0, &pki::integer(&[0]))),
+        ),
+        agreed(
+            "after an unrelated entry",
+            "good",
+            direct(&|b| {
+                b.singles.insert(
+                    0,
+                    Single {
+                        cert_id: other.der().to_vec(),
+                        ..b.singles[0].clone()
+                    },
+                )
+            }),
+        ),
+        agreed("try later", "reject", responder_error(3)),
+        agreed("unauthorized", "reject", responder_error(6)),
+        agreed("cut off", "reject", plain[..plain.len() - 1].to_vec()),
+        agreed("a flipped bit", "reject", flipped),
+        agreed(
+            "by the leaf's key",
+            "reject",
+            world.direct().sign(&world.leaf_key),
+        ),
+        agreed(
+            "about another certificate",
+            "reject",
+            direct(&|b| b.singles[0].cert_id = other.der().to_vec()),
+        ),
+        agreed("about nothing", "reject", direct(&|b| b.singles.clear())),
+        agreed(
+            "expired",
+            "reject",
+            direct(&|b| {
+                b.singles[0].this_update = time(now.saturating_sub(2 * DAY));
+                b.singles[0].next_update = Some(time(now.saturating_sub(DAY)));
+            }),
+        ),
+        agreed(
+            "not valid yet",
+            "reject",
+            direct(&|b| b.singles[0].this_update = time(now.saturating_add(DAY))),
+        ),
+        agreed(
+            "nextUpdate before thisUpdate",
+            "reject",
+            direct(&|b| b.singles[0].next_update = Some(time(now.saturating_sub(2 * HOUR)))),
+        ),
+        agreed("a delegate that is not sent along", "reject", {
+            let mut builder = world.delegated(&world.delegate);
+            builder.certificates.clear();
+            builder.sign(&world.delegate_key)
+        }),
+        agreed(
+            "a delegate without OCSPSigning",
+            "reject",
+            delegated(CertificateBuilder::new("Issuer", "Responder", &[4]).around(now)),
+        ),
+        agreed("an expired delegate", "reject", delegated(expired_delegate)),
+        agreed(
+            "a delegate of tomorrow",
+            "reject",
+            delegated(future_delegate),
+        ),
+        agreed("a delegate by another key", "reject", foreign),
+        agreed("a delegate of the root", "reject", by_the_root),
+        agreed(
+            "a delegate with an unknown critical extension",
+            "reject",
+            delegated(delegate().with(extension("1.2.3.4", true, &[]))),
+        ),
+        // What OpenSSL's command line lets through.
+        laxer(
+            "a time without seconds",
+            "good",
+            direct(&|b| b.singles[0].this_update = time_text("202601151100Z")),
+        ),
+        laxer("trailing bytes", "good", [&plain[..], &[0]].concat()),
+        laxer("twice the response", "good", plain.repeat(2)),
+        laxer(
+            "a BER length",
+            "good",
+            [&[0x30, 0x83, 0x00], &plain[2..]].concat(),
+        ),
+        laxer(
+            "an unknown critical extension",
+            "good",
+            direct(&|b| b.extensions = vec![extension("1.2.3.4", true, &[])]),
+        ),
+        laxer(
+            "one in the entry",
+            "good",
+            direct(&|b| b.singles[0].extensions = vec![extension("1.2.3.4", true, &[])]),
+        ),
+        laxer(
+            "produced tomorrow",
+            "good",
+            direct(&|b| b.produced_at = time(now.saturating_add(DAY))),
+        ),
+        laxer(
+            "no nextUpdate for eight days",
+            "good",
+            direct(&|b| {
+                b.singles[0].this_update = time(now.saturating_sub(8 * DAY));
+                b.singles[0].next_update = None;
+            }),
+        ),
+        laxer(
+            "a delegate without digitalSignature",
+            "good",
+            delegated(
+                CertificateBuilder::new("Issuer", "Responder", &[4])
+                    .around(now)
+                    .with(pki::key_usage(0x40))
+                    .with(extended_key_usage(&[OCSP_SIGNING])),
+            ),
+        ),
+        // OpenSSL takes the first of several entries about the certificate, we the worst.
+        Case {
+            name: "good, then revoked",
+            response: second(revoked(now, None)),
+            ours: "revoked",
+            theirs: "good",
+        },
+        Case {
+            name: "good, then unknown",
+            response: second(unknown()),
+            ours: "unknown",
+            theirs: "good",
+        },
+    ]
+}
+
+#[test]
+fn openssl_agrees_except_where_it_is_laxer() {
+    if !have_openssl() {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    // OpenSSL compares a response's times with the machine's clock, whatever -attime says.
+    let world = World::at(Timestamp::from(SystemTime::now()));
+    fs::write(directory.path().join("issuer.pem"), pem(&world.issuer)).unwrap();
+    fs::write(directory.path().join("leaf.pem"), pem(&world.leaf)).unwrap();
+    let surprises: Vec<String> = cases(&world)
+        .into_iter()
+        .filter_map(|case| {
+            let found = (
+                ours(&case.response, &world),
+                theirs(directory.path(), &case.response),
+            );
+            (found != (case.ours, case.theirs))
+                .then(|| format!("{}: (ours, theirs) = {found:?}", case.name))
+        })
+        .collect();
+    assert_eq!(surprises, Vec::<String>::new());
+}
+
+/// A CA made by OpenSSL, whose responder OpenSSL plays as well.
+struct Authority {
+    directory: TempDir,
+}
+
+impl Authority {
+    /// With a key of this algorithm (as `openssl req -newkey` names it) and its options.
+    fn new(key: &[&str]) -> Self {
+        let authority = Authority {
+            directory: TempDir::new().unwrap(),
+        };
+        authority.run(
+            &[
+                &[
+                    "req", "-x509", "-nodes", "-subj", "/CN=CA", "-keyout", "ca.key",
+                ][..],
+                &["-out", "ca.pem", "-days", "30"],
+                key,
+            ]
+            .concat(),
+        );
+        authority.run(&[
+            "req", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=leaf", "-keyout", "leaf.key",
+            "-out", "leaf.csr",
+        ]);
+        authority.run(&[
+            "x509",
+            "-req",
+            "-in",
+            "leaf.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-set_serial",
+            "0x1234",
+            "-days",
+            "20",
+            "-out",
+            "leaf.pem",
+        ]);
+        let line = "V\t490101000000Z\t\t1234\tunknown\t/CN=leaf\n";
+        fs::write(authority.path("index.txt"), line).unwrap();
+        authority.run(&[
+            "ocsp",
+            "-issuer",
+            "ca.pem",
+            "-cert",
+            "leaf.pem",
+            "-no_nonce",
+            "-reqout",
+            "request.der",
+        ]);
+        authority
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let output = Command::new("openssl")
+            .current_dir(self.directory.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "openssl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    fn certificate(&self, name: &str) -> Certificate {
+        let pem = fs::read(self.path(name)).unwrap();
+        Bundle::from_pem(&pem).unwrap().leaf().clone()
+    }
+
+    /// The verdict on what OpenSSL's responder signs with these options.
+    fn verdict(&self, options: &[&str], allow_sha1: bool) -> &'static str {
+        self.run(
+            &[
+                &[
+                    "ocsp",
+                    "-index",
+                    "index.txt",
+                    "-CA",
+                    "ca.pem",
+                    "-rsigner",
+                    "ca.pem",
+                ][..],
+                &[
+                    "-rkey",
+                    "ca.key",
+                    "-reqin",
+                    "request.der",
+                    "-respout",
+                    "response.der",
+                ],
+                &["-ndays", "1"],
+                options,
+            ]
+            .concat(),
+        );
+        let (leaf, issuer) = (self.certificate("leaf.pem"), self.certificate("ca.pem"));
+        let subject = Subject {
+            certificate: &leaf,
+            issuer: &issuer,
+        };
+        let policy = Policy {
+            allow_sha1,
+            staple_revoked: false,
+        };
+        // The responder has just read the clock, maybe a second after we would have.
+        let now = Timestamp::from(SystemTime::now() + Duration::from_secs(1));
+        let response = fs::read(self.path("response.der")).unwrap();
+        match verify(&response, subject, None, now, policy) {
+            Ok(assessment) => {
+                assert_eq!(assessment.status, CertificateStatus::Good);
+                assert!(assessment.stapling.unwrap().matches_by_cert_id());
+                "good"
+            }
+            Err(rejection) => rejection.kind(),
+        }
+    }
+}
+
+#[test]
+fn what_openssl_signs_is_judged_by_its_algorithm() {
+    if !have_openssl() {
+        return;
+    }
+    let rsa = Authority::new(&["-newkey", "rsa:2048"]);
+    for digest in ["-sha256", "-sha384", "-sha512"] {
+        assert_eq!(
+            rsa.verdict(&["-rmd", &digest[1..]], false),
+            "good",
+            "{digest}"
+        );
+        let pss = [
+            "-rmd",
+            &digest[1..],
+            "-rsigopt",
+            "rsa_padding_mode:pss",
+            "-rsigopt",
+            "rsa_pss_saltlen:digest",
+        ];
+        assert_eq!(rsa.verdict(&pss, false), "good", "PSS with {digest}");
+    }
+    assert_eq!(rsa.verdict(&["-rmd", "sha1"], false), "weak_signature");
+    assert_eq!(rsa.verdict(&["-rmd", "sha1"], true), "good");
+    for allow_sha1 in [false, true] {
+        assert_eq!(
+            rsa.verdict(&["-rmd", "md5"], allow_sha1),
+            "unsupported_signature"
+        );
+        assert_eq!(
+            rsa.verdict(&["-rmd", "sha224"], allow_sha1),
+            "unsupported_signature"
+        );
+    }
+    assert_eq!(rsa.verdict(&["-resp_key_id"], false), "good");
+
+    let short = Authority::new(&["-newkey", "rsa:1024"]);
+    for digest in ["sha256", "sha512", "sha1"] {
+        assert_eq!(short.verdict(&["-rmd", digest], false), "weak_signature");
+        assert_eq!(short.verdict(&["-rmd", digest], true), "good");
+    }
+
+    for curve in ["P-256", "P-384", "P-521"] {
+        let parameter = format!("ec_paramgen_curve:{curve}");
+        let ec = Authority::new(&["-newkey", "ec", "-pkeyopt", &parameter]);
+        for digest in ["sha256", "sha384", "sha512"] {
+            assert_eq!(
+                ec.verdict(&["-rmd", digest], false),
+                "good",
+                "{curve} {digest}"
+            );
+        }
+        if curve == "P-256" {
+            assert_eq!(ec.verdict(&["-rmd", "sha1"], false), "weak_signature");
+            assert_eq!(ec.verdict(&["-rmd", "sha1"], true), "good");
+        }
+    }
+}
+
+#[test]
+fn our_requests_are_openssls_bytes() {
+    if !have_openssl() {
+        return;
+    }
+    let authority = Authority::new(&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let (leaf, issuer) = (
+        authority.certificate("leaf.pem"),
+        authority.certificate("ca.pem"),
+    );
+    let request = encode_request(&CertId::new(&leaf, &issuer), None);
+    assert_eq!(fs::read(authority.path("request.der")).unwrap(), request);
+    // And with a nonce, OpenSSL reads them.
+    let with_nonce = encode_request(&CertId::new(&leaf, &issuer), Some(&[7; 32]));
+    fs::write(authority.path("nonce.der"), with_nonce).unwrap();
+    authority.run(&["ocsp", "-reqin", "nonce.der", "-req_text", "-noverify"]);
+}
