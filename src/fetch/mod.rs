@@ -40,7 +40,7 @@ use client::Client;
 use limits::{Dismissed, Health, Limits};
 
 /// Exchanges in flight, unless configured otherwise; chosen by `benches/fetch.rs`.
-pub const RENEWAL_THREADS: usize = 128;
+pub const RENEWAL_THREADS: usize = 160;
 /// Time to connect, name lookup and TLS included, unless configured otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for everything that is tried at one URL, unless configured otherwise.
