@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::client::{Ask, Client};
 use super::limits::Health;
 use super::outcome::{NextStep, Reply};
-use super::{Answer, Error, Failure, Validators, Verdict};
+use super::{Answer, Caching, Error, Failure, Validators, Verdict};
 use crate::ocsp::get_url;
 
 /// What came of one URL.
@@ -45,6 +45,8 @@ pub(super) fn ask<A>(
         Some(_) => Form::Get,
         None => Form::Post,
     };
+    // What a responder said in answer to one form outranks a failure with the next.
+    let mut earlier = None;
     loop {
         let reply = client.exchange(
             &Ask {
@@ -63,32 +65,29 @@ pub(super) fn ask<A>(
                 (Err(error), Some(Form::Post))
             }
             Err(error) => (Err(error), None),
-            Ok(Reply::NotModified(caching)) => {
-                let url = url.to_owned();
-                return Attempt::answered(Answer::NotModified { url, caching }, true, begun);
-            }
+            Ok(Reply::NotModified(caching)) => return Attempt::not_modified(url, caching, begun),
             Ok(Reply::Fetched(fetched)) => {
-                let (judgement, next, settled) = match judge(&fetched.body) {
-                    Verdict::Settled(judgement) => (judgement, None, true),
-                    Verdict::Outdated(judgement) => (judgement, Some(Form::GetPastCaches), true),
-                    Verdict::OtherForm(judgement) => (judgement, Some(Form::Post), false),
-                    Verdict::NextUrl(judgement) => (judgement, None, false),
+                let verdict = judge(&fetched.body);
+                let next = match &verdict {
+                    Verdict::Outdated(_) => Some(Form::GetPastCaches),
+                    Verdict::OtherForm(_) => Some(Form::Post),
+                    Verdict::Settled(_) | Verdict::NextUrl(_) | Verdict::Unable(_) => None,
                 };
-                let answer = Answer::Judged {
-                    judgement,
-                    url: url.to_owned(),
-                    caching: fetched.caching,
-                };
-                (Ok((answer, settled)), next)
+                (Ok((verdict, fetched.caching)), next)
             }
         };
         // Each form is used at most once, and in this order only.
         match (form, next) {
-            (Form::Get, Some(next)) | (Form::GetPastCaches, Some(next @ Form::Post)) => form = next,
+            (Form::Get, Some(next)) | (Form::GetPastCaches, Some(next @ Form::Post)) => {
+                earlier = outcome.ok();
+                form = next;
+            }
             _ => {
-                return match outcome {
-                    Ok((answer, settled)) => Attempt::answered(answer, settled, begun),
-                    Err(error) => Attempt::failed(url, error, begun),
+                return match (outcome, earlier) {
+                    (Ok((verdict, caching)), _) | (Err(_), Some((verdict, caching))) => {
+                        Attempt::judged(url, verdict, caching, begun)
+                    }
+                    (Err(error), None) => Attempt::failed(url, error, begun),
                 };
             }
         }
@@ -96,10 +95,33 @@ pub(super) fn ask<A>(
 }
 
 impl<A> Attempt<A> {
-    fn answered(answer: Answer<A>, settled: bool, begun: Instant) -> Self {
+    fn judged(url: &str, verdict: Verdict<A>, caching: Caching, begun: Instant) -> Self {
+        let settled = matches!(verdict, Verdict::Settled(_));
+        let health = match &verdict {
+            Verdict::Unable(_) => Health::Failed,
+            _ => Health::Answered(begun.elapsed()),
+        };
+        let (Verdict::Settled(judgement)
+        | Verdict::Outdated(judgement)
+        | Verdict::OtherForm(judgement)
+        | Verdict::NextUrl(judgement)
+        | Verdict::Unable(judgement)) = verdict;
         Attempt {
-            outcome: Ok(answer),
+            outcome: Ok(Answer::Judged {
+                judgement,
+                url: url.to_owned(),
+                caching,
+            }),
             settled,
+            health,
+        }
+    }
+
+    fn not_modified(url: &str, caching: Caching, begun: Instant) -> Self {
+        let url = url.to_owned();
+        Attempt {
+            outcome: Ok(Answer::NotModified { url, caching }),
+            settled: true,
             health: Health::Answered(begun.elapsed()),
         }
     }

@@ -1,7 +1,7 @@
 //! Fetching OCSP responses over HTTP: fast, polite, and unmoved by a broken responder.
 //!
 //! [`run`] is the service: jobs come in, reports go out. The deciding parts are pure (`address`,
-//! `caching`, `limits`, `outcome`, `proxy`), the exchange is blocking (`client`,
+//! `caching`, `limits`, `outcome`, `overrides`, `proxy`, `verdict`), the exchange is blocking (`client`,
 //! `connection`, `resolver`) and runs on tokio's blocking threads, one permit each. This room knows
 //! HTTP; what an OCSP response says is judged by the caller's function, in the same thread. Nothing
 //! here logs: every outcome is handed back. RFC 6960 appendix A, RFC 9919.
@@ -13,8 +13,10 @@ mod client;
 mod connection;
 mod limits;
 mod outcome;
+mod overrides;
 mod proxy;
 mod resolver;
+mod verdict;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,15 +30,17 @@ pub use address::{AddressKind, AddressRules, InvalidNetwork, RefusedAddress};
 pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
 pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
 pub use outcome::{Error, NextStep};
+pub use overrides::{InvalidOverride, Overrides};
 pub use proxy::{InvalidProxy, Proxies};
 pub use resolver::{Lookup, system_lookup};
+pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;
 use client::Client;
 use limits::{Dismissed, Health, Limits};
 
 /// Exchanges in flight, unless configured otherwise; chosen by `benches/fetch.rs`.
-pub const RENEWAL_THREADS: usize = 128;
+pub const RENEWAL_THREADS: usize = 160;
 /// Time to connect, name lookup and TLS included, unless configured otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for everything that is tried at one URL, unless configured otherwise.
@@ -98,13 +102,16 @@ pub struct Job<K> {
 pub enum Verdict<A> {
     /// Take it.
     Settled(A),
-    /// Older than the one held: ask once more past all caches, then take what comes.
+    /// Older than the one held, or nearly over: ask once more past all caches, then the next URL.
     Outdated(A),
     /// The responder dislikes the request's form or answers nonsense (malformedRequest,
     /// sigRequired, not parseable, wrong CertID): ask by POST once, then the next URL.
     OtherForm(A),
-    /// The responder has nothing for us now (tryLater, internalError, unauthorized): next URL.
+    /// The responder has nothing for this certificate (unauthorized, unknown): next URL.
     NextUrl(A),
+    /// The responder is not able to answer now (tryLater, internalError): next URL, and it counts
+    /// as a failure of the responder.
+    Unable(A),
 }
 
 /// How a job ended.

@@ -67,6 +67,7 @@ const PURE: &[&str] = &[
     "src/fetch/outcome.rs",
     "src/fetch/overrides.rs",
     "src/fetch/proxy.rs",
+    "src/fetch/verdict.rs",
     "src/haproxy/address.rs",
     "src/haproxy/codec.rs",
     "src/haproxy/command.rs",

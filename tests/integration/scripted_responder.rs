@@ -171,6 +171,9 @@ impl Shared {
                     return;
                 }
             }
+            if request.header("connection") == Some("close") {
+                break;
+            }
         }
         self.forget(&stream);
     }

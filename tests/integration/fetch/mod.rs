@@ -1,7 +1,10 @@
 //! Fetching from responders that misbehave: every fault has its outcome, and none spreads.
 
+mod addresses;
+mod answers;
 mod faults;
 mod isolation;
+mod proxies;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -49,14 +52,15 @@ type Outcome = Result<Answer<Vec<u8>>, Failure>;
 
 /// Fetches all jobs with everything accepted that comes.
 fn fetch_all(settings: Settings, jobs: Vec<Job<usize>>) -> Vec<Report<usize, Vec<u8>>> {
-    fetch_judged(settings, jobs, |_, body| Verdict::Settled(body.to_vec()))
+    fetch_jobs(settings, jobs, |_, body| Verdict::Settled(body.to_vec()))
 }
 
-fn fetch_judged(
+/// Fetches all jobs with the caller's judgement; each must be reported once.
+fn fetch_jobs<A: Send + 'static>(
     settings: Settings,
     jobs: Vec<Job<usize>>,
-    judge: impl Fn(&usize, &[u8]) -> Verdict<Vec<u8>> + Send + Sync + 'static,
-) -> Vec<Report<usize, Vec<u8>>> {
+    judge: impl Fn(&usize, &[u8]) -> Verdict<A> + Send + Sync + 'static,
+) -> Vec<Report<usize, A>> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let expected: HashSet<usize> = jobs.iter().map(|job| job.key).collect();
     let reports = runtime.block_on(async {

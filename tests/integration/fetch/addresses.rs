@@ -1,0 +1,209 @@
+//! Names, addresses, TLS: the way to a responder.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use staplerd::fetch::Lookup;
+
+use super::faults::full_backlog;
+use super::*;
+use crate::scripted_responder::{ScriptedResponder, Step, ocsp_answer};
+
+fn lookup(
+    answers: impl Fn(&str) -> io::Result<Vec<&'static str>> + Send + Sync + 'static,
+) -> Lookup {
+    Arc::new(move |host| {
+        let addresses = answers(host)?;
+        Ok(addresses.iter().map(|text| text.parse().unwrap()).collect())
+    })
+}
+
+fn url_by_name(responder: &ScriptedResponder) -> String {
+    format!("http://ocsp.test:{}/", responder.address.port())
+}
+
+#[test]
+fn a_dead_ipv6_address_leaves_time_for_the_living_ipv4_one() {
+    let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: no IPv6 on this machine");
+        return;
+    }
+    let (_silence, _) = full_backlog(&format!("[::1]:{}", responder.address.port()));
+    let settings = Settings {
+        lookup: lookup(|_| Ok(vec!["::1", "127.0.0.1"])),
+        connect_timeout: Duration::from_secs(2),
+        renewal_threads: 1,
+        ..settings()
+    };
+    // The dead address is waited for once; from then on the living one is tried first.
+    let jobs = (0..50)
+        .map(|key| job(key, &[url_by_name(&responder)]))
+        .collect();
+    for report in fetch_all(settings, jobs) {
+        assert_eq!(body(&report.outcome), RESPONSE);
+    }
+}
+
+#[test]
+fn an_address_that_refuses_leaves_the_next_one() {
+    let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let settings = Settings {
+        lookup: lookup(|_| Ok(vec!["127.0.0.9", "::1", "127.0.0.1"])),
+        ..settings()
+    };
+    let outcome = fetch_one(settings, &[url_by_name(&responder)]);
+    assert_eq!(body(&outcome), RESPONSE);
+}
+
+#[test]
+fn a_name_that_leads_inwards_is_refused_and_nothing_connects() {
+    let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let settings = Settings {
+        lookup: lookup(|_| Ok(vec!["127.0.0.1"])),
+        ..Settings::default()
+    };
+    let error = error(fetch_one(settings, &[url_by_name(&responder)]));
+    assert_eq!(error.kind(), "address_refused");
+    assert_eq!(responder.connections(), 0);
+}
+
+#[test]
+fn a_name_that_turns_inwards_between_two_lookups_is_judged_each_time() {
+    let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let asked = Mutex::new(0);
+    let settings = Settings {
+        addresses: AddressRules::parse(&["127.0.0.1"]).unwrap(),
+        lookup: lookup(move |_| {
+            let mut asked = asked.lock().unwrap();
+            *asked += 1;
+            Ok(vec![if *asked == 1 {
+                "127.0.0.1"
+            } else {
+                "127.0.0.2"
+            }])
+        }),
+        ..settings()
+    };
+    let first = url_by_name(&responder);
+    assert_eq!(
+        body(&fetch_one(settings.clone(), std::slice::from_ref(&first))),
+        RESPONSE
+    );
+    assert_eq!(
+        error(fetch_one(settings, &[first])).kind(),
+        "address_refused"
+    );
+}
+
+#[test]
+fn a_name_without_addresses_is_an_error_of_its_own() {
+    for answer in [Ok(vec![]), Err(())] {
+        let settings = Settings {
+            lookup: lookup(move |_| answer.clone().map_err(|()| io::Error::other("SERVFAIL"))),
+            ..settings()
+        };
+        let error = error(fetch_one(settings, &["http://ocsp.test/".to_owned()]));
+        assert_eq!(error.kind(), "resolve");
+    }
+}
+
+#[test]
+fn slow_name_lookup_times_out_and_holds_up_nobody_else() {
+    let alive = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let settings = Settings {
+        lookup: lookup(move |host| match host {
+            "slow.test" => {
+                let _ = held.lock().unwrap().recv();
+                Err(io::Error::other("released"))
+            }
+            _ => Ok(vec!["127.0.0.1"]),
+        }),
+        ..impatient()
+    };
+    let jobs = (0..100)
+        .map(|key| match key % 10 {
+            0 => job(key, &["http://slow.test/".to_owned()]),
+            _ => job(key, &[url_by_name(&alive)]),
+        })
+        .collect();
+    for report in fetch_all(settings, jobs) {
+        match report.key % 10 {
+            0 => assert!(["resolve", "circuit_open"].contains(&error(report.outcome).kind())),
+            _ => assert_eq!(body(&report.outcome), RESPONSE),
+        }
+    }
+    drop(release);
+}
+
+#[test]
+fn a_host_name_is_looked_up_once_for_many_certificates() {
+    let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let lookups = Arc::new(Mutex::new(0));
+    let counter = lookups.clone();
+    let settings = Settings {
+        lookup: lookup(move |_| {
+            *counter.lock().unwrap() += 1;
+            Ok(vec!["127.0.0.1"])
+        }),
+        ..settings()
+    };
+    let jobs = (0..100)
+        .map(|key| job(key, &[url_by_name(&responder)]))
+        .collect();
+    fetch_all(settings, jobs);
+    assert_eq!(*lookups.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_responder_over_ipv6_is_asked_as_any_other() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        eprintln!("SKIPPED: no IPv6 on this machine");
+        return;
+    };
+    let responder =
+        ScriptedResponder::start_on(listener, |_| vec![Step::Send(ocsp_answer(RESPONSE))]);
+    assert_eq!(body(&fetch_one(settings(), &[responder.url()])), RESPONSE);
+    assert_eq!(responder.address.ip(), "::1".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn a_tls_responder_nobody_vouches_for_is_refused() {
+    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        // The client breaks off; what matters is what it says.
+        let _ = tls.complete_io(&mut stream);
+    });
+    let error = error(fetch_one(settings(), &[format!("https://{address}/")]));
+    assert_eq!(error.kind(), "tls", "{error}");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_responder_that_speaks_no_tls_is_a_tls_error() {
+    let responder =
+        ScriptedResponder::start_on(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), |_| {
+            Vec::new()
+        });
+    let address = responder.address;
+    let error = error(fetch_one(impatient(), &[format!("https://{address}/")]));
+    assert!(
+        ["connect_timeout", "tls"].contains(&error.kind()),
+        "{error}"
+    );
+}
