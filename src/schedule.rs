@@ -60,6 +60,20 @@ pub fn next_request(life: Life, now: Timestamp, jitter: f64, settings: Settings)
     renewal(life, jitter, settings).max(now.saturating_add(repeat))
 }
 
+/// When to ask again after the responder handed out the response that is held already: not before
+/// its caching headers promise something new (`fresh_for`, RFC 9919 §6.1), but always while half of
+/// the remaining life is left.
+pub fn repeated_request(
+    life: Life,
+    now: Timestamp,
+    jitter: f64,
+    settings: Settings,
+    fresh_for: Option<Duration>,
+) -> Timestamp {
+    let patience = fresh_for.unwrap_or_default().min(life.end.since(now) / 2);
+    next_request(life, now, jitter, settings).max(now.saturating_add(patience))
+}
+
 /// How long to wait after the `failures`-th failure in a row: exponential, capped at
 /// [`LONGEST_RETRY`], faster when the held response has little life left (`remaining`), spread by
 /// `jitter` (0 to 1) between half of the delay and the whole.
@@ -118,6 +132,18 @@ mod tests {
         assert_eq!(next.unix(), 450);
         let short = next_request(life(0, 120), Timestamp::from_unix(60), 0.5, settings);
         assert_eq!(short.unix(), 90);
+    }
+
+    #[test]
+    fn caching_headers_put_off_a_repeated_request_up_to_half_of_what_is_left() {
+        let now = Timestamp::from_unix(4 * DAY);
+        let next = |hours: u64| {
+            let fresh_for = Some(Duration::from_secs(hours * 3600));
+            repeated_request(life(0, 7 * DAY), now, 0.5, Settings::default(), fresh_for).unix()
+        };
+        assert_eq!(next(0), 4 * DAY + 3000);
+        assert_eq!(next(6), 4 * DAY + 6 * 3600);
+        assert_eq!(next(1000), 4 * DAY + 3 * DAY / 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
 use super::state::Exclusion;
-use crate::ocsp::{Assessment, RevocationReason, Staple};
+use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
 use crate::time::Timestamp;
 
 /// Something that happened.
@@ -21,14 +21,16 @@ pub enum Event {
     FileFound(FoundFile),
     /// A certificate file is gone.
     FileGone(PathBuf),
+    /// Discovery has looked at every directory once more.
+    Scanned,
     /// The staple beside this certificate file was taken away by somebody else.
     StapleFileGone(PathBuf),
     /// The answer to [`Action::Request`].
     Answered {
         /// Whose response was asked for.
         certificate: CertificateNumber,
-        /// The validated response, or why there is none.
-        result: Result<Assessment, RequestFailure>,
+        /// What the responder answered, or why there is no usable answer.
+        result: Result<Answer, RequestFailure>,
     },
     /// The answer to [`Action::Write`].
     Written {
@@ -77,6 +79,10 @@ pub enum Action {
         subject: Arc<Subject>,
         /// The certificate demands a staple of its server (RFC 7633): to be asked for first.
         must_staple: bool,
+        /// What the response held says: an older one is of no use.
+        held: Option<Standing>,
+        /// For a conditional request; empty when the responder gave none.
+        validators: Validators,
     },
     /// Write a staple beside its certificate.
     Write {
@@ -100,6 +106,27 @@ pub enum Action {
     },
     /// Tell whoever listens: logs, hooks, metrics.
     Report(Report),
+}
+
+/// What a responder answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The validated response; none where the responder says that the one held is still the
+    /// current one (HTTP 304).
+    pub assessment: Option<Assessment>,
+    /// For how long asking again would only bring the same (RFC 9919 §6.1).
+    pub fresh_for: Option<Duration>,
+    /// For the next request.
+    pub validators: Validators,
+}
+
+/// What a conditional request repeats (RFC 9110 §8.8).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Validators {
+    /// `ETag` of the answer held.
+    pub etag: Option<String>,
+    /// `Last-Modified` of the answer held.
+    pub last_modified: Option<String>,
 }
 
 /// Something that failed, in words.

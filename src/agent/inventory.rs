@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::event::Validators;
 use super::state::{Condition, Exclusion};
 use crate::ocsp::{self, CertId, Standing, Staple};
 use crate::time::Timestamp;
@@ -148,6 +149,8 @@ pub(super) struct Entry {
     pub(super) staple: Option<Arc<Staple>>,
     /// What the last accepted response said; kept beyond its end, for succession is judged by it.
     pub(super) standing: Option<Standing>,
+    /// How that response can be asked for conditionally.
+    pub(super) validators: Validators,
     pub(super) requesting: bool,
     pub(super) failures: u32,
     pub(super) condition: Condition,
@@ -163,6 +166,7 @@ impl Entry {
             live: BTreeMap::new(),
             staple: None,
             standing: None,
+            validators: Validators::default(),
             requesting: false,
             failures: 0,
             condition: Condition::Waiting,

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{
-    Action, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Report, RequestFailure,
+    Action, Answer, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Report,
+    RequestFailure, Validators,
 };
 pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
 pub use state::{Condition, Exclusion};
@@ -99,7 +100,7 @@ impl Agent {
                 result,
             } => self.delivered(target, certificate, result, now),
             Event::RenewAll => self.renew_all(now),
-            Event::Wakeup => {}
+            Event::Scanned | Event::Wakeup => {}
         }
         self.ring(now);
         std::mem::take(&mut self.actions)

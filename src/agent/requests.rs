@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use super::state::Condition;
 use super::timers::{Deadline, Timer};
-use super::{Action, Agent, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE};
-use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
+use super::{
+    Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
+    Validators,
+};
+use crate::ocsp::{self, CertificateStatus, Standing, Staple};
 use crate::schedule::{self, Life};
 use crate::time::{Now, Timestamp};
 
@@ -68,6 +71,8 @@ impl Agent {
             certificate: number,
             subject: Arc::clone(&entry.subject),
             must_staple: entry.subject.certificate.must_staple(),
+            held: entry.standing,
+            validators: entry.validators.clone(),
         };
         self.actions.push(action);
     }
@@ -80,20 +85,27 @@ impl Agent {
         }
     }
 
-    /// A response came, or none did.
+    /// The responder answered, or did not.
     pub(super) fn answered(
         &mut self,
         number: CertificateNumber,
-        result: Result<Assessment, RequestFailure>,
+        result: Result<Answer, RequestFailure>,
         now: Now,
     ) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
         entry.requesting = false;
-        let assessment = match result {
-            Ok(assessment) => assessment,
+        let answer = match result {
+            Ok(answer) => answer,
             Err(failure) => return self.request_failed(number, failure, now),
+        };
+        let Some(assessment) = answer.assessment else {
+            return self.unchanged(number, answer.fresh_for, now);
+        };
+        entry.validators = match assessment.stapling {
+            Ok(_) => answer.validators,
+            Err(_) => Validators::default(),
         };
         let standing = assessment.standing();
         if let Some(held) = &entry.standing
@@ -106,20 +118,19 @@ impl Agent {
             return self.request_failed(number, failure.into(), now);
         }
         if let CertificateStatus::Revoked { at, reason } = assessment.status {
-            let first = entry
-                .standing
-                .is_none_or(|held| held.status != assessment.status);
             let report = Report::Revoked {
                 path: entry.name().to_owned(),
                 at,
                 reason,
                 staple_until: entry.staple.as_ref().map(|staple| staple.expires()),
-                repeated: !first,
+                repeated: entry
+                    .standing
+                    .is_some_and(|held| held.status == assessment.status),
             };
             self.report(report);
         }
         match assessment.stapling {
-            Ok(staple) => self.accepted(number, Arc::new(staple), now),
+            Ok(staple) => self.accepted(number, Arc::new(staple), answer.fresh_for, now),
             Err(_) if matches!(assessment.status, CertificateStatus::Revoked { .. }) => {
                 self.revoked(number, standing, now);
             }
@@ -134,10 +145,20 @@ impl Agent {
     }
 
     /// The responder gave a validated staple that may follow the one held.
-    fn accepted(&mut self, number: CertificateNumber, staple: Arc<Staple>, now: Now) {
+    fn accepted(
+        &mut self,
+        number: CertificateNumber,
+        staple: Arc<Staple>,
+        fresh_for: Option<Duration>,
+        now: Now,
+    ) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
+        let held = entry.staple.as_ref();
+        if held.is_some_and(|held| held.der() == staple.der()) {
+            return self.unchanged(number, fresh_for, now);
+        }
         entry.failures = 0;
         let next_request = schedule::next_request(
             life(&staple),
@@ -145,25 +166,45 @@ impl Agent {
             entry.jitter,
             self.settings.schedule,
         );
-        let path = entry.name().to_owned();
-        let unchanged = entry
-            .staple
-            .as_ref()
-            .is_some_and(|held| held.der() == staple.der());
+        let report = Report::Renewed {
+            path: entry.name().to_owned(),
+            this_update: staple.this_update(),
+            until: staple.expires(),
+            next_request,
+        };
         let at = Deadline::Wall(next_request);
         self.timers.set(Timer::Request(number), at);
-        self.report(if unchanged {
-            Report::Unchanged { path, next_request }
-        } else {
-            Report::Renewed {
-                path,
-                this_update: staple.this_update(),
-                until: staple.expires(),
-                next_request,
-            }
-        });
+        self.report(report);
         self.hold(number, staple);
         self.place(number, now);
+    }
+
+    /// The responder has nothing newer than what is held: no failure, but nothing gained.
+    fn unchanged(&mut self, number: CertificateNumber, fresh_for: Option<Duration>, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let Some(staple) = &entry.staple else {
+            // It came to its end while the responder was asked whether it is still current.
+            entry.validators = Validators::default();
+            return self.request(number, now);
+        };
+        entry.failures = 0;
+        entry.condition = Condition::of(staple.status());
+        let next_request = schedule::repeated_request(
+            life(staple),
+            now.wall,
+            entry.jitter,
+            self.settings.schedule,
+            fresh_for,
+        );
+        let report = Report::Unchanged {
+            path: entry.name().to_owned(),
+            next_request,
+        };
+        let at = Deadline::Wall(next_request);
+        self.timers.set(Timer::Request(number), at);
+        self.report(report);
     }
 
     /// The certificate is revoked and the response that says so is not to be stapled: what is held

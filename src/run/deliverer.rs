@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Input, wall_clock};
+use super::wall_clock;
 use crate::agent::{
     CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, TargetId,
 };
@@ -29,7 +29,7 @@ pub(super) async fn run(
     address: Address,
     settings: haproxy::Settings,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
     let (deliveries, taken) = mpsc::unbounded_channel();
@@ -60,7 +60,7 @@ pub(super) async fn run(
                         return;
                     };
                     if let Some(event) = translator.event(report)
-                        && inputs.send(Input::Event(event)).await.is_err()
+                        && events.send(event).await.is_err()
                     {
                         return;
                     }

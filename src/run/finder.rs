@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Input, wall_clock};
+use super::wall_clock;
 use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
 use crate::config::Config;
 use crate::discovery::{self, Change, Directory, DirtyDirectories, Finding, Refusal, Scanner};
@@ -23,7 +23,7 @@ const SETTLING: Duration = Duration::from_millis(100);
 pub(super) fn run(
     config: &Config,
     rescan: Arc<Notify>,
-    inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let refresh_interval = config.refresh_interval;
@@ -46,7 +46,7 @@ pub(super) fn run(
         let mut finder = Finder {
             scanner: Scanner::new(directories),
             targets,
-            inputs,
+            events,
         };
         let mut hints = discovery::watch()
             .inspect_err(|error| {
@@ -105,7 +105,7 @@ async fn next_hint(hints: &mut Option<DirtyDirectories>) {
 struct Finder {
     scanner: Scanner,
     targets: Vec<Arc<[TargetId]>>,
-    inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
 }
 
 impl Finder {
@@ -114,7 +114,7 @@ impl Finder {
         let Finder {
             scanner,
             targets,
-            inputs,
+            events,
         } = &mut self;
         scanner.scan(|change| {
             let event = match change {
@@ -131,9 +131,9 @@ impl Finder {
                 other => return log_directory(&other),
             };
             // When nobody listens any more, the end of the scan notices.
-            let _ = inputs.blocking_send(Input::Event(event));
+            let _ = events.blocking_send(event);
         });
-        self.inputs.blocking_send(Input::Scanned).ok()?;
+        self.events.blocking_send(Event::Scanned).ok()?;
         Some(self)
     }
 }

@@ -32,7 +32,7 @@ use crate::telemetry;
 use crate::time::{Now, Timestamp};
 
 /// Results of other rooms that may wait for the agent.
-const INPUTS: usize = 1024;
+const EVENTS: usize = 1024;
 /// The agent looks at the clock at least this often, so that a jump of it is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How long the tasks get to finish what they have in hand.
@@ -54,13 +54,6 @@ pub enum Error {
 /// The system's clock; the only place that reads it.
 pub fn wall_clock() -> Timestamp {
     SystemTime::now().into()
-}
-
-/// What reaches the loop beside the agent's events.
-enum Input {
-    Event(Event),
-    /// Discovery has looked at every directory once more.
-    Scanned,
 }
 
 /// Runs the daemon until a signal ends it.
@@ -86,7 +79,7 @@ struct Daemon {
     started: Instant,
     sockets: Vec<Address>,
     signals: Signals,
-    inputs: mpsc::Receiver<Input>,
+    events: mpsc::Receiver<Event>,
     rooms: Rooms,
     rescan: Arc<Notify>,
     tasks: TaskTracker,
@@ -107,19 +100,19 @@ impl Daemon {
         let signals = Signals::new().map_err(Error::Signals)?;
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let (inputs_sender, inputs) = mpsc::channel(INPUTS);
+        let (sender, events) = mpsc::channel(EVENTS);
 
         let (requests, jobs) = mpsc::unbounded_channel();
-        let requester = requester::run(&config, jobs, inputs_sender.clone(), stop.clone());
+        let requester = requester::run(&config, jobs, sender.clone(), stop.clone());
         tasks.spawn(requester);
 
         let (writes, orders) = mpsc::unbounded_channel();
-        tasks.spawn(writer::run(orders, inputs_sender.clone(), stop.clone()));
+        tasks.spawn(writer::run(orders, sender.clone(), stop.clone()));
 
         let mut deliveries = Vec::new();
         for (index, address) in config.sockets.iter().enumerate() {
-            let (sender, orders) = mpsc::unbounded_channel();
-            deliveries.push(sender);
+            let (order_sender, orders) = mpsc::unbounded_channel();
+            deliveries.push(order_sender);
             tasks.spawn(deliverer::run(
                 TargetId(index),
                 address.clone(),
@@ -127,13 +120,13 @@ impl Daemon {
                     refresh_interval: config.refresh_interval,
                 },
                 orders,
-                inputs_sender.clone(),
+                sender.clone(),
                 stop.clone(),
             ));
         }
 
         let rescan = Arc::new(Notify::new());
-        let finder = finder::run(&config, Arc::clone(&rescan), inputs_sender, stop.clone());
+        let finder = finder::run(&config, Arc::clone(&rescan), sender, stop.clone());
         tasks.spawn(finder);
         tasks.close();
 
@@ -148,7 +141,7 @@ impl Daemon {
             started: Instant::now(),
             sockets: config.sockets,
             signals,
-            inputs,
+            events,
             rooms: Rooms {
                 requests,
                 writes,
@@ -182,9 +175,8 @@ impl Daemon {
                     Request::Rescan => self.rescan.notify_one(),
                     Request::RenewAll => self.handle(Event::RenewAll),
                 },
-                input = self.inputs.recv() => match input {
-                    Some(Input::Event(event)) => self.handle(event),
-                    Some(Input::Scanned) => self.scanned(),
+                event = self.events.recv() => match event {
+                    Some(event) => self.handle(event),
                     None => break,
                 },
                 () = tokio::time::sleep(wakeup.min(longest_sleep)) => self.handle(Event::Wakeup),
@@ -200,6 +192,9 @@ impl Daemon {
     }
 
     fn handle(&mut self, event: Event) {
+        if matches!(event, Event::Scanned) {
+            self.scanned();
+        }
         let now = self.now();
         for action in self.agent.handle(event, now) {
             self.rooms.carry_out(action, &self.sockets);
@@ -224,7 +219,7 @@ impl Daemon {
         // The rooms see their last order, the tasks that send results are not held up by a full
         // channel.
         drop(self.rooms);
-        drop(self.inputs);
+        drop(self.events);
         if timeout(GRACE, self.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time and are left");
         }
@@ -241,8 +236,10 @@ impl Rooms {
                 certificate,
                 subject,
                 must_staple,
+                held,
+                validators,
             } => {
-                let job = requester::job(certificate, subject, must_staple);
+                let job = requester::job(certificate, subject, must_staple, held, validators);
                 let _ = self.requests.send(job);
             }
             Action::Write {

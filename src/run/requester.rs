@@ -5,31 +5,49 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Input, wall_clock};
-use crate::agent::{CertificateNumber, Event, Failure, RequestFailure, Subject};
+use super::wall_clock;
+use crate::agent::{
+    Answer, CertificateNumber, Event, Failure, RequestFailure, Subject, Validators,
+};
 use crate::config::Config;
-use crate::fetch::{self, Answer, Report, Verdict};
-use crate::ocsp::{self, Assessment, Policy, Rejection, ResponderError};
+use crate::fetch::{self, Caching, Judged, Report, Verdict};
+use crate::ocsp::{self, Assessment, Policy, Standing};
 
-/// Whose response a job is about.
-pub(super) type Key = (CertificateNumber, Arc<Subject>);
+/// Whose response a job is about, and what the response held says.
+pub(super) struct Key {
+    certificate: CertificateNumber,
+    subject: Arc<Subject>,
+    held: Option<Standing>,
+}
+
 /// A request for the fetch room.
 pub(super) type Job = fetch::Job<Key>;
-/// What the `ocsp` room says of an answer.
-type Judgement = Result<Assessment, Rejection>;
-
 /// Reports of the fetch room that may wait to be translated.
 const REPORTS: usize = 256;
 
 /// The request for a certificate's response: to the responders that it names, for the CertID that
 /// HAProxy knows it by.
-pub(super) fn job(certificate: CertificateNumber, subject: Arc<Subject>, urgent: bool) -> Job {
+pub(super) fn job(
+    certificate: CertificateNumber,
+    subject: Arc<Subject>,
+    urgent: bool,
+    held: Option<Standing>,
+    validators: Validators,
+) -> Job {
+    let conditional = (validators != Validators::default()).then_some(fetch::Validators {
+        etag: validators.etag,
+        last_modified: validators.last_modified,
+    });
     fetch::Job {
         urls: subject.certificate.ocsp_urls().to_vec(),
         request: ocsp::encode_request(&subject.cert_id, None).into(),
-        key: (certificate, subject),
+        key: Key {
+            certificate,
+            subject,
+            held,
+        },
         urgent,
-        conditional: None,
+        conditional,
     }
 }
 
@@ -37,7 +55,7 @@ pub(super) fn job(certificate: CertificateNumber, subject: Arc<Subject>, urgent:
 pub(super) fn run(
     config: &Config,
     jobs: mpsc::UnboundedReceiver<Job>,
-    inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let settings = fetch::Settings {
@@ -49,7 +67,7 @@ pub(super) fn run(
     let fetcher = fetch::run(settings, jobs, judge, results, stop);
     let translate = async move {
         while let Some(report) = reports.recv().await {
-            if inputs.send(Input::Event(event(report))).await.is_err() {
+            if events.send(event(report)).await.is_err() {
                 return;
             }
         }
@@ -64,36 +82,37 @@ pub(super) fn run(
 }
 
 /// Validates an answer and says whether another might be better.
-fn judge((_, subject): &Key, response: &[u8]) -> Verdict<Judgement> {
-    let judgement = ocsp::verify(
+fn judge(key: &Key, response: &[u8]) -> Verdict<Judged> {
+    let now = wall_clock();
+    let judged = ocsp::verify(
         response,
-        subject.as_ocsp(),
+        key.subject.as_ocsp(),
         None,
-        wall_clock(),
+        now,
         Policy::default(),
     );
-    match &judgement {
-        Ok(_) => Verdict::Settled(judgement),
-        Err(Rejection::Responder(
-            ResponderError::TryLater | ResponderError::InternalError | ResponderError::Unauthorized,
-        )) => Verdict::NextUrl(judgement),
-        Err(_) => Verdict::OtherForm(judgement),
-    }
+    fetch::verdict(judged, key.held.as_ref(), now)
 }
 
-fn event(report: Report<Key, Judgement>) -> Event {
-    let (certificate, _) = report.key;
+fn event(report: Report<Key, Judged>) -> Event {
     let result = match report.outcome {
-        Ok(Answer::Judged { judgement, url, .. }) => {
-            judgement.map_err(|rejection| RequestFailure {
-                failure: Failure {
-                    kind: rejection.kind(),
-                    message: format!("{url}: {rejection}"),
-                },
-                retry_after: None,
-            })
-        }
-        Ok(Answer::NotModified { .. }) => return Event::Wakeup,
+        Ok(fetch::Answer::Judged {
+            judgement: Ok(assessment),
+            caching,
+            ..
+        }) => Ok(answer(Some(assessment), caching)),
+        Ok(fetch::Answer::NotModified { caching, .. }) => Ok(answer(None, caching)),
+        Ok(fetch::Answer::Judged {
+            judgement: Err(rejection),
+            url,
+            ..
+        }) => Err(RequestFailure {
+            failure: Failure {
+                kind: rejection.kind(),
+                message: format!("{url}: {rejection}"),
+            },
+            retry_after: None,
+        }),
         Err(failure) => Err(RequestFailure {
             failure: Failure {
                 kind: failure.error.kind(),
@@ -103,7 +122,18 @@ fn event(report: Report<Key, Judgement>) -> Event {
         }),
     };
     Event::Answered {
-        certificate,
+        certificate: report.key.certificate,
         result,
+    }
+}
+
+fn answer(assessment: Option<Assessment>, caching: Caching) -> Answer {
+    Answer {
+        assessment,
+        fresh_for: caching.fresh_for(),
+        validators: Validators {
+            etag: caching.validators.etag,
+            last_modified: caching.validators.last_modified,
+        },
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Input;
 use crate::agent::{CertificateNumber, Event, Failure};
 use crate::ocsp::Staple;
 use crate::store;
@@ -25,7 +24,7 @@ pub(super) struct Order {
 /// Writes what is ordered. A batch that was begun is finished even when `stop` is cancelled.
 pub(super) async fn run(
     mut orders: mpsc::UnboundedReceiver<Order>,
-    inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
     let mut batch = Vec::new();
@@ -53,7 +52,7 @@ pub(super) async fn run(
                 path: order.path,
                 result,
             };
-            if inputs.send(Input::Event(event)).await.is_err() {
+            if events.send(event).await.is_err() {
                 return;
             }
         }

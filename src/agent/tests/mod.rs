@@ -137,7 +137,25 @@ impl Bench {
     fn answer(&mut self, number: CertificateNumber, assessment: Assessment) -> Vec<Action> {
         self.event(Event::Answered {
             certificate: number,
-            result: Ok(assessment),
+            result: Ok(Answer {
+                assessment: Some(assessment),
+                fresh_for: None,
+                validators: Validators {
+                    etag: Some("tag".to_owned()),
+                    last_modified: None,
+                },
+            }),
+        })
+    }
+
+    fn not_modified(&mut self, number: CertificateNumber, fresh_for: Duration) -> Vec<Action> {
+        self.event(Event::Answered {
+            certificate: number,
+            result: Ok(Answer {
+                assessment: None,
+                fresh_for: Some(fresh_for),
+                validators: Validators::default(),
+            }),
         })
     }
 

@@ -124,6 +124,44 @@ fn the_same_response_again_is_no_failure_and_asked_for_again_later() {
 }
 
 #[test]
+fn a_response_that_is_still_current_is_asked_about_conditionally_and_kept() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(number, "/a.pem", true);
+    let wait = bench.next_wakeup();
+    let actions = bench.pass(wait);
+    let Some(Action::Request {
+        validators, held, ..
+    }) = actions.first()
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(validators.etag.as_deref(), Some("tag"));
+    assert_eq!(held.map(|held| held.this_update), Some(NOW));
+    let actions = bench.not_modified(number, Duration::from_secs(7200));
+    assert!(matches!(reports(&actions)[..], [Report::Unchanged { .. }]));
+    assert!(writes(&actions).is_empty());
+    assert_eq!(bench.next_wakeup(), Duration::from_secs(7200));
+}
+
+#[test]
+fn not_modified_about_a_staple_that_has_ended_meanwhile_is_asked_again_in_full() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.pass(3 * DAY);
+    bench.pass(DAY);
+    let actions = bench.not_modified(number, DAY);
+    let Some(Action::Request { validators, .. }) = actions.first() else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(*validators, Validators::default());
+}
+
+#[test]
 fn revocation_is_reported_once_withheld_and_the_old_staple_is_left_to_run_out() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
