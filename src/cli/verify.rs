@@ -1,8 +1,8 @@
 //! `staplerd verify`: the judgement of `ocsp::verify` over files, for people and scripts.
 //!
 //! Prints what the response says, line by line, and as the first word of the last line `good`,
-//! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. Files that cannot be read
-//! are named on stderr, and there is no verdict.
+//! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. A file that cannot be read is
+//! named on stderr, and the verdict is `reject:unreadable`.
 
 use std::fmt::Display;
 use std::fs;
@@ -55,6 +55,7 @@ pub fn run(arguments: &VerifyArguments, now: Timestamp) -> ExitCode {
         }
         Err(unreadable) => {
             eprintln!("{unreadable}");
+            println!("reject:unreadable nothing was judged");
             ExitCode::FAILURE
         }
     }

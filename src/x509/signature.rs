@@ -110,95 +110,28 @@ const PSS_SHA512: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65
 /// Every accepted combination of signature algorithm and key.
 #[rustfmt::skip]
 static TABLE: &[Row] = &[
-    rsa("sha256WithRSAEncryption", SHA256_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA256),
-    rsa("sha384WithRSAEncryption", SHA384_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA384),
-    rsa("sha512WithRSAEncryption", SHA512_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA512),
-    pss("RSASSA-PSS with SHA-256", PSS_SHA256, &primitive::RSA_PSS_2048_8192_SHA256),
-    pss("RSASSA-PSS with SHA-384", PSS_SHA384, &primitive::RSA_PSS_2048_8192_SHA384),
-    pss("RSASSA-PSS with SHA-512", PSS_SHA512, &primitive::RSA_PSS_2048_8192_SHA512),
-    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P256, &primitive::ECDSA_P256_SHA256_ASN1),
-    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P256, &primitive::ECDSA_P256_SHA384_ASN1),
-    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P256, &primitive::ECDSA_P256_SHA512_ASN1),
-    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P384, &primitive::ECDSA_P384_SHA256_ASN1),
-    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P384, &primitive::ECDSA_P384_SHA384_ASN1),
-    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P384, &primitive::ECDSA_P384_SHA512_ASN1),
-    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P521, &primitive::ECDSA_P521_SHA256_ASN1),
-    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P521, &primitive::ECDSA_P521_SHA384_ASN1),
-    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P521, &primitive::ECDSA_P521_SHA512_ASN1),
-    ecdsa("Ed25519", ED25519, Key::Ed25519, &primitive::ED25519),
-    legacy("sha1WithRSAEncryption", SHA1_WITH_RSA, Parameters::NullOrAbsent, Key::Rsa,
-        &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
-    legacy("sha1WithRSAEncryption by an RSA key below 2048 bits", SHA1_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
-        &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
-    legacy("sha256WithRSAEncryption by an RSA key below 2048 bits", SHA256_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
-        &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
-    legacy("sha512WithRSAEncryption by an RSA key below 2048 bits", SHA512_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
-        &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
-    legacy("ecdsa-with-SHA1", ECDSA_WITH_SHA1, Parameters::Absent, Key::P256, &primitive::ECDSA_P256_SHA1_ASN1),
+    Row { name: "sha256WithRSAEncryption", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "sha384WithRSAEncryption", algorithm: SHA384_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "sha512WithRSAEncryption", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Exactly(PSS_SHA256), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Exactly(PSS_SHA384), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Exactly(PSS_SHA512), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "Ed25519", algorithm: ED25519, parameters: Parameters::Absent, key: Key::Ed25519, verification: &primitive::ED25519, strength: Strength::Modern },
+    Row { name: "sha1WithRSAEncryption", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha1WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha256WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha512WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "ecdsa-with-SHA1", algorithm: ECDSA_WITH_SHA1, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA1_ASN1, strength: Strength::Legacy },
 ];
-
-const fn rsa(
-    name: &'static str,
-    algorithm: &'static [u8],
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm,
-        parameters: Parameters::NullOrAbsent,
-        key: Key::Rsa,
-        verification,
-        strength: Strength::Modern,
-    }
-}
-
-const fn pss(
-    name: &'static str,
-    parameters: &'static [u8],
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm: RSASSA_PSS,
-        parameters: Parameters::Exactly(parameters),
-        key: Key::Rsa,
-        verification,
-        strength: Strength::Modern,
-    }
-}
-
-const fn ecdsa(
-    name: &'static str,
-    algorithm: &'static [u8],
-    key: Key,
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm,
-        parameters: Parameters::Absent,
-        key,
-        verification,
-        strength: Strength::Modern,
-    }
-}
-
-const fn legacy(
-    name: &'static str,
-    algorithm: &'static [u8],
-    parameters: Parameters,
-    key: Key,
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm,
-        parameters,
-        key,
-        verification,
-        strength: Strength::Legacy,
-    }
-}
 
 /// An AlgorithmIdentifier as received: the object identifier's content, and the parameters' raw
 /// element (empty where absent).
