@@ -18,8 +18,8 @@ pub enum Acceptance {
     Legacy,
 }
 
-/// What a good signature was made with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a good signature was made with, the weaker the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Strength {
     /// An algorithm that is accepted everywhere.
     Modern,
