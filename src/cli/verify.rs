@@ -1,8 +1,8 @@
 //! `staplerd verify`: the judgement of `ocsp::verify` over files, for people and scripts.
 //!
 //! Prints what the response says, line by line, and as the first word of the last line `good`,
-//! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. Files that cannot be read
-//! are named on stderr, and there is no verdict.
+//! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. A file that cannot be read is
+//! named on stderr, and the verdict is `reject:unreadable`.
 
 use std::fmt::Display;
 use std::fs;
@@ -55,6 +55,7 @@ pub fn run(arguments: &VerifyArguments, now: Timestamp) -> ExitCode {
         }
         Err(unreadable) => {
             eprintln!("{unreadable}");
+            println!("reject:unreadable nothing was judged");
             ExitCode::FAILURE
         }
     }
@@ -67,12 +68,10 @@ fn judge(
     let response = read(&arguments.response)?;
     let certificates = read_certificates(&arguments.cert)?;
     let issuers = read_certificates(&arguments.issuer)?;
-    let (Some(certificate), Some(first_issuer)) = (certificates.first(), issuers.first()) else {
-        return Err(x509::Error::NoCertificate.to_string());
-    };
+    let certificate = certificates.leaf();
     let subject = Subject {
         certificate,
-        issuer: x509::find_issuer(certificate, &issuers).unwrap_or(first_issuer),
+        issuer: x509::find_issuer(certificate, issuers.certificates()).unwrap_or(issuers.leaf()),
     };
     let policy = Policy {
         allow_sha1: arguments.allow_sha1,
@@ -96,14 +95,12 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// PEM, or one certificate as DER.
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
+fn read_certificates(path: &Path) -> Result<Bundle, String> {
     let bytes = read(path)?;
     if let Ok(certificate) = Certificate::from_der(&bytes) {
-        return Ok(vec![certificate]);
+        return Ok(certificate.into());
     }
-    Bundle::from_pem_buffer(bytes)
-        .map(|bundle| bundle.certificates().to_vec())
-        .map_err(|error| format!("{}: {error}", path.display()))
+    Bundle::from_pem_buffer(bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn print(assessment: &Assessment) {

@@ -161,11 +161,7 @@ fn check_delegate(
         });
     }
     let signed = check_signature(response, certificate, acceptance)?;
-    Ok(if certified == Strength::Legacy {
-        certified
-    } else {
-        signed
-    })
+    Ok(signed.max(certified))
 }
 
 fn describe(responder_id: ResponderId<'_>) -> String {

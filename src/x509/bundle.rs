@@ -85,6 +85,15 @@ impl Bundle {
     }
 }
 
+impl From<Certificate> for Bundle {
+    /// A leaf without chain.
+    fn from(leaf: Certificate) -> Self {
+        Bundle {
+            certificates: vec![leaf],
+        }
+    }
+}
+
 /// `LABEL` where the line is `<start>LABEL-----`.
 fn between<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(start)?.strip_suffix(b"-----")

@@ -18,8 +18,8 @@ pub enum Acceptance {
     Legacy,
 }
 
-/// What a good signature was made with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a good signature was made with, the weaker the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Strength {
     /// An algorithm that is accepted everywhere.
     Modern,
@@ -56,6 +56,8 @@ enum Key {
     Rsa,
     /// RSA with a modulus of 1024 to 2047 bits.
     ShortRsa,
+    /// RSA with a modulus of 2048 bits or more, for RSASSA-PSS only.
+    RsaPss,
     P256,
     P384,
     P521,
@@ -66,7 +68,9 @@ enum Parameters {
     /// RFC 4055 §5: must be NULL, and absent ones must be accepted too.
     NullOrAbsent,
     Absent,
-    Exactly(&'static [u8]),
+    /// RSASSA-PSS-params (RFC 4055 §3.1): this hash, MGF1 with this hash, a salt of this many
+    /// octets, as many as the hash has.
+    Pss(&'static [u8], u8),
 }
 
 struct Row {
@@ -96,109 +100,39 @@ const CURVE_P256: &[u8] = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
 const CURVE_P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
 const CURVE_P521: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x23";
 
-// RSASSA-PSS-params (RFC 4055 §3.1): this hash, MGF1 with this hash, a salt as long as the hash.
-const PSS_SHA256: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\
-\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\
-\x01\x65\x03\x04\x02\x01\x05\x00\xa2\x03\x02\x01\x20";
-const PSS_SHA384: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\
-\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\
-\x01\x65\x03\x04\x02\x02\x05\x00\xa2\x03\x02\x01\x30";
-const PSS_SHA512: &[u8] = b"\x30\x34\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\
-\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\
-\x01\x65\x03\x04\x02\x03\x05\x00\xa2\x03\x02\x01\x40";
+const MGF1: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08";
+const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
+const SHA384: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x02";
+const SHA512: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x03";
 
 /// Every accepted combination of signature algorithm and key.
 #[rustfmt::skip]
 static TABLE: &[Row] = &[
-    rsa("sha256WithRSAEncryption", SHA256_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA256),
-    rsa("sha384WithRSAEncryption", SHA384_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA384),
-    rsa("sha512WithRSAEncryption", SHA512_WITH_RSA, &primitive::RSA_PKCS1_2048_8192_SHA512),
-    pss("RSASSA-PSS with SHA-256", PSS_SHA256, &primitive::RSA_PSS_2048_8192_SHA256),
-    pss("RSASSA-PSS with SHA-384", PSS_SHA384, &primitive::RSA_PSS_2048_8192_SHA384),
-    pss("RSASSA-PSS with SHA-512", PSS_SHA512, &primitive::RSA_PSS_2048_8192_SHA512),
-    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P256, &primitive::ECDSA_P256_SHA256_ASN1),
-    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P256, &primitive::ECDSA_P256_SHA384_ASN1),
-    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P256, &primitive::ECDSA_P256_SHA512_ASN1),
-    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P384, &primitive::ECDSA_P384_SHA256_ASN1),
-    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P384, &primitive::ECDSA_P384_SHA384_ASN1),
-    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P384, &primitive::ECDSA_P384_SHA512_ASN1),
-    ecdsa("ecdsa-with-SHA256", ECDSA_WITH_SHA256, Key::P521, &primitive::ECDSA_P521_SHA256_ASN1),
-    ecdsa("ecdsa-with-SHA384", ECDSA_WITH_SHA384, Key::P521, &primitive::ECDSA_P521_SHA384_ASN1),
-    ecdsa("ecdsa-with-SHA512", ECDSA_WITH_SHA512, Key::P521, &primitive::ECDSA_P521_SHA512_ASN1),
-    ecdsa("Ed25519", ED25519, Key::Ed25519, &primitive::ED25519),
-    legacy("sha1WithRSAEncryption", SHA1_WITH_RSA, Parameters::NullOrAbsent, Key::Rsa,
-        &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
-    legacy("sha1WithRSAEncryption by an RSA key below 2048 bits", SHA1_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
-        &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
-    legacy("sha256WithRSAEncryption by an RSA key below 2048 bits", SHA256_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
-        &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
-    legacy("sha512WithRSAEncryption by an RSA key below 2048 bits", SHA512_WITH_RSA, Parameters::NullOrAbsent, Key::ShortRsa,
-        &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
-    legacy("ecdsa-with-SHA1", ECDSA_WITH_SHA1, Parameters::Absent, Key::P256, &primitive::ECDSA_P256_SHA1_ASN1),
+    Row { name: "sha256WithRSAEncryption", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "sha384WithRSAEncryption", algorithm: SHA384_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "sha512WithRSAEncryption", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA256, 32), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA384, 48), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA512, 64), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA256, 32), key: Key::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA384, 48), key: Key::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA512, 64), key: Key::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "Ed25519", algorithm: ED25519, parameters: Parameters::Absent, key: Key::Ed25519, verification: &primitive::ED25519, strength: Strength::Modern },
+    Row { name: "sha1WithRSAEncryption", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha1WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha256WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha512WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "ecdsa-with-SHA1", algorithm: ECDSA_WITH_SHA1, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA1_ASN1, strength: Strength::Legacy },
 ];
-
-const fn rsa(
-    name: &'static str,
-    algorithm: &'static [u8],
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm,
-        parameters: Parameters::NullOrAbsent,
-        key: Key::Rsa,
-        verification,
-        strength: Strength::Modern,
-    }
-}
-
-const fn pss(
-    name: &'static str,
-    parameters: &'static [u8],
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm: RSASSA_PSS,
-        parameters: Parameters::Exactly(parameters),
-        key: Key::Rsa,
-        verification,
-        strength: Strength::Modern,
-    }
-}
-
-const fn ecdsa(
-    name: &'static str,
-    algorithm: &'static [u8],
-    key: Key,
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm,
-        parameters: Parameters::Absent,
-        key,
-        verification,
-        strength: Strength::Modern,
-    }
-}
-
-const fn legacy(
-    name: &'static str,
-    algorithm: &'static [u8],
-    parameters: Parameters,
-    key: Key,
-    verification: &'static dyn VerificationAlgorithm,
-) -> Row {
-    Row {
-        name,
-        algorithm,
-        parameters,
-        key,
-        verification,
-        strength: Strength::Legacy,
-    }
-}
 
 /// An AlgorithmIdentifier as received: the object identifier's content, and the parameters' raw
 /// element (empty where absent).
@@ -254,7 +188,7 @@ pub fn verify(
     };
     let (key_algorithm, key_bits) =
         read_public_key(public_key_info).map_err(|_| unsupported("unreadable".to_owned()))?;
-    let key = key_kind(key_algorithm, key_bits)
+    let key = key_kind(key_algorithm, key_bits, algorithm)
         .ok_or_else(|| unsupported(der::dotted(key_algorithm.algorithm)))?;
     let row = TABLE
         .iter()
@@ -277,7 +211,9 @@ impl Row {
             && match self.parameters {
                 Parameters::NullOrAbsent => found.has_no_parameters(),
                 Parameters::Absent => found.parameters.is_empty(),
-                Parameters::Exactly(parameters) => found.parameters == parameters,
+                Parameters::Pss(hash, salt) => {
+                    read_pss_parameters(found.parameters) == Ok(Some((hash, salt)))
+                }
             }
     }
 }
@@ -303,19 +239,45 @@ pub fn read_public_key(
     Ok((algorithm, bits))
 }
 
-fn key_kind(algorithm: AlgorithmIdentifier<'_>, bits: &[u8]) -> Option<Key> {
-    match (algorithm.algorithm, algorithm.parameters) {
-        (RSA_ENCRYPTION, _) if algorithm.has_no_parameters() => match modulus_bits(bits).ok()? {
+fn key_kind(
+    key: AlgorithmIdentifier<'_>,
+    bits: &[u8],
+    signature: AlgorithmIdentifier<'_>,
+) -> Option<Key> {
+    match (key.algorithm, key.parameters) {
+        (RSA_ENCRYPTION, _) if key.has_no_parameters() => match modulus_bits(bits).ok()? {
             2048.. => Some(Key::Rsa),
             1024.. => Some(Key::ShortRsa),
             _ => None,
         },
+        // RFC 4055 §3.3: a key's own parameters, where there are any, bind the signature.
+        (RSASSA_PSS, parameters) if parameters.is_empty() || parameters == signature.parameters => {
+            (modulus_bits(bits).ok()? >= 2048).then_some(Key::RsaPss)
+        }
         (EC_PUBLIC_KEY, CURVE_P256) => Some(Key::P256),
         (EC_PUBLIC_KEY, CURVE_P384) => Some(Key::P384),
         (EC_PUBLIC_KEY, CURVE_P521) => Some(Key::P521),
         (ED25519, []) => Some(Key::Ed25519),
         _ => None,
     }
+}
+
+/// The hash and the salt's length of RSASSA-PSS-params, where MGF1 uses the same hash and the
+/// trailer field has its default; `None` where not.
+fn read_pss_parameters(parameters: &[u8]) -> Result<Option<(&[u8], u8)>, der::Error> {
+    let mut fields = Reader::new(der::only(parameters, der::SEQUENCE)?);
+    let mut field = |number| fields.content(der::context_constructed(number));
+    let (hash, mask, salt) = (field(0)?, field(1)?, field(2)?);
+    fields.end()?;
+    let nested = |content| AlgorithmIdentifier::from_content(der::only(content, der::SEQUENCE)?);
+    let (hash, mask) = (nested(hash)?, nested(mask)?);
+    let mask_hash = nested(mask.parameters)?;
+    let salt = der::small_integer(der::only(salt, der::INTEGER)?)?;
+    let fits = mask.algorithm == MGF1
+        && mask_hash.algorithm == hash.algorithm
+        && mask_hash.has_no_parameters()
+        && hash.has_no_parameters();
+    Ok(fits.then_some((hash.algorithm, salt)))
 }
 
 /// The size of an RSAPublicKey's modulus (RFC 8017 A.1.1).

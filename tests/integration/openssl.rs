@@ -7,11 +7,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use staplerd::ocsp::{CertId, CertificateStatus, Policy, Subject, encode_request, verify};
+use staplerd::ocsp::{CertId, CertificateStatus, Note, Policy, Subject, encode_request, verify};
 use staplerd::time::Timestamp;
 use staplerd::x509::{Bundle, Certificate};
 use tempfile::TempDir;
@@ -336,69 +336,45 @@ struct Authority {
 }
 
 impl Authority {
-    /// With a key of this algorithm (as `openssl req -newkey` names it) and its options.
-    fn new(key: &[&str]) -> Self {
+    /// With a key as `openssl req` makes it with these options.
+    fn new(key: &str) -> Self {
         let authority = Authority {
             directory: TempDir::new().unwrap(),
         };
-        authority.run(
-            &[
-                &[
-                    "req", "-x509", "-nodes", "-subj", "/CN=CA", "-keyout", "ca.key",
-                ][..],
-                &["-out", "ca.pem", "-days", "30"],
-                key,
-            ]
-            .concat(),
-        );
-        authority.run(&[
-            "req", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=leaf", "-keyout", "leaf.key",
-            "-out", "leaf.csr",
-        ]);
-        authority.run(&[
-            "x509",
-            "-req",
-            "-in",
-            "leaf.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-set_serial",
-            "0x1234",
-            "-days",
-            "20",
-            "-out",
-            "leaf.pem",
-        ]);
+        authority.run(&format!(
+            "req -x509 -nodes -subj /CN=CA -days 30 {key} -keyout ca.key -out ca.pem"
+        ));
+        authority.certify("leaf", "0x1234", "");
         let line = "V\t490101000000Z\t\t1234\tunknown\t/CN=leaf\n";
         fs::write(authority.path("index.txt"), line).unwrap();
-        authority.run(&[
-            "ocsp",
-            "-issuer",
-            "ca.pem",
-            "-cert",
-            "leaf.pem",
-            "-no_nonce",
-            "-reqout",
-            "request.der",
-        ]);
+        authority.run("ocsp -issuer ca.pem -cert leaf.pem -no_nonce -reqout request.der");
         authority
+    }
+
+    /// Issues a certificate for a new RSA key.
+    fn certify(&self, name: &str, serial: &str, options: &str) {
+        self.run(&format!(
+            "req -nodes -newkey rsa:2048 -subj /CN={name} -keyout {name}.key -out {name}.csr"
+        ));
+        self.run(&format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -set_serial {serial} -days 20 \
+             {options} -out {name}.pem"
+        ));
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) {
+    fn run(&self, arguments: &str) {
         let output = Command::new("openssl")
             .current_dir(self.directory.path())
-            .args(arguments)
+            .args(arguments.split_whitespace())
             .output()
             .unwrap();
         assert!(
             output.status.success(),
-            "openssl {arguments:?}: {}",
+            "openssl {arguments}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
     }
@@ -408,32 +384,12 @@ impl Authority {
         Bundle::from_pem(&pem).unwrap().leaf().clone()
     }
 
-    /// The verdict on what OpenSSL's responder signs with these options.
-    fn verdict(&self, options: &[&str], allow_sha1: bool) -> &'static str {
-        self.run(
-            &[
-                &[
-                    "ocsp",
-                    "-index",
-                    "index.txt",
-                    "-CA",
-                    "ca.pem",
-                    "-rsigner",
-                    "ca.pem",
-                ][..],
-                &[
-                    "-rkey",
-                    "ca.key",
-                    "-reqin",
-                    "request.der",
-                    "-respout",
-                    "response.der",
-                ],
-                &["-ndays", "1"],
-                options,
-            ]
-            .concat(),
-        );
+    /// The verdict on what OpenSSL's responder signs as `signer` with these options.
+    fn verdict(&self, signer: &str, options: &str, allow_sha1: bool) -> &'static str {
+        self.run(&format!(
+            "ocsp -index index.txt -CA ca.pem -rsigner {signer}.pem -rkey {signer}.key \
+             -reqin request.der -respout response.der -ndays 1 {options}"
+        ));
         let (leaf, issuer) = (self.certificate("leaf.pem"), self.certificate("ca.pem"));
         let subject = Subject {
             certificate: &leaf,
@@ -443,14 +399,14 @@ impl Authority {
             allow_sha1,
             staple_revoked: false,
         };
-        // The responder has just read the clock, maybe a second after we would have.
-        let now = Timestamp::from(SystemTime::now() + Duration::from_secs(1));
+        let now = Timestamp::from(SystemTime::now());
         let response = fs::read(self.path("response.der")).unwrap();
         match verify(&response, subject, None, now, policy) {
             Ok(assessment) => {
                 assert_eq!(assessment.status, CertificateStatus::Good);
+                let weak = assessment.notes.contains(&Note::WeakSignature);
                 assert!(assessment.stapling.unwrap().matches_by_cert_id());
-                "good"
+                if weak { "good, but weak" } else { "good" }
             }
             Err(rejection) => rejection.kind(),
         }
@@ -462,58 +418,60 @@ fn what_openssl_signs_is_judged_by_its_algorithm() {
     if !have_openssl() {
         return;
     }
-    let rsa = Authority::new(&["-newkey", "rsa:2048"]);
-    for digest in ["-sha256", "-sha384", "-sha512"] {
-        assert_eq!(
-            rsa.verdict(&["-rmd", &digest[1..]], false),
-            "good",
-            "{digest}"
-        );
-        let pss = [
-            "-rmd",
-            &digest[1..],
-            "-rsigopt",
-            "rsa_padding_mode:pss",
-            "-rsigopt",
-            "rsa_pss_saltlen:digest",
-        ];
-        assert_eq!(rsa.verdict(&pss, false), "good", "PSS with {digest}");
+    let rsa = Authority::new("-newkey rsa:2048");
+    for digest in ["sha256", "sha384", "sha512"] {
+        let pkcs1 = format!("-rmd {digest}");
+        assert_eq!(rsa.verdict("ca", &pkcs1, false), "good", "{digest}");
+        let pss = format!("{pkcs1} -rsigopt rsa_padding_mode:pss -rsigopt rsa_pss_saltlen:digest");
+        assert_eq!(rsa.verdict("ca", &pss, false), "good", "PSS with {digest}");
     }
-    assert_eq!(rsa.verdict(&["-rmd", "sha1"], false), "weak_signature");
-    assert_eq!(rsa.verdict(&["-rmd", "sha1"], true), "good");
+    assert_eq!(rsa.verdict("ca", "-resp_key_id", false), "good");
+    assert_eq!(rsa.verdict("ca", "-rmd sha1", false), "weak_signature");
+    assert_eq!(rsa.verdict("ca", "-rmd sha1", true), "good, but weak");
     for allow_sha1 in [false, true] {
-        assert_eq!(
-            rsa.verdict(&["-rmd", "md5"], allow_sha1),
-            "unsupported_signature"
-        );
-        assert_eq!(
-            rsa.verdict(&["-rmd", "sha224"], allow_sha1),
-            "unsupported_signature"
-        );
+        for digest in ["-rmd md5", "-rmd sha224"] {
+            let verdict = rsa.verdict("ca", digest, allow_sha1);
+            assert_eq!(verdict, "unsupported_signature", "{digest}");
+        }
     }
-    assert_eq!(rsa.verdict(&["-resp_key_id"], false), "good");
 
-    let short = Authority::new(&["-newkey", "rsa:1024"]);
-    for digest in ["sha256", "sha512", "sha1"] {
-        assert_eq!(short.verdict(&["-rmd", digest], false), "weak_signature");
-        assert_eq!(short.verdict(&["-rmd", digest], true), "good");
+    let short = Authority::new("-newkey rsa:1024");
+    for digest in ["-rmd sha256", "-rmd sha512", "-rmd sha1"] {
+        assert_eq!(short.verdict("ca", digest, false), "weak_signature");
+        assert_eq!(short.verdict("ca", digest, true), "good, but weak");
     }
 
     for curve in ["P-256", "P-384", "P-521"] {
-        let parameter = format!("ec_paramgen_curve:{curve}");
-        let ec = Authority::new(&["-newkey", "ec", "-pkeyopt", &parameter]);
-        for digest in ["sha256", "sha384", "sha512"] {
-            assert_eq!(
-                ec.verdict(&["-rmd", digest], false),
-                "good",
-                "{curve} {digest}"
-            );
+        let ec = Authority::new(&format!("-newkey ec -pkeyopt ec_paramgen_curve:{curve}"));
+        for digest in ["-rmd sha256", "-rmd sha384", "-rmd sha512"] {
+            assert_eq!(ec.verdict("ca", digest, false), "good", "{curve} {digest}");
         }
         if curve == "P-256" {
-            assert_eq!(ec.verdict(&["-rmd", "sha1"], false), "weak_signature");
-            assert_eq!(ec.verdict(&["-rmd", "sha1"], true), "good");
+            assert_eq!(ec.verdict("ca", "-rmd sha1", false), "weak_signature");
+            assert_eq!(ec.verdict("ca", "-rmd sha1", true), "good, but weak");
         }
     }
+}
+
+#[test]
+fn a_delegates_certificate_is_judged_by_its_algorithm_too() {
+    if !have_openssl() {
+        return;
+    }
+    let authority = Authority::new("-newkey rsa:2048");
+    fs::write(
+        authority.path("delegate.cnf"),
+        "extendedKeyUsage = OCSPSigning\nnoCheck = ignored\n",
+    )
+    .unwrap();
+    authority.certify("modern", "2", "-sha256 -extfile delegate.cnf");
+    authority.certify("weak", "3", "-sha1 -extfile delegate.cnf");
+    assert_eq!(authority.verdict("modern", "", false), "good");
+    assert_eq!(authority.verdict("weak", "", false), "weak_signature");
+    assert_eq!(authority.verdict("weak", "", true), "good, but weak");
+    authority.certify("plain", "4", "");
+    let refused = "delegate_no_ocsp_signing";
+    assert_eq!(authority.verdict("plain", "", true), refused);
 }
 
 #[test]
@@ -521,7 +479,7 @@ fn our_requests_are_openssls_bytes() {
     if !have_openssl() {
         return;
     }
-    let authority = Authority::new(&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let authority = Authority::new("-newkey ec -pkeyopt ec_paramgen_curve:P-256");
     let (leaf, issuer) = (
         authority.certificate("leaf.pem"),
         authority.certificate("ca.pem"),
@@ -531,5 +489,5 @@ fn our_requests_are_openssls_bytes() {
     // And with a nonce, OpenSSL reads them.
     let with_nonce = encode_request(&CertId::new(&leaf, &issuer), Some(&[7; 32]));
     fs::write(authority.path("nonce.der"), with_nonce).unwrap();
-    authority.run(&["ocsp", "-reqin", "nonce.der", "-req_text", "-noverify"]);
+    authority.run("ocsp -reqin nonce.der -req_text -noverify");
 }

@@ -155,7 +155,7 @@ fn the_time_decides() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named_and_give_no_verdict() {
+fn files_that_cannot_be_read_are_named_and_nothing_is_judged() {
     let files = Files::new();
     for (name, content, complaint) in [
         ("cert", &b""[..], "no certificate"),
@@ -170,7 +170,7 @@ fn files_that_cannot_be_read_are_named_and_give_no_verdict() {
         files.write(name, content);
         let output = files.verify(&[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(output.stdout.is_empty());
+        assert_eq!(last_line(&output), "reject:unreadable nothing was judged");
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(name) && text.contains(complaint), "{text}");

@@ -80,6 +80,16 @@ fn the_hashes_are_those_of_the_algorithm_that_is_named() {
 }
 
 #[test]
+fn a_hash_that_is_not_known_is_told() {
+    let response = changed(|builder| {
+        let md5 = pki::algorithm("1.2.840.113549.2.5", pki::NULL);
+        builder.singles[0].cert_id = cert_id(&md5, pki::sha1, &WORLD.leaf, &WORLD.issuer);
+    });
+    let text = judge(&response).unwrap_err().to_string();
+    assert!(text.contains("an unknown hash algorithm"), "{text}");
+}
+
+#[test]
 fn a_hash_that_is_a_prefix_does_not_match() {
     let response = changed(|builder| {
         builder.singles[0].cert_id = cert_id(

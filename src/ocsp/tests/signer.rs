@@ -336,22 +336,49 @@ fn rsa_is_accepted_with_pkcs1_and_pss_padding() {
         (&signature::RSA_PSS_SHA384, "2.16.840.1.101.3.4.2.2", 48),
         (&signature::RSA_PSS_SHA512, "2.16.840.1.101.3.4.2.3", 64),
     ] {
-        let hash = pki::algorithm(hash, pki::NULL);
-        let with_salt = |salt| {
+        let null = pki::algorithm(hash, pki::NULL);
+        let absent = pki::algorithm(hash, &[]);
+        let pss = |hash: &[u8], mask: &[u8], salt, more: &[u8]| {
             let parameters = sequence(&[
-                &pki::tagged(0, &hash),
-                &pki::tagged(1, &pki::algorithm("1.2.840.113549.1.1.8", &hash)),
+                &pki::tagged(0, hash),
+                &pki::tagged(1, &pki::algorithm("1.2.840.113549.1.1.8", mask)),
                 &pki::tagged(2, &pki::integer(&[salt])),
+                more,
             ]);
             pki::algorithm("1.2.840.113549.1.1.10", &parameters)
         };
-        let key = Key::rsa(encoding, with_salt(salt));
+        let mut key = Key::rsa(encoding, pss(&null, &null, salt, &[]));
         assert_eq!(verdict_with(&key, None), "good");
-        assert_eq!(
-            verdict_with(&key, Some(with_salt(20))),
-            "unsupported_signature",
-            "another salt length"
+        let as_good = pss(&absent, &absent, salt, &[]);
+        assert_eq!(verdict_with(&key, Some(as_good)), "good", "absent for NULL");
+        let sha1 = pki::algorithm(pki::SHA1, pki::NULL);
+        let wrong = [
+            pss(&null, &null, 20, &[]),
+            pss(&null, &sha1, salt, &[]),
+            pss(&sha1, &null, salt, &[]),
+            pss(&null, &null, salt, &pki::tagged(3, &pki::integer(&[1]))),
+            pki::algorithm("1.2.840.113549.1.1.10", &[]),
+        ];
+        for wrong in wrong {
+            assert_eq!(verdict_with(&key, Some(wrong)), "unsupported_signature");
+        }
+        // The same key, certified for RSASSA-PSS only: with no parameters, its own, and others'.
+        let bits = pki::bits(
+            crate::x509::signature::read_public_key(&key.public_key_info)
+                .unwrap()
+                .1,
         );
+        for (key_parameters, expected) in [
+            (pki::algorithm("1.2.840.113549.1.1.10", &[]), "good"),
+            (key.algorithm.clone(), "good"),
+            (pss(&sha1, &sha1, 20, &[]), "unsupported_signature"),
+        ] {
+            key.public_key_info = sequence(&[&key_parameters, &bits]);
+            assert_eq!(verdict_with(&key, None), expected);
+        }
+        let pkcs1 = pki::algorithm("1.2.840.113549.1.1.11", pki::NULL);
+        key.public_key_info = sequence(&[&pki::algorithm("1.2.840.113549.1.1.10", &[]), &bits]);
+        assert_eq!(verdict_with(&key, Some(pkcs1)), "unsupported_signature");
     }
 }
 

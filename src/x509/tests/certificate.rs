@@ -147,13 +147,12 @@ fn key_identifiers_are_kept_and_ill_formed_ones_are_none() {
 
 #[test]
 fn extensions_that_decide_something_must_be_readable_and_single() {
-    let refusal = |extensions: &[Vec<u8>]| {
+    let refused = |extensions: &[Vec<u8>]| {
         let mut builder = CertificateBuilder::new("Issuer", "leaf", &[7]);
         builder.extensions = extensions.to_vec();
-        Certificate::from_der(&builder.der(&WORLD.leaf_key, &WORLD.issuer_key))
-            .unwrap_err()
-            .to_string()
+        Certificate::from_der(&builder.der(&WORLD.leaf_key, &WORLD.issuer_key)).unwrap_err()
     };
+    let refusal = |extensions: &[Vec<u8>]| refused(extensions).to_string();
     for (identifier, name) in [
         ("2.5.29.19", "basicConstraints"),
         ("2.5.29.15", "keyUsage"),
@@ -164,6 +163,8 @@ fn extensions_that_decide_something_must_be_readable_and_single() {
         let text = refusal(&[extension(identifier, false, b"?")]);
         assert!(text.contains(name), "{text}");
     }
+    let error = refused(&[extension("2.5.29.19", false, b"?")]);
+    assert_eq!(error.kind(), "extension");
     let twice = refusal(&[key_usage(0x80), key_usage(0x80)]);
     assert!(twice.contains("twice"), "{twice}");
     let surplus = refusal(&[extension(
