@@ -21,7 +21,7 @@ use ureq::unversioned::transport::{Connector as _, RustlsConnector};
 
 use super::caching::{Caching, Validators, retry_after};
 use super::connection::{Dial, IDLE_MAX, StaleConnection, Watch};
-use super::outcome::{Fetched, OuterForm, Reply, outer_form};
+use super::outcome::{Fetched, OuterForm, Reply, outer_form, shown};
 use super::proxy::{Proxies, Route};
 use super::resolver::{AddressBook, ResponderResolver};
 use super::{Error, Settings};
@@ -249,8 +249,7 @@ impl Client {
 /// [`Error::InvalidUrl`] with what is wrong.
 pub(super) fn parse_url(url: &str) -> Result<Uri, Error> {
     let invalid = |reason| Error::InvalidUrl {
-        // What is too long to be asked is too long to be logged.
-        url: url.chars().take(URL_MAX).collect(),
+        url: shown(url.as_bytes()),
         reason,
     };
     if url.len() > URL_MAX {
@@ -307,7 +306,7 @@ fn read(response: &mut Response<ureq::Body>) -> Result<Fetched, Error> {
     const TOO_LARGE: Error = Error::TooLarge { limit: BODY_MAX };
     let header = |name: HeaderName| {
         let value = response.headers().get(name).map(HeaderValue::as_bytes);
-        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+        shown(value.unwrap_or_default())
     };
     let coding = header(CONTENT_ENCODING);
     if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {

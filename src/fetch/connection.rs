@@ -17,6 +17,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::Error;
+use super::outcome::shown;
 use super::proxy::{Proxies, Proxy, Route};
 use super::resolver::{AddressBook, as_ureq_error};
 
@@ -161,7 +162,7 @@ fn open_tunnel(
                 .split(|byte| *byte == b'\r')
                 .next()
                 .unwrap_or_default();
-            let line = String::from_utf8_lossy(line).into_owned();
+            let line = shown(line);
             transport.buffers().input_consume(end + 4);
             return match line.split(' ').nth(1) {
                 Some(status) if status.starts_with('2') => Ok(()),

@@ -10,6 +10,9 @@ use std::time::Duration;
 use super::address::RefusedAddress;
 use super::caching::Caching;
 
+/// Characters of foreign text that are repeated in an error.
+const SHOWN_MAX: usize = 200;
+
 /// A body that has the outer form of an OCSP response, with what HTTP said about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetched {
@@ -217,6 +220,13 @@ impl Error {
     }
 }
 
+/// Foreign text as it may stand in an error: short, and without what could steer a terminal.
+pub(super) fn shown(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let printable = text.chars().filter(|character| !character.is_control());
+    printable.take(SHOWN_MAX).collect()
+}
+
 /// How far a body has the outer form of an OCSPResponse (RFC 6960 §4.2.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OuterForm {
@@ -296,6 +306,12 @@ mod tests {
         for error in [Error::NoUrl, status(404), Error::Stopped] {
             assert!(!error.blames_responder(), "{error}");
         }
+    }
+
+    #[test]
+    fn foreign_text_is_cut_and_cannot_steer_a_terminal() {
+        assert_eq!(shown(b"\x1b[2Jtext/html\xff\n"), "[2Jtext/html\u{fffd}");
+        assert_eq!(shown(&[b'x'; 5000]).len(), SHOWN_MAX);
     }
 
     #[test]

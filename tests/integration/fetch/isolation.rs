@@ -107,3 +107,42 @@ fn the_url_that_worked_is_asked_first_next_time() {
 fn a_job_without_urls_is_reported_as_such() {
     assert_eq!(error(fetch_one(settings(), &[])), Error::NoUrl);
 }
+
+#[test]
+fn being_told_to_stop_ends_the_service_while_an_attempt_to_connect_hangs() {
+    let (_silence, address) = super::faults::full_backlog("127.0.0.1:0");
+    let hangs = ScriptedResponder::start(|_| vec![Step::Hang]);
+    let patient = Settings {
+        connect_timeout: 4 * DEADLINE,
+        request_timeout: 4 * DEADLINE,
+        ..settings()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (job_sender, job_receiver) = mpsc::unbounded_channel();
+        let (report_sender, _reports) = mpsc::channel(10);
+        let silent = format!("http://{address}/");
+        job_sender.send(job(0, &[silent])).unwrap();
+        job_sender.send(job(1, &[hangs.url()])).unwrap();
+        let stop = CancellationToken::new();
+        let judge = |_: &usize, _: &[u8]| Verdict::Settled(());
+        let service = tokio::spawn(run(
+            patient,
+            job_receiver,
+            judge,
+            report_sender,
+            stop.clone(),
+        ));
+        let wait = move || {
+            hangs.wait_for_requests(1);
+            hangs
+        };
+        let _hangs = tokio::task::spawn_blocking(wait).await.unwrap();
+        stop.cancel();
+        tokio::time::timeout(DEADLINE, service)
+            .await
+            .unwrap()
+            .unwrap();
+    });
+    runtime.shutdown_background();
+}

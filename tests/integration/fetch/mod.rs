@@ -4,6 +4,7 @@ mod addresses;
 mod answers;
 mod faults;
 mod isolation;
+mod mangled;
 mod proxies;
 
 use std::collections::HashSet;
