@@ -6,12 +6,15 @@ mod faults;
 mod isolation;
 mod mangled;
 mod proxies;
+mod shared_cache;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::fetch::{AddressRules, Answer, Error, Failure, Job, Report, Settings, Verdict, run};
+use staplerd::fetch::{
+    AddressRules, Answer, Error, Failure, Job, Overrides, Report, Settings, Verdict, run,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
