@@ -60,7 +60,10 @@ struct Extensions {
     must_staple: bool,
     certificate_authority: bool,
     authority_key_identifier: Option<Vec<u8>>,
+    authority_name: Option<Vec<u8>>,
+    authority_serial: Option<Vec<u8>>,
     subject_key_identifier: Option<Vec<u8>>,
+    certificate_signing: Option<bool>,
     digital_signature: Option<bool>,
     ocsp_signing: bool,
     ocsp_nocheck: bool,
@@ -183,9 +186,26 @@ impl Certificate {
         self.facts.extensions.authority_key_identifier.as_deref()
     }
 
+    /// The issuer name of the issuer's certificate by the authority key identifier's
+    /// authorityCertIssuer: a raw DER Name, where there is one.
+    pub fn authority_name(&self) -> Option<&[u8]> {
+        self.facts.extensions.authority_name.as_deref()
+    }
+
+    /// The serial number of the issuer's certificate by the authority key identifier's
+    /// authorityCertSerialNumber, where there is one.
+    pub fn authority_serial(&self) -> Option<&[u8]> {
+        self.facts.extensions.authority_serial.as_deref()
+    }
+
     /// The subject key identifier, where there is one.
     pub fn subject_key_identifier(&self) -> Option<&[u8]> {
         self.facts.extensions.subject_key_identifier.as_deref()
+    }
+
+    /// Whether keyUsage has keyCertSign; `None` without the extension.
+    pub fn allows_certificate_signing(&self) -> Option<bool> {
+        self.facts.extensions.certificate_signing
     }
 
     /// Whether keyUsage has digitalSignature; `None` without the extension.
@@ -297,6 +317,7 @@ impl Extensions {
         } else if *oid == oid!(2.5.29.15) {
             let usage: KeyUsage = decode("keyUsage", extension)?;
             self.digital_signature = Some(usage.digital_signature());
+            self.certificate_signing = Some(usage.key_cert_sign());
         } else if *oid == oid!(2.5.29.37) {
             let usage: ExtendedKeyUsage<'_> = decode("extKeyUsage", extension)?;
             self.ocsp_signing = usage.ocsp_signing;
@@ -310,11 +331,19 @@ impl Extensions {
             self.ocsp_nocheck = true;
         } else if *oid == oid!(2.5.29.35) {
             // Only a hint in the choice of the issuer: an ill-formed one is as good as none.
-            self.authority_key_identifier =
-                decode::<AuthorityKeyIdentifier<'_>>("authorityKeyIdentifier", extension)
-                    .ok()
-                    .and_then(|identifier| identifier.key_identifier)
+            let identifier =
+                decode::<AuthorityKeyIdentifier<'_>>("authorityKeyIdentifier", extension);
+            if let Ok(identifier) = identifier {
+                let names = identifier.authority_cert_issuer.unwrap_or_default();
+                self.authority_name = names.iter().find_map(|name| match name {
+                    GeneralName::DirectoryName(name) => Some(name.as_raw().to_vec()),
+                    _ => None,
+                });
+                self.authority_serial = identifier.authority_cert_serial.map(<[u8]>::to_vec);
+                self.authority_key_identifier = identifier
+                    .key_identifier
                     .map(|identifier| identifier.0.to_vec());
+            }
         } else if *oid == oid!(2.5.29.14) {
             self.subject_key_identifier =
                 decode::<KeyIdentifier<'_>>("subjectKeyIdentifier", extension)

@@ -7,8 +7,9 @@
 use super::Certificate;
 use super::signature::Acceptance;
 
-/// The candidate that issued `certificate`: it has the issuer's name, does not contradict the
-/// authority key identifier, and its key made the signature. Legacy signatures count here: this
+/// The candidate that issued `certificate`: it has the issuer's name, may sign certificates, does
+/// not contradict the authority key identifier, and its key made the signature. That is all that
+/// HAProxy asks of an issuer (OpenSSL's `X509_check_issued`), and the signature besides. Legacy signatures count here: this
 /// identifies a certificate that the operator chose to serve. Of several (cross-certificates of
 /// one key) the one with the latest end.
 pub fn find_issuer<'a>(
@@ -22,15 +23,18 @@ pub fn find_issuer<'a>(
 }
 
 fn issued(candidate: &Certificate, certificate: &Certificate) -> bool {
-    let contradiction = match (
-        certificate.authority_key_identifier(),
-        candidate.subject_key_identifier(),
-    ) {
-        (Some(wanted), Some(found)) => wanted != found,
-        _ => false,
+    let agree = |wanted: Option<&[u8]>, found: Option<&[u8]>| match (wanted, found) {
+        (Some(wanted), Some(found)) => wanted == found,
+        _ => true,
     };
     candidate.subject_name() == certificate.issuer_name()
-        && !contradiction
+        && candidate.allows_certificate_signing() != Some(false)
+        && agree(
+            certificate.authority_key_identifier(),
+            candidate.subject_key_identifier(),
+        )
+        && agree(certificate.authority_serial(), Some(candidate.serial()))
+        && agree(certificate.authority_name(), Some(candidate.issuer_name()))
         && certificate
             .verify_signature(candidate, Acceptance::Legacy)
             .is_ok()

@@ -4,8 +4,10 @@ use std::slice;
 
 use super::WORLD;
 use crate::pki::{
-    CertificateBuilder, DAY, Key, NOW, authority_key_identifier, subject_key_identifier, time,
+    CertificateBuilder, DAY, Key, NOW, authority_key_identifier, extension, key_usage, sequence,
+    subject_key_identifier, tagged, time,
 };
+use crate::x509::der::{self, encode};
 use crate::x509::find_issuer;
 
 #[test]
@@ -71,4 +73,36 @@ fn of_cross_certificates_the_one_that_lasts_longest_is_taken() {
     };
     let candidates = [cross(5), cross(500), cross(50)];
     assert_eq!(find_issuer(&WORLD.leaf, &candidates), Some(&candidates[1]));
+}
+
+#[test]
+fn an_authority_key_identifier_may_name_the_issuers_certificate_itself() {
+    let access = |name: &[u8], serial: &[u8]| {
+        let name = tagged(4, name);
+        let names = encode(der::context_constructed(1), &[&name]);
+        let serial = encode(der::context_primitive(2), &[serial]);
+        extension("2.5.29.35", false, &sequence(&[&names, &serial]))
+    };
+    let leaf = |name: &[u8], serial: &[u8]| {
+        CertificateBuilder::new("Issuer", "leaf", &[7])
+            .with(access(name, serial))
+            .sign(&WORLD.leaf_key, &WORLD.issuer_key)
+    };
+    let (root, serial) = (WORLD.root.subject_name(), WORLD.issuer.serial());
+    let candidates = slice::from_ref(&WORLD.issuer);
+    assert!(find_issuer(&leaf(root, serial), candidates).is_some());
+    assert!(find_issuer(&leaf(root, &[0x55]), candidates).is_none());
+    let other = WORLD.issuer.subject_name();
+    assert!(find_issuer(&leaf(other, serial), candidates).is_none());
+}
+
+#[test]
+fn a_key_that_may_not_sign_certificates_makes_no_issuer() {
+    // HAProxy would not find an issuer in it, and not start once there is a .ocsp.
+    for (usage, issuer) in [(0x80, false), (0x04, true)] {
+        let candidate = CertificateBuilder::new("Root", "Issuer", &[2])
+            .with(key_usage(usage))
+            .sign(&WORLD.issuer_key, &WORLD.root_key);
+        assert_eq!(find_issuer(&WORLD.leaf, &[candidate]).is_some(), issuer);
+    }
 }
