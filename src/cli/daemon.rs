@@ -1,13 +1,14 @@
 //! `staplerd [run]`: the daemon.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
 use super::EXIT_CONFIGURATION;
-use crate::config::{Config, Options};
-use crate::fetch;
+use crate::config::{Config, Error, File, Options, parse_duration};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
@@ -17,6 +18,10 @@ pub(super) struct DaemonArguments {
     /// Directories with certificates
     #[arg(value_name = "DIR")]
     positional: Vec<PathBuf>,
+
+    /// Configuration file (YAML); the command line goes before it
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Directories with certificates (the same as DIR)
     #[arg(short, long, value_name = "DIR", num_args = 1..)]
@@ -34,17 +39,17 @@ pub(super) struct DaemonArguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     allow_addresses: Vec<String>,
 
-    /// Renew a staple that is valid for less than this
-    #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
-    minimum_validity: u64,
+    /// Renew a staple that is valid for less than this, in seconds or as 1d 12h [default: 2h]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    minimum_validity: Option<Duration>,
 
-    /// Look at the directories this often, besides being told of changes
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 60)]
-    refresh_interval: u64,
+    /// Look at the directories this often, besides being told of changes [default: 60]
+    #[arg(short, long, value_name = "DURATION", value_parser = duration)]
+    refresh_interval: Option<Duration>,
 
-    /// Requests to responders in flight at once
-    #[arg(short = 't', long, value_name = "N", default_value_t = fetch::RENEWAL_THREADS)]
-    renewal_threads: usize,
+    /// Requests to responders in flight at once [default: 128]
+    #[arg(short = 't', long, value_name = "N")]
+    renewal_threads: Option<usize>,
 
     /// Renew everything at start, also what has a valid staple on disk
     #[arg(long)]
@@ -69,6 +74,19 @@ impl DaemonArguments {
         }
     }
 
+    /// The configuration file's content, or an empty one where none is named.
+    fn file(&self) -> Result<File, Error> {
+        let Some(path) = &self.config else {
+            return Ok(File::default());
+        };
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| Error::Unreadable {
+            path: name.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(File::parse(&name, &text)?)
+    }
+
     fn options(self) -> Options {
         let mut directories = self.directories;
         directories.extend(self.positional);
@@ -79,15 +97,24 @@ impl DaemonArguments {
             refresh_interval: self.refresh_interval,
             minimum_validity: self.minimum_validity,
             renewal_threads: self.renewal_threads,
-            recycle: !self.no_recycle,
+            no_recycle: self.no_recycle,
         }
     }
+
+    fn check(self) -> Result<Config, Vec<Error>> {
+        let file = self.file().map_err(|error| vec![error])?;
+        Config::new(self.options(), file, |name| std::env::var(name).ok())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected seconds, or a duration such as 1d 12h".to_owned())
 }
 
 /// Checks the options and runs until a signal ends it.
 pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     telemetry::start(arguments.verbosity());
-    let config = match Config::from_options(&arguments.options()) {
+    let config = match arguments.check() {
         Ok(config) => config,
         Err(errors) => {
             for error in errors {

@@ -1,21 +1,38 @@
-//! What the operator asked for, checked: from the options as given to a [`Config`] that cannot
-//! hold nonsense.
+//! What the operator asked for, checked: options and file to a [`Config`] that cannot hold
+//! nonsense.
 //!
-//! Pure: no file is opened and no name is resolved here. All mistakes are reported at once.
+//! Pure: no file is opened and no name is resolved here. The command line beats the file, the file
+//! beats the defaults. All mistakes are reported at once.
 
+mod error;
+mod file;
+mod policies;
+mod units;
+
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::fetch::AddressRules;
+pub use error::Error;
+pub use file::{File, FileDirectory, InvalidFile};
+pub use policies::{InvalidIssuer, Policies};
+pub use units::parse_duration;
+
+use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::Address;
+use crate::schedule;
 
-/// The bounds of `--refresh-interval` in seconds: a scan a second at most, one a day at least.
-const REFRESH_SECONDS: std::ops::RangeInclusive<u64> = 1..=86_400;
-/// The bounds of `--renewal-threads`.
-const RENEWAL_THREADS: std::ops::RangeInclusive<usize> = 1..=512;
+/// Time between scans, unless configured otherwise.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+/// The bounds of `refresh_interval` in seconds: a scan a second at most, one a day at least.
+const REFRESH_SECONDS: RangeInclusive<u64> = 1..=86_400;
+/// The bounds of `renewal_threads`.
+const RENEWAL_THREADS: RangeInclusive<u64> = 1..=512;
+/// The bounds of the timeouts in seconds.
+const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=300;
 
-/// The options as they were given.
-#[derive(Clone, Debug)]
+/// The options as they were given on the command line; what was not given is absent or empty.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Directories with certificates.
     pub directories: Vec<PathBuf>,
@@ -23,14 +40,14 @@ pub struct Options {
     pub sockets: Vec<String>,
     /// Words and networks whose addresses may be asked although they are refused by default.
     pub allow_addresses: Vec<String>,
-    /// Seconds between scans.
-    pub refresh_interval: u64,
-    /// Seconds of life below which a staple is renewed.
-    pub minimum_validity: u64,
+    /// Time between scans.
+    pub refresh_interval: Option<Duration>,
+    /// Life below which a staple is renewed.
+    pub minimum_validity: Option<Duration>,
     /// Requests in flight at once.
-    pub renewal_threads: usize,
-    /// Staples found on disk are used.
-    pub recycle: bool,
+    pub renewal_threads: Option<usize>,
+    /// Staples found on disk are not used but renewed.
+    pub no_recycle: bool,
 }
 
 /// What the daemon runs with.
@@ -42,14 +59,24 @@ pub struct Config {
     pub sockets: Vec<Address>,
     /// Which addresses responders may have.
     pub address_rules: AddressRules,
-    /// Time between scans.
-    pub refresh_interval: Duration,
-    /// Life below which a staple is renewed.
-    pub minimum_validity: Duration,
+    /// The way requests take.
+    pub proxies: Proxies,
+    /// Which URLs are asked instead of those that certificates name.
+    pub overrides: Overrides,
+    /// Time to connect to a responder.
+    pub connect_timeout: Duration,
+    /// Time for one whole request.
+    pub request_timeout: Duration,
     /// Requests in flight at once.
     pub renewal_threads: usize,
+    /// Time between scans.
+    pub refresh_interval: Duration,
+    /// When responses are renewed.
+    pub schedule: schedule::Settings,
     /// Staples found on disk are used.
     pub recycle: bool,
+    /// What is accepted of whom.
+    pub policies: Policies,
 }
 
 /// One directory with certificates.
@@ -61,161 +88,230 @@ pub struct Directory {
     pub sockets: Vec<usize>,
 }
 
-/// A mistake in the configuration.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Error {
-    /// There is nothing to do.
-    #[error(
-        "no certificate directory given: name at least one, as in: staplerd -d /etc/haproxy/certs -s /run/haproxy/admin.sock"
-    )]
-    NoDirectories,
-    /// The n-th socket belongs to the n-th directory.
-    #[error(
-        "{directories} certificate {} but {sockets} HAProxy {}: the n-th socket belongs to the \
-         n-th directory, so give one socket for each directory, or none at all",
-        plural(*directories, "directory", "directories"),
-        plural(*sockets, "socket", "sockets")
-    )]
-    SocketCount {
-        /// Directories given.
-        directories: usize,
-        /// Sockets given.
-        sockets: usize,
-    },
-    /// A control socket's address cannot be one.
-    #[error("--haproxy-sockets {address}: {reason}")]
-    Socket {
-        /// As given.
-        address: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A word in the list of allowed addresses is none.
-    #[error("--allow-addresses: {0}")]
-    AllowAddresses(String),
-    /// A number outside its bounds.
-    #[error("{option} {value}: must be between {smallest} and {largest}")]
-    OutOfBounds {
-        /// The option.
-        option: &'static str,
-        /// As given.
-        value: u64,
-        /// The smallest value that makes sense.
-        smallest: u64,
-        /// The largest.
-        largest: u64,
-    },
-}
-
-fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
-    if count == 1 { one } else { many }
-}
-
 impl Config {
-    /// Checks the options.
+    /// Checks options and file; `variable` reads the environment, for the proxies.
     ///
     /// # Errors
     /// Every mistake that was found, not only the first.
-    pub fn from_options(options: &Options) -> Result<Self, Vec<Error>> {
-        let mut errors = Vec::new();
-        if options.directories.is_empty() {
-            errors.push(Error::NoDirectories);
+    pub fn new(
+        options: Options,
+        file: File,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<Error>> {
+        let mut mistakes = Mistakes::default();
+        let (directories, sockets) = if options.directories.is_empty() {
+            mistakes.directories_of(file.directories.unwrap_or_default(), &options.sockets)
+        } else {
+            mistakes.pairs_of(&options.directories, &options.sockets)
+        };
+        let allow_addresses = if options.allow_addresses.is_empty() {
+            file.allow_addresses.unwrap_or_default()
+        } else {
+            options.allow_addresses
+        };
+        let mut address_rules =
+            mistakes.value("allow_addresses", AddressRules::parse(&allow_addresses));
+        if file.refuse_private_addresses == Some(true) {
+            address_rules = address_rules.refuse_private();
         }
-        let counts = (options.directories.len(), options.sockets.len());
-        if counts.0 > 0 && counts.1 > 0 && counts.0 != counts.1 {
-            errors.push(Error::SocketCount {
-                directories: counts.0,
-                sockets: counts.1,
-            });
-        }
-        let mut sockets: Vec<Address> = Vec::new();
-        let mut places: Vec<usize> = Vec::new();
-        for given in &options.sockets {
-            match given.parse::<Address>() {
-                Ok(address) => places.push(place_of(&mut sockets, address)),
-                Err(error) => errors.push(Error::Socket {
-                    address: given.clone(),
-                    reason: error.to_string(),
-                }),
-            }
-        }
-        let address_rules = AddressRules::parse(&options.allow_addresses)
-            .map_err(|error| errors.push(Error::AllowAddresses(error.to_string())))
-            .unwrap_or_default();
-        let refresh = *REFRESH_SECONDS.start()..=*REFRESH_SECONDS.end();
-        check_bounds(
-            "--refresh-interval",
-            options.refresh_interval,
-            refresh,
-            &mut errors,
+        let proxies = match (&file.http_proxy, &file.https_proxy, &file.no_proxy) {
+            (None, None, None) => Proxies::from_environment(variable),
+            (http, https, exceptions) => Proxies::parse(
+                http.as_deref(),
+                https.as_deref(),
+                &exceptions.clone().unwrap_or_default().join(","),
+            ),
+        };
+        let responders = file.responders.unwrap_or_default();
+        let overrides = Overrides::parse(
+            responders
+                .iter()
+                .map(|(key, url)| (key.as_str(), url.as_deref())),
         );
-        let threads = *RENEWAL_THREADS.start() as u64..=*RENEWAL_THREADS.end() as u64;
-        check_bounds(
-            "--renewal-threads",
-            options.renewal_threads as u64,
-            threads,
-            &mut errors,
-        );
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        Ok(Config {
-            directories: join(&options.directories, &places),
+        let config = Config {
+            directories,
             sockets,
             address_rules,
-            refresh_interval: Duration::from_secs(options.refresh_interval),
-            minimum_validity: Duration::from_secs(options.minimum_validity),
-            renewal_threads: options.renewal_threads,
-            recycle: options.recycle,
+            proxies: mistakes.value("http_proxy, https_proxy", proxies),
+            overrides: mistakes.value("responders", overrides),
+            connect_timeout: mistakes.seconds(
+                "connect_timeout",
+                file.connect_timeout,
+                fetch::CONNECT_TIMEOUT,
+                TIMEOUT_SECONDS,
+            ),
+            request_timeout: mistakes.seconds(
+                "request_timeout",
+                file.request_timeout,
+                fetch::REQUEST_TIMEOUT,
+                TIMEOUT_SECONDS,
+            ),
+            renewal_threads: options
+                .renewal_threads
+                .or(file.renewal_threads)
+                .unwrap_or(fetch::RENEWAL_THREADS),
+            refresh_interval: mistakes.seconds(
+                "refresh_interval",
+                options.refresh_interval.or(file.refresh_interval),
+                REFRESH_INTERVAL,
+                REFRESH_SECONDS,
+            ),
+            schedule: schedule::Settings {
+                minimum_validity: options
+                    .minimum_validity
+                    .or(file.minimum_validity)
+                    .unwrap_or(schedule::Settings::default().minimum_validity),
+            },
+            recycle: !options.no_recycle,
+            policies: mistakes.value(
+                "allow_sha1",
+                Policies::parse(&file.allow_sha1.unwrap_or_default()),
+            ),
+        };
+        let threads = u64::try_from(config.renewal_threads).unwrap_or(u64::MAX);
+        mistakes.within("renewal_threads", threads, RENEWAL_THREADS);
+        mistakes.none_or(config)
+    }
+}
+
+/// The mistakes found so far; the checks go on with a default in place of what is wrong.
+#[derive(Default)]
+struct Mistakes(Vec<Error>);
+
+impl Mistakes {
+    fn none_or(self, config: Config) -> Result<Config, Vec<Error>> {
+        if self.0.is_empty() {
+            Ok(config)
+        } else {
+            Err(self.0)
+        }
+    }
+
+    fn value<T: Default, E: ToString>(&mut self, setting: &'static str, result: Result<T, E>) -> T {
+        result.unwrap_or_else(|error| {
+            self.0.push(Error::Value {
+                setting,
+                reason: error.to_string(),
+            });
+            T::default()
         })
     }
-}
 
-fn check_bounds(
-    option: &'static str,
-    value: u64,
-    bounds: std::ops::RangeInclusive<u64>,
-    errors: &mut Vec<Error>,
-) {
-    if !bounds.contains(&value) {
-        errors.push(Error::OutOfBounds {
-            option,
-            value,
-            smallest: *bounds.start(),
-            largest: *bounds.end(),
-        });
-    }
-}
-
-fn place_of(sockets: &mut Vec<Address>, address: Address) -> usize {
-    match sockets.iter().position(|known| *known == address) {
-        Some(place) => place,
-        None => {
-            sockets.push(address);
-            sockets.len() - 1
+    fn within(&mut self, setting: &'static str, value: u64, bounds: RangeInclusive<u64>) {
+        if !bounds.contains(&value) {
+            self.0.push(Error::OutOfBounds {
+                setting,
+                value,
+                smallest: *bounds.start(),
+                largest: *bounds.end(),
+            });
         }
     }
-}
 
-/// Gives the n-th directory the n-th socket; a directory named twice gets both of its sockets.
-fn join(paths: &[PathBuf], places: &[usize]) -> Vec<Directory> {
-    let mut directories: Vec<Directory> = Vec::new();
-    for (index, path) in paths.iter().enumerate() {
-        let path = without_trailing_slash(path);
-        let socket = places.get(index).copied();
-        match directories.iter_mut().find(|known| known.path == path) {
-            Some(known) => {
-                if let Some(socket) = socket.filter(|socket| !known.sockets.contains(socket)) {
-                    known.sockets.push(socket);
+    fn seconds(
+        &mut self,
+        setting: &'static str,
+        given: Option<Duration>,
+        default: Duration,
+        bounds: RangeInclusive<u64>,
+    ) -> Duration {
+        let duration = given.unwrap_or(default);
+        self.within(setting, duration.as_secs(), bounds);
+        duration
+    }
+
+    /// The command line's directories and sockets: the n-th socket for the n-th directory, or no
+    /// sockets at all.
+    fn pairs_of(
+        &mut self,
+        directories: &[PathBuf],
+        sockets: &[String],
+    ) -> (Vec<Directory>, Vec<Address>) {
+        if !sockets.is_empty() && directories.len() != sockets.len() {
+            self.0.push(Error::SocketCount {
+                directories: directories.len(),
+                sockets: sockets.len(),
+            });
+        }
+        let given = directories
+            .iter()
+            .enumerate()
+            .map(|(index, path)| FileDirectory {
+                path: path.clone(),
+                sockets: sockets.get(index).cloned().into_iter().collect(),
+            })
+            .collect();
+        self.join(given)
+    }
+
+    /// The file's directories with their sockets. Sockets on the command line without directories
+    /// there are for the file's.
+    fn directories_of(
+        &mut self,
+        mut directories: Vec<FileDirectory>,
+        sockets: &[String],
+    ) -> (Vec<Directory>, Vec<Address>) {
+        if directories.is_empty() {
+            self.0.push(Error::NoDirectories);
+        }
+        if !sockets.is_empty() {
+            let paths: Vec<PathBuf> = directories.drain(..).map(|given| given.path).collect();
+            return self.pairs_of(&paths, sockets);
+        }
+        self.join(directories)
+    }
+
+    /// Every directory and every socket once; a directory named twice gets the sockets of both.
+    fn join(&mut self, given: Vec<FileDirectory>) -> (Vec<Directory>, Vec<Address>) {
+        let mut directories: Vec<Directory> = Vec::new();
+        let mut addresses: Vec<Address> = Vec::new();
+        for FileDirectory { path, sockets } in given {
+            let path = without_trailing_slash(&path);
+            let place = position_or_push(
+                &mut directories,
+                |known| known.path == path,
+                || Directory {
+                    path: path.clone(),
+                    sockets: Vec::new(),
+                },
+            );
+            for socket in sockets {
+                let address = match socket.parse::<Address>() {
+                    Ok(address) => address,
+                    Err(error) => {
+                        self.0.push(Error::Value {
+                            setting: "haproxy_sockets",
+                            reason: error.to_string(),
+                        });
+                        continue;
+                    }
+                };
+                let socket = position_or_push(
+                    &mut addresses,
+                    |known| *known == address,
+                    || address.clone(),
+                );
+                if let Some(directory) = directories.get_mut(place)
+                    && !directory.sockets.contains(&socket)
+                {
+                    directory.sockets.push(socket);
                 }
             }
-            None => directories.push(Directory {
-                path,
-                sockets: socket.into_iter().collect(),
-            }),
         }
+        (directories, addresses)
     }
-    directories
+}
+
+/// The place of what is `wanted`; what is `new` is appended when it is not there yet.
+fn position_or_push<T>(
+    list: &mut Vec<T>,
+    wanted: impl FnMut(&T) -> bool,
+    new: impl FnOnce() -> T,
+) -> usize {
+    list.iter().position(wanted).unwrap_or_else(|| {
+        list.push(new());
+        list.len() - 1
+    })
 }
 
 /// The path by its components: HAProxy cuts trailing slashes off a `crt` directory's name.
@@ -236,18 +332,21 @@ mod tests {
         Options {
             directories: directories.iter().map(PathBuf::from).collect(),
             sockets: sockets.iter().map(ToString::to_string).collect(),
-            allow_addresses: Vec::new(),
-            refresh_interval: 60,
-            minimum_validity: 7200,
-            renewal_threads: 8,
-            recycle: true,
+            ..Options::default()
         }
+    }
+
+    fn file(text: &str) -> File {
+        File::parse("staplerd.yaml", text).unwrap()
+    }
+
+    fn check(options: Options) -> Result<Config, Vec<Error>> {
+        Config::new(options, File::default(), |_| None)
     }
 
     #[test]
     fn the_nth_socket_belongs_to_the_nth_directory() {
-        let config =
-            Config::from_options(&options(&["/a/", "/b"], &["/1.sock", "/2.sock"])).unwrap();
+        let config = check(options(&["/a/", "/b"], &["/1.sock", "/2.sock"])).unwrap();
         assert_eq!(config.directories[0].path, Path::new("/a"));
         assert_eq!(config.directories[0].sockets, [0]);
         assert_eq!(config.directories[1].sockets, [1]);
@@ -256,23 +355,21 @@ mod tests {
 
     #[test]
     fn one_socket_for_two_directories_is_opened_once() {
-        let config =
-            Config::from_options(&options(&["/a", "/b"], &["/1.sock", "/1.sock"])).unwrap();
+        let config = check(options(&["/a", "/b"], &["/1.sock", "/1.sock"])).unwrap();
         assert_eq!(config.sockets.len(), 1);
         assert_eq!(config.directories[1].sockets, [0]);
     }
 
     #[test]
     fn a_directory_named_twice_serves_both_sockets() {
-        let config =
-            Config::from_options(&options(&["/a", "/a/"], &["/1.sock", "/2.sock"])).unwrap();
+        let config = check(options(&["/a", "/a/"], &["/1.sock", "/2.sock"])).unwrap();
         assert_eq!(config.directories.len(), 1);
         assert_eq!(config.directories[0].sockets, [0, 1]);
     }
 
     #[test]
     fn directories_without_sockets_are_files_only() {
-        let config = Config::from_options(&options(&["/a"], &[])).unwrap();
+        let config = check(options(&["/a"], &[])).unwrap();
         assert!(config.directories[0].sockets.is_empty());
     }
 
@@ -280,29 +377,88 @@ mod tests {
     fn counts_that_differ_are_named_and_all_mistakes_come_at_once() {
         let mut wrong = options(&["/a", "/b"], &["/1.sock"]);
         wrong.allow_addresses = vec!["neighbours".into()];
-        wrong.refresh_interval = 0;
-        let errors = Config::from_options(&wrong).unwrap_err();
+        wrong.refresh_interval = Some(Duration::ZERO);
+        wrong.renewal_threads = Some(100_000);
+        let errors = check(wrong).unwrap_err();
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(errors.len(), 3, "{text:?}");
+        assert_eq!(errors.len(), 4, "{text:?}");
         assert!(
-            text[0].contains("2 certificate directories but 1 HAProxy socket"),
-            "{}",
-            text[0]
+            text[0].contains("2 certificate directories but 1 HAProxy socket:"),
+            "{text:?}"
         );
-        assert!(text[1].contains("neighbours"), "{}", text[1]);
-        assert!(text[2].contains("--refresh-interval 0"), "{}", text[2]);
+        assert!(text[1].contains("neighbours"), "{text:?}");
+        assert_eq!(text[2], "refresh_interval 0: must be between 1 and 86400");
+        assert_eq!(text[3], "renewal_threads 100000: must be between 1 and 512");
     }
 
     #[test]
     fn a_socket_path_that_the_kernel_cannot_take_is_refused() {
         let long = format!("/{}", "x".repeat(200));
-        let errors = Config::from_options(&options(&["/a"], &[&long])).unwrap_err();
+        let errors = check(options(&["/a"], &[&long])).unwrap_err();
         assert!(errors[0].to_string().contains("107"), "{}", errors[0]);
     }
 
     #[test]
     fn nothing_to_do_is_a_mistake() {
-        let errors = Config::from_options(&options(&[], &[])).unwrap_err();
-        assert_eq!(errors, [Error::NoDirectories]);
+        assert_eq!(
+            check(options(&[], &[])).unwrap_err(),
+            [Error::NoDirectories]
+        );
+    }
+
+    #[test]
+    fn the_command_line_beats_the_file_and_the_file_the_default() {
+        let text = "directories:\n- path: /f\n  sockets: [/1.sock, /2.sock]\nminimum_validity: 1h\nrefresh_interval: 5\n";
+        let from_file = Config::new(Options::default(), file(text), |_| None).unwrap();
+        assert_eq!(from_file.directories[0].sockets, [0, 1]);
+        assert_eq!(
+            from_file.schedule.minimum_validity,
+            Duration::from_secs(3600)
+        );
+        assert_eq!(from_file.refresh_interval, Duration::from_secs(5));
+        assert_eq!(from_file.connect_timeout, fetch::CONNECT_TIMEOUT);
+        let mut given = options(&["/a"], &[]);
+        given.refresh_interval = Some(Duration::from_secs(7));
+        let both = Config::new(given, file(text), |_| None).unwrap();
+        assert_eq!(both.directories[0].path, Path::new("/a"));
+        assert_eq!(both.refresh_interval, Duration::from_secs(7));
+        assert_eq!(both.schedule.minimum_validity, Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn proxies_come_from_the_environment_unless_the_file_has_any() {
+        let environment =
+            |name: &str| (name == "http_proxy").then(|| "http://outer:3128".to_owned());
+        let outer = Config::new(options(&["/a"], &[]), File::default(), environment).unwrap();
+        let expected = Proxies::parse(Some("http://outer:3128"), None, "").unwrap();
+        assert_eq!(outer.proxies, expected);
+        let own = file("http_proxy: http://own:3128\nno_proxy: [.internal, 10.0.0.0/8]\n");
+        let own = Config::new(options(&["/a"], &[]), own, environment).unwrap();
+        let expected =
+            Proxies::parse(Some("http://own:3128"), None, ".internal,10.0.0.0/8").unwrap();
+        assert_eq!(own.proxies, expected);
+    }
+
+    #[test]
+    fn mistakes_in_the_values_of_the_file_name_their_key() {
+        let wrong =
+            "responders: {nonsense key: null}\nhttp_proxy: socks5://x\nrequest_timeout: 1d\n";
+        let errors = Config::new(options(&["/a"], &[]), file(wrong), |_| None).unwrap_err();
+        let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), 3, "{text:?}");
+        assert!(
+            text.iter().any(|line| line.starts_with("responders: ")),
+            "{text:?}"
+        );
+        assert!(
+            text.iter()
+                .any(|line| line.starts_with("http_proxy, https_proxy: ")),
+            "{text:?}"
+        );
+        assert!(
+            text.iter()
+                .any(|line| line.starts_with("request_timeout 86400: ")),
+            "{text:?}"
+        );
     }
 }

@@ -6,11 +6,12 @@
 
 use super::Error;
 use super::client::parse_url;
+use crate::x509::NamePattern;
 
 /// The operator's map.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Overrides {
-    issuers: Vec<(Vec<String>, Option<String>)>,
+    issuers: Vec<(NamePattern, Option<String>)>,
     hosts: Vec<(String, Option<String>)>,
 }
 
@@ -47,8 +48,8 @@ impl Overrides {
             }
             let url = url.map(str::to_owned);
             let key = key.trim();
-            if key.contains('=') {
-                overrides.issuers.push((attributes(key), url));
+            if let Some(issuer) = NamePattern::parse(key) {
+                overrides.issuers.push((issuer, url));
             } else if parse_url(&format!("http://{key}")).is_ok_and(|uri| uri.path() == "/") {
                 overrides.hosts.push((key.to_ascii_lowercase(), url));
             } else {
@@ -62,11 +63,10 @@ impl Overrides {
     /// The URLs to ask for a certificate that names `urls` and was issued by `issuer` (the issuer's
     /// subject as `x509::Certificate::subject_display` shows it). None left means: do not ask.
     pub fn apply(&self, issuer: &str, urls: &[String]) -> Vec<String> {
-        let issuer = attributes(issuer);
         let by_issuer = self
             .issuers
             .iter()
-            .find(|(wanted, _)| wanted.iter().all(|attribute| issuer.contains(attribute)));
+            .find(|(pattern, _)| pattern.matches(issuer));
         if let Some((_, url)) = by_issuer {
             return url.iter().cloned().collect();
         }
@@ -90,12 +90,6 @@ impl Overrides {
         });
         found.map(|(_, url)| url)
     }
-}
-
-fn attributes(name: &str) -> Vec<String> {
-    name.split(", ")
-        .map(|part| part.trim().to_owned())
-        .collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::wall_clock;
 use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
-use crate::config::Config;
+use crate::config::{Config, Policies};
 use crate::discovery::{self, Change, Directory, DirtyDirectories, Finding, Refusal, Scanner};
 use crate::ocsp::{self, Policy, Staple};
 use crate::store;
@@ -27,6 +27,7 @@ pub(super) fn run(
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let refresh_interval = config.refresh_interval;
+    let policies = config.policies.clone();
     let paths: Vec<PathBuf> = config
         .directories
         .iter()
@@ -46,6 +47,7 @@ pub(super) fn run(
         let mut finder = Finder {
             scanner: Scanner::new(directories),
             targets,
+            policies,
             events,
         };
         let mut hints = discovery::watch()
@@ -105,6 +107,7 @@ async fn next_hint(hints: &mut Option<DirtyDirectories>) {
 struct Finder {
     scanner: Scanner,
     targets: Vec<Arc<[TargetId]>>,
+    policies: Policies,
     events: mpsc::Sender<Event>,
 }
 
@@ -114,6 +117,7 @@ impl Finder {
         let Finder {
             scanner,
             targets,
+            policies,
             events,
         } = &mut self;
         scanner.scan(|change| {
@@ -124,7 +128,7 @@ impl Finder {
                     content,
                 } => {
                     let targets = targets.get(directory).map(Arc::clone).unwrap_or_default();
-                    Event::FileFound(found(path, targets, content))
+                    Event::FileFound(found(path, targets, content, policies))
                 }
                 Change::Gone { path } => Event::FileGone(path),
                 Change::StapleGone { path } => Event::StapleFileGone(path),
@@ -157,12 +161,17 @@ fn log_directory(change: &Change) {
 
 /// A scan's finding as the agent wants it: classified, and with the staple beside it if that is
 /// worth anything.
-fn found(path: PathBuf, targets: Arc<[TargetId]>, content: Result<Finding, Refusal>) -> FoundFile {
+fn found(
+    path: PathBuf,
+    targets: Arc<[TargetId]>,
+    content: Result<Finding, Refusal>,
+    policies: &Policies,
+) -> FoundFile {
     let staple_path = discovery::staple_path(&path);
     let content = match content {
         Ok(finding) => {
             let subject = Arc::new(Subject::new(finding.certificate, finding.issuer));
-            let staple = held_staple(&staple_path, &subject);
+            let staple = held_staple(&staple_path, &subject, policies.of(&subject.issuer));
             Content::Certificate { subject, staple }
         }
         Err(refusal) => Content::Excluded(exclusion(&refusal)),
@@ -176,7 +185,7 @@ fn found(path: PathBuf, targets: Arc<[TargetId]>, content: Result<Finding, Refus
 }
 
 /// The staple on disk, if it is valid now. What is not valid is replaced like one that is missing.
-fn held_staple(staple_path: &Path, subject: &Subject) -> Option<Arc<Staple>> {
+fn held_staple(staple_path: &Path, subject: &Subject, policy: Policy) -> Option<Arc<Staple>> {
     let useless = |reason: &str| {
         tracing::info!(staple = %staple_path.display(), "not used, to be replaced: {reason}");
     };
@@ -187,7 +196,6 @@ fn held_staple(staple_path: &Path, subject: &Subject) -> Option<Arc<Staple>> {
             return None;
         }
     };
-    let policy = Policy::default();
     match ocsp::verify(&bytes, subject.as_ocsp(), None, wall_clock(), policy) {
         Ok(assessment) => match assessment.stapling {
             Ok(staple) => return Some(Arc::new(staple)),

@@ -25,7 +25,6 @@ use tokio_util::task::TaskTracker;
 use crate::agent::{self, Action, Agent, Event, TargetId};
 use crate::config::Config;
 use crate::haproxy::{self, Address};
-use crate::schedule;
 use crate::signals::{Request, Signals};
 use crate::systemd;
 use crate::telemetry;
@@ -89,7 +88,7 @@ struct Daemon {
 
 /// The ways to the rooms that carry out the agent's orders.
 struct Rooms {
-    requests: mpsc::UnboundedSender<requester::Job>,
+    requests: mpsc::UnboundedSender<requester::Order>,
     writes: mpsc::UnboundedSender<writer::Order>,
     deliveries: Vec<mpsc::UnboundedSender<deliverer::Order>>,
 }
@@ -102,8 +101,8 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (sender, events) = mpsc::channel(EVENTS);
 
-        let (requests, jobs) = mpsc::unbounded_channel();
-        let requester = requester::run(&config, jobs, sender.clone(), stop.clone());
+        let (requests, orders) = mpsc::unbounded_channel();
+        let requester = requester::run(&config, orders, sender.clone(), stop.clone());
         tasks.spawn(requester);
 
         let (writes, orders) = mpsc::unbounded_channel();
@@ -131,9 +130,7 @@ impl Daemon {
         tasks.close();
 
         let settings = agent::Settings {
-            schedule: schedule::Settings {
-                minimum_validity: config.minimum_validity,
-            },
+            schedule: config.schedule,
             recycle: config.recycle,
         };
         Ok(Daemon {
@@ -239,8 +236,13 @@ impl Rooms {
                 held,
                 validators,
             } => {
-                let job = requester::job(certificate, subject, must_staple, held, validators);
-                let _ = self.requests.send(job);
+                let _ = self.requests.send(requester::Order {
+                    certificate,
+                    subject,
+                    must_staple,
+                    held,
+                    validators,
+                });
             }
             Action::Write {
                 certificate,

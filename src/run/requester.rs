@@ -9,66 +9,66 @@ use super::wall_clock;
 use crate::agent::{
     Answer, CertificateNumber, Event, Failure, RequestFailure, Subject, Validators,
 };
-use crate::config::Config;
-use crate::fetch::{self, Caching, Judged, Report, Verdict};
+use crate::config::{Config, Policies};
+use crate::fetch::{self, Caching, Judged, Overrides, Report, Verdict};
 use crate::ocsp::{self, Assessment, Policy, Standing};
 
-/// Whose response a job is about, and what the response held says.
-pub(super) struct Key {
+/// One response to be asked for.
+pub(super) struct Order {
+    pub(super) certificate: CertificateNumber,
+    pub(super) subject: Arc<Subject>,
+    pub(super) must_staple: bool,
+    pub(super) held: Option<Standing>,
+    pub(super) validators: Validators,
+}
+
+/// What the fetch room gives back with an answer: whose it is, and how to judge it.
+struct Key {
     certificate: CertificateNumber,
     subject: Arc<Subject>,
     held: Option<Standing>,
+    policy: Policy,
 }
 
-/// A request for the fetch room.
-pub(super) type Job = fetch::Job<Key>;
 /// Reports of the fetch room that may wait to be translated.
 const REPORTS: usize = 256;
-
-/// The request for a certificate's response: to the responders that it names, for the CertID that
-/// HAProxy knows it by.
-pub(super) fn job(
-    certificate: CertificateNumber,
-    subject: Arc<Subject>,
-    urgent: bool,
-    held: Option<Standing>,
-    validators: Validators,
-) -> Job {
-    let conditional = (validators != Validators::default()).then_some(fetch::Validators {
-        etag: validators.etag,
-        last_modified: validators.last_modified,
-    });
-    fetch::Job {
-        urls: subject.certificate.ocsp_urls().to_vec(),
-        request: ocsp::encode_request(&subject.cert_id, None).into(),
-        key: Key {
-            certificate,
-            subject,
-            held,
-        },
-        urgent,
-        conditional,
-    }
-}
 
 /// Runs the fetch room and translates between it and the agent.
 pub(super) fn run(
     config: &Config,
-    jobs: mpsc::UnboundedReceiver<Job>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let settings = fetch::Settings {
         renewal_threads: config.renewal_threads,
+        connect_timeout: config.connect_timeout,
+        request_timeout: config.request_timeout,
         addresses: config.address_rules.clone(),
-        ..fetch::Settings::default()
+        proxies: config.proxies.clone(),
+        lookup: fetch::system_lookup(),
     };
+    let rules = Rules {
+        overrides: config.overrides.clone(),
+        policies: config.policies.clone(),
+    };
+    let (jobs, taken) = mpsc::unbounded_channel();
     let (results, mut reports) = mpsc::channel(REPORTS);
-    let fetcher = fetch::run(settings, jobs, judge, results, stop);
+    let fetcher = fetch::run(settings, taken, judge, results, stop);
     let translate = async move {
-        while let Some(report) = reports.recv().await {
-            if events.send(event(report)).await.is_err() {
-                return;
+        loop {
+            tokio::select! {
+                Some(order) = orders.recv() => {
+                    let _ = jobs.send(rules.job(order));
+                }
+                report = reports.recv() => {
+                    let Some(report) = report else {
+                        return;
+                    };
+                    if events.send(event(report)).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     };
@@ -81,16 +81,48 @@ pub(super) fn run(
     }
 }
 
+/// The operator's rules about whom to ask and what to accept.
+struct Rules {
+    overrides: Overrides,
+    policies: Policies,
+}
+
+impl Rules {
+    /// The request for a certificate's response, for the CertID that HAProxy knows it by.
+    fn job(&self, order: Order) -> fetch::Job<Key> {
+        let Order {
+            certificate,
+            subject,
+            must_staple,
+            held,
+            validators,
+        } = order;
+        let conditional = (validators != Validators::default()).then_some(fetch::Validators {
+            etag: validators.etag,
+            last_modified: validators.last_modified,
+        });
+        let issuer = subject.issuer.subject_display();
+        fetch::Job {
+            urls: self
+                .overrides
+                .apply(issuer, subject.certificate.ocsp_urls()),
+            request: ocsp::encode_request(&subject.cert_id, None).into(),
+            urgent: must_staple,
+            conditional,
+            key: Key {
+                policy: self.policies.of(&subject.issuer),
+                certificate,
+                subject,
+                held,
+            },
+        }
+    }
+}
+
 /// Validates an answer and says whether another might be better.
 fn judge(key: &Key, response: &[u8]) -> Verdict<Judged> {
     let now = wall_clock();
-    let judged = ocsp::verify(
-        response,
-        key.subject.as_ocsp(),
-        None,
-        now,
-        Policy::default(),
-    );
+    let judged = ocsp::verify(response, key.subject.as_ocsp(), None, now, key.policy);
     fetch::verdict(judged, key.held.as_ref(), now)
 }
 

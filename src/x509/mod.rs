@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod der;
 pub mod issuer;
+mod name;
 pub mod signature;
 mod url;
 
@@ -18,6 +19,7 @@ mod tests;
 pub use bundle::Bundle;
 pub use certificate::Certificate;
 pub use issuer::find_issuer;
+pub use name::NamePattern;
 
 /// Why bytes yielded no certificate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -18,7 +18,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("systemd", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
-    ("config", &["fetch", "haproxy", "schedule", "time"]),
+    (
+        "config",
+        &["fetch", "haproxy", "ocsp", "schedule", "time", "x509"],
+    ),
     ("telemetry", &["agent", "haproxy", "time"]),
     (
         "run",

@@ -1,0 +1,62 @@
+//! What can be wrong with a configuration, each in a line that says what, where and what to do.
+
+use super::file::InvalidFile;
+
+/// A mistake in the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration file cannot be read.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// Its path.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// The configuration file is not what it should be.
+    #[error("{0}")]
+    File(#[from] InvalidFile),
+    /// There is nothing to do.
+    #[error(
+        "no certificate directory given: name at least one, as in: \
+         staplerd -d /etc/haproxy/certs -s /run/haproxy/admin.sock"
+    )]
+    NoDirectories,
+    /// The n-th socket belongs to the n-th directory.
+    #[error(
+        "{directories} certificate {} but {sockets} HAProxy {}: the n-th socket belongs to the \
+         n-th directory, so give one socket for each directory, or none at all",
+        plural(*directories, "directory", "directories"),
+        plural(*sockets, "socket", "sockets")
+    )]
+    SocketCount {
+        /// Directories given.
+        directories: usize,
+        /// Sockets given.
+        sockets: usize,
+    },
+    /// A setting has a value that it cannot have.
+    #[error("{setting}: {reason}")]
+    Value {
+        /// The option or key.
+        setting: &'static str,
+        /// What is wrong with it and what is expected.
+        reason: String,
+    },
+    /// A number outside its bounds.
+    #[error("{setting} {value}: must be between {smallest} and {largest}")]
+    OutOfBounds {
+        /// The option or key.
+        setting: &'static str,
+        /// As given.
+        value: u64,
+        /// The smallest value that makes sense.
+        smallest: u64,
+        /// The largest.
+        largest: u64,
+    },
+}
+
+fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
+    if count == 1 { one } else { many }
+}
