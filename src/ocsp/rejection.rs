@@ -82,12 +82,12 @@ pub enum Rejection {
         found: u16,
     },
     /// The certificate names another issuer than the one given (RFC 5280 §4.1.2.4).
-    #[error(
-        "the certificate was not issued by '{issuer}': its issuer name is another (RFC 5280 section 4.1.2.4)"
-    )]
+    #[error("the certificate was issued by '{named}', not by '{given}' (RFC 5280 section 4.1.2.4)")]
     IssuerMismatch {
+        /// The issuer the certificate names.
+        named: String,
         /// The subject of the issuer certificate that was given.
-        issuer: String,
+        given: String,
     },
     /// It says nothing about any certificate.
     #[error("the response holds no SingleResponse (RFC 6960 section 4.2.1)")]
@@ -113,7 +113,7 @@ pub enum Rejection {
     /// Neither the issuer nor a certificate in the response is the responder it names
     /// (RFC 6960 §4.2.2.3).
     #[error(
-        "the response was signed by neither the issuer nor a certificate it carries: responder {responder} is unknown (RFC 6960 section 4.2.2.3)"
+        "the response was signed by neither the issuer nor a certificate it carries: there is no responder {responder} (RFC 6960 section 4.2.2.3)"
     )]
     ResponderIdMismatch {
         /// The name or key hash of the responder.
@@ -143,11 +143,15 @@ pub enum Rejection {
     },
     /// The delegate's certificate names another issuer (RFC 6960 §4.2.2.2).
     #[error(
-        "the responder '{delegate}' was issued by another CA than the certificate (RFC 6960 section 4.2.2.2)"
+        "the responder certificate '{delegate}' was issued by '{found}', not by '{expected}' (RFC 6960 section 4.2.2.2)"
     )]
     DelegateWrongIssuer {
         /// The delegate's subject.
         delegate: String,
+        /// The issuer it names.
+        found: String,
+        /// The certificate's issuer.
+        expected: String,
     },
     /// The delegate's certificate was not signed by the issuer's key (RFC 6960 §4.2.2.2).
     #[error(

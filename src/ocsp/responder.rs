@@ -13,6 +13,7 @@ use super::rejection::Rejection;
 use super::response::{BasicResponse, ResponderId};
 use crate::time::Timestamp;
 use crate::x509::Certificate;
+use crate::x509::certificate::display_name;
 use crate::x509::signature::{self, Acceptance, Strength};
 
 /// Who signed a response.
@@ -118,6 +119,8 @@ fn check_delegate(
     if certificate.issuer_name() != issuer.subject_name() {
         return Err(Rejection::DelegateWrongIssuer {
             delegate: delegate(),
+            found: display_name(certificate.issuer_name()),
+            expected: issuer.subject_display().to_owned(),
         });
     }
     let certified =
@@ -166,7 +169,7 @@ fn check_delegate(
 
 fn describe(responder_id: ResponderId<'_>) -> String {
     match responder_id {
-        ResponderId::ByName(name) => format!("by name {}", hexadecimal(name)),
-        ResponderId::ByKey(key_hash) => format!("by key hash {}", hexadecimal(key_hash)),
+        ResponderId::ByName(name) => format!("'{}'", display_name(name)),
+        ResponderId::ByKey(key_hash) => format!("with key hash {}", hexadecimal(key_hash)),
     }
 }

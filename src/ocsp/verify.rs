@@ -16,6 +16,7 @@ use super::responder::{self, Authorisation, Signer};
 use super::response::{self, BasicResponse, CertificateStatus, SingleResponse};
 use super::staple::{Standing, Staple};
 use crate::time::Timestamp;
+use crate::x509::certificate::display_name;
 use crate::x509::signature::{Acceptance, Strength};
 use crate::x509::{Certificate, der};
 
@@ -125,7 +126,8 @@ pub fn verify(
 ) -> Result<Assessment, Rejection> {
     if subject.certificate.issuer_name() != subject.issuer.subject_name() {
         return Err(Rejection::IssuerMismatch {
-            issuer: subject.issuer.subject_display().to_owned(),
+            given: subject.issuer.subject_display().to_owned(),
+            named: display_name(subject.certificate.issuer_name()),
         });
     }
     let basic = response::decode(response)?;

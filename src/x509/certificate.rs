@@ -16,6 +16,7 @@ use x509_parser::extensions::{
 use x509_parser::nom::Parser as _;
 use x509_parser::oid_registry::asn1_rs::oid;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
 
 use super::der::{self, Reader};
 use super::signature::{self, Acceptance, AlgorithmIdentifier, Strength};
@@ -98,7 +99,7 @@ impl Certificate {
                 serial: parsed.raw_serial().to_vec(),
                 issuer_name: parsed.issuer().as_raw().to_vec(),
                 subject_name: parsed.subject().as_raw().to_vec(),
-                subject_display: printable(&parsed.subject().to_string()),
+                subject_display: display_name(parsed.subject().as_raw()),
                 public_key_info: public_key_info.to_vec(),
                 public_key_bits: public_key_bits.to_vec(),
                 not_before: Timestamp::from_unix(validity.not_before.timestamp()),
@@ -408,6 +409,13 @@ fn has_status_request(value: &[u8]) -> Result<bool, der::Error> {
         found |= der::integer(reader.content(der::INTEGER)?)? == [STATUS_REQUEST];
     }
     Ok(found)
+}
+
+/// A raw Name for people, such as `CN=www.example.org`: control characters replaced, bounded;
+/// `?` where it is none.
+pub fn display_name(name: &[u8]) -> String {
+    X509Name::from_der(name)
+        .map_or_else(|_| "?".to_owned(), |(_, name)| printable(&name.to_string()))
 }
 
 /// Foreign text that may go to a log or a terminal.

@@ -6,6 +6,7 @@ mod corpus;
 mod fetch;
 mod openssl;
 mod scripted_responder;
+mod seeds;
 mod verify_command;
 
 #[path = "../support/pki.rs"]

@@ -66,6 +66,8 @@ fn the_signer_must_be_the_responder_that_is_named() {
         "responder_id_mismatch",
         "not sent along"
     );
+    let text = judge(&response).unwrap_err().to_string();
+    assert!(text.contains("no responder 'CN=Responder'"), "{text}");
     builder.responder_id = by_key(&WORLD.delegate);
     let response = builder.sign(&WORLD.issuer_key);
     assert_eq!(verdict(&response), "responder_id_mismatch");
@@ -187,6 +189,8 @@ fn a_delegate_is_issued_directly_by_the_issuer() {
     let by_root = builder.sign(&WORLD.delegate_key, &WORLD.root_key);
     let response = WORLD.delegated(&by_root).sign(&WORLD.delegate_key);
     assert_eq!(verdict(&response), "delegate_wrong_issuer");
+    let text = judge(&response).unwrap_err().to_string();
+    assert!(text.contains("by 'CN=Root', not by 'CN=Issuer'"), "{text}");
 
     // By another CA of the same name.
     let other = World::delegate_builder().sign(&WORLD.delegate_key, &WORLD.root_key);
@@ -289,7 +293,10 @@ fn the_issuer_given_must_have_the_name_the_certificate_says() {
     };
     let rejection = verify(&response, subject, None, NOW, Policy::default()).unwrap_err();
     assert_eq!(rejection.kind(), "issuer_mismatch");
-    assert!(rejection.to_string().contains("'CN=Other'"), "{rejection}");
+    assert_eq!(
+        rejection.to_string(),
+        "the certificate was issued by 'CN=Issuer', not by 'CN=Other' (RFC 5280 section 4.1.2.4)"
+    );
 }
 
 /// A leaf, its issuer with `key`, and a good response signed by the issuer.

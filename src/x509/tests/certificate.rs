@@ -5,6 +5,7 @@ use crate::pki::{
     CertificateBuilder, DAY, Key, NOW, authority_key_identifier, basic_constraints, extension,
     key_usage, ocsp_access, octets, sequence, subject_key_identifier, tls_feature,
 };
+use crate::x509::certificate::display_name;
 use crate::x509::signature::{self, Acceptance, AlgorithmIdentifier};
 use crate::x509::{Certificate, der};
 
@@ -122,6 +123,7 @@ fn a_subject_cannot_paint_the_terminal() {
     let leaf = CertificateBuilder::new("Issuer", "red\x1b[31m\nnext", &[7])
         .sign(&WORLD.leaf_key, &WORLD.issuer_key);
     assert!(!leaf.subject_display().contains(char::is_control));
+    assert_eq!(display_name(b"no Name"), "?");
     let long = CertificateBuilder::new("Issuer", &"x".repeat(5000), &[7])
         .sign(&WORLD.leaf_key, &WORLD.issuer_key);
     assert_eq!(long.subject_display().chars().count(), 256);

@@ -8,7 +8,12 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(certificate) = Certificate::from_der(bytes) {
         assert_eq!(certificate.der(), bytes);
         assert!(!certificate.subject_display().contains(char::is_control));
-        assert!(certificate.ocsp_urls().iter().all(|url| url.starts_with(['h', 'H'])));
+        assert!(
+            certificate
+                .ocsp_urls()
+                .iter()
+                .all(|url| url.starts_with(['h', 'H']))
+        );
         let _ = certificate.is_self_signed();
     }
 });

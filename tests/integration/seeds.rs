@@ -1,0 +1,148 @@
+//! The fuzz targets' promises as plain tests: their seeds, the corpus where present, and some
+//! hundred damaged versions of each, the same ones in every run.
+//!
+//! Promises: nothing panics, and no damage turns a refused response into an accepted one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+use staplerd::ocsp::request::Request;
+use staplerd::ocsp::{Policy, Subject, verify};
+use staplerd::time::Timestamp;
+use staplerd::x509::{Bundle, Certificate, find_issuer};
+
+use crate::corpus;
+
+/// Damaged versions made of each seed.
+const VERSIONS: usize = 300;
+
+fn seeds(kind: &str) -> Vec<Vec<u8>> {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds");
+    files(&Path::new(own).join(kind), &|_| true)
+}
+
+fn corpus(name: impl Fn(&Path) -> bool) -> Vec<Vec<u8>> {
+    corpus::directory().map_or_else(Vec::new, |directory| files(&directory, &name))
+}
+
+/// The content of all files below `directory` that `wanted` likes, in an order that is always the
+/// same.
+fn files(directory: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<Vec<u8>> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    entries
+        .iter()
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(path, wanted)
+            } else if wanted(path) {
+                vec![fs::read(path).unwrap()]
+            } else {
+                Vec::new()
+            }
+        })
+        .collect()
+}
+
+fn damaged(seed: &[u8], random: &mut Rng) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(0..=bytes.len());
+        let end = (at + random.usize(0..20)).min(bytes.len());
+        match random.u8(0..5) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, random.u8(..)),
+            2 => drop(bytes.drain(at..end)),
+            3 => {
+                let again = bytes[at..end].to_vec();
+                bytes.splice(at..at, again);
+            }
+            _ => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << random.u8(0..8);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// Hands every seed and its damaged versions to `reader`.
+fn read_all(seeds: &[Vec<u8>], mut reader: impl FnMut(&[u8])) {
+    let mut random = Rng::with_seed(20_261_120);
+    for seed in seeds {
+        reader(seed);
+        for _ in 0..VERSIONS {
+            reader(&damaged(seed, &mut random));
+        }
+    }
+}
+
+#[test]
+fn responses_stay_what_their_signers_said() {
+    let certificate = |name: &str| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/certificate");
+        Certificate::from_der(&fs::read(Path::new(path).join(name)).unwrap()).unwrap()
+    };
+    let (leaf, issuer) = (certificate("leaf.der"), certificate("issuer.der"));
+    let subject = Subject {
+        certificate: &leaf,
+        issuer: &issuer,
+    };
+    let now = Timestamp::from_unix(1_768_478_400);
+    let accepted = |bytes: &[u8]| verify(bytes, subject, None, now, Policy::default()).is_ok();
+    let own = seeds("response");
+    assert_eq!(own.iter().filter(|seed| accepted(seed)).count(), 2);
+    let mut all = own.clone();
+    all.extend(corpus(|path| {
+        path.ends_with("response.der") || path.extension().is_none()
+    }));
+    read_all(&all, |bytes| {
+        assert!(
+            own.iter().any(|seed| seed == bytes) || !accepted(bytes),
+            "accepted: {bytes:02x?}"
+        );
+    });
+}
+
+#[test]
+fn requests_never_panic() {
+    let mut all = seeds("request");
+    all.extend(corpus(|path| {
+        path.ends_with("request.der") || path.to_string_lossy().ends_with("-req.der")
+    }));
+    read_all(&all, |bytes| {
+        if let Ok(request) = Request::decode(bytes) {
+            assert!(!request.cert_ids.is_empty());
+        }
+    });
+}
+
+#[test]
+fn pem_files_and_certificates_never_panic() {
+    let is_pem = |path: &Path| path.extension().is_some_and(|extension| extension == "pem");
+    let mut all = seeds("pem");
+    all.extend(corpus(is_pem));
+    let mut ders = seeds("certificate");
+    for pem in &all {
+        if let Ok(bundle) = Bundle::from_pem(pem) {
+            ders.extend(bundle.certificates().iter().map(|c| c.der().to_vec()));
+        }
+    }
+    read_all(&all, |bytes| {
+        if let Ok(bundle) = Bundle::from_pem(bytes) {
+            let issuer = find_issuer(bundle.leaf(), bundle.certificates());
+            assert!(issuer.is_none_or(|issuer| bundle.certificates().contains(issuer)));
+        }
+    });
+    read_all(&ders, |bytes| {
+        if let Ok(certificate) = Certificate::from_der(bytes) {
+            assert_eq!(certificate.der(), bytes);
+            assert!(!certificate.subject_display().contains(char::is_control));
+        }
+    });
+}
