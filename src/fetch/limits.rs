@@ -2,7 +2,7 @@
 //!
 //! Pure: time (a monotonic duration) and randomness are arguments, so a month of outages is a test.
 //! A responder is a host and port. It may hold at most half of all permits, and only as many as it
-//! has earned: its window starts small, grows with every quick answer and halves with every slow or
+//! has earned: its window starts small, grows with every quick answer and shrinks with every slow or
 //! failed one. So a responder that never answers holds few permits, and nobody else's. After
 //! [`FAILURES_TO_OPEN`] failures in a row its circuit opens: whoever waits for it is sent away, and
 //! after a pause one request at a time probes it.
@@ -11,9 +11,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Exchanges in flight with a responder not yet known to answer.
-pub const WINDOW_INITIAL: usize = 4;
-/// An answer that took longer than this does not earn its responder more permits.
+/// Exchanges in flight with a responder not yet known to answer, or known to answer slowly.
+pub const WINDOW_INITIAL: usize = 8;
+/// An answer that took longer than this costs its responder permits instead of earning them.
 pub const QUICK_ANSWER: Duration = Duration::from_secs(1);
 /// Failures in a row that open a responder's circuit.
 pub const FAILURES_TO_OPEN: u32 = 4;
@@ -178,8 +178,10 @@ impl<J> Limits<J> {
         state.in_flight = in_flight;
         state.window = match health {
             Health::Answered(took) if took <= QUICK_ANSWER => (state.window + 1).min(window_max),
+            // Slow is better than nothing: it keeps what it began with.
+            Health::Answered(_) => state.window.min((state.window / 2).max(WINDOW_INITIAL)),
             Health::Unknown => state.window,
-            _ => (state.window / 2).max(1),
+            Health::Failed | Health::Busy(_) => (state.window / 2).max(1),
         };
         state.circuit = state.circuit.after(health, now, random);
         let Circuit::Open { until, .. } = state.circuit else {
@@ -342,16 +344,17 @@ mod tests {
     }
 
     #[test]
-    fn slow_answers_shrink_a_responders_share() {
+    fn slow_answers_shrink_a_responders_share_to_what_it_began_with() {
         let mut limits = Limits::new(64);
-        admit(&mut limits, "slow", 0..100);
-        assert_eq!(start(&mut limits).len(), 4);
-        for _ in 0..3 {
-            finish(&mut limits, "slow", SLOW);
-            start(&mut limits);
+        admit(&mut limits, "a", 0..500);
+        let mut in_flight = start(&mut limits).len();
+        for (health, share) in [(QUICK, 32), (SLOW, WINDOW_INITIAL), (QUICK, 32)] {
+            for _ in 0..60 {
+                finish(&mut limits, "a", health);
+                in_flight = in_flight - 1 + start(&mut limits).len();
+            }
+            assert_eq!(in_flight, share, "{health:?}");
         }
-        finish(&mut limits, "slow", SLOW);
-        assert_eq!(start(&mut limits).len(), 1);
     }
 
     #[test]
@@ -367,8 +370,8 @@ mod tests {
     #[test]
     fn failures_in_a_row_open_the_circuit_and_send_the_waiting_away() {
         let mut limits = Limits::new(16);
-        admit(&mut limits, "dead", 0..10);
-        assert_eq!(start(&mut limits).len(), 4);
+        admit(&mut limits, "dead", 0..14);
+        assert_eq!(start(&mut limits).len(), WINDOW_INITIAL);
         for _ in 0..3 {
             assert_eq!(finish(&mut limits, "dead", Health::Failed), 0);
         }
@@ -424,7 +427,7 @@ mod tests {
     #[test]
     fn a_responder_that_asks_for_a_pause_gets_it_at_once_and_in_full() {
         let mut limits = Limits::new(16);
-        admit(&mut limits, "busy", 0..10);
+        admit(&mut limits, "busy", 0..14);
         start(&mut limits);
         let dismissed = limits.finished("busy", Health::Busy(at(3600)), at(0), 0.5);
         assert_eq!(dismissed.len(), 6);

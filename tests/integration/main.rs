@@ -6,6 +6,7 @@ mod corpus;
 mod fetch;
 mod openssl;
 mod scripted_responder;
+mod tls_responder;
 mod verify_command;
 
 #[path = "../support/pki.rs"]
