@@ -132,7 +132,7 @@ impl<J> Limits<J> {
 
     /// The next job to start and its responder; a permit is taken with it, to be given back by
     /// [`Limits::finished`]. `None` when nothing may start now.
-    pub fn next(&mut self) -> Option<(Arc<str>, J)> {
+    pub fn start_next(&mut self) -> Option<(Arc<str>, J)> {
         if self.in_flight >= self.total {
             return None;
         }
@@ -294,7 +294,7 @@ mod tests {
 
     /// Starts whatever may start, and says for whom.
     fn start(limits: &mut Limits<u32>) -> Vec<String> {
-        std::iter::from_fn(|| limits.next().map(|(name, _)| name.to_string())).collect()
+        std::iter::from_fn(|| limits.start_next().map(|(name, _)| name.to_string())).collect()
     }
 
     fn finish(limits: &mut Limits<u32>, responder: &str, health: Health) -> usize {
@@ -363,7 +363,8 @@ mod tests {
         admit(&mut limits, "a", 0..3);
         admit(&mut limits, "b", 10..12);
         limits.admit("b", 99, true, at(0)).unwrap();
-        let order: Vec<u32> = std::iter::from_fn(|| limits.next().map(|(_, job)| job)).collect();
+        let order: Vec<u32> =
+            std::iter::from_fn(|| limits.start_next().map(|(_, job)| job)).collect();
         assert_eq!(order, [99, 0, 10, 1, 11, 2]);
     }
 
@@ -455,7 +456,7 @@ mod tests {
         for number in 0..2 * RESPONDERS_MAX {
             let name = format!("responder-{number}:80");
             limits.admit(&name, 0, false, at(0)).unwrap();
-            limits.next().unwrap();
+            limits.start_next().unwrap();
             limits.finished(&name, QUICK, at(0), 0.0);
         }
         assert!(limits.responders.len() <= RESPONDERS_MAX);

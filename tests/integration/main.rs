@@ -4,6 +4,7 @@
 mod architecture;
 mod corpus;
 mod fetch;
+mod month;
 mod openssl;
 mod scripted_responder;
 mod tls_responder;
