@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use address::{AddressKind, AddressRules, InvalidNetwork, RefusedAddress};
 pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
 pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
+pub use limits::{Dismissed, Health, Limits};
 pub use outcome::{Error, NextStep};
 pub use overrides::{InvalidOverride, Overrides};
 pub use proxy::{InvalidProxy, Proxies};
@@ -37,7 +38,6 @@ pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;
 use client::Client;
-use limits::{Dismissed, Health, Limits};
 
 /// Exchanges in flight, unless configured otherwise; chosen by `benches/fetch.rs`.
 pub const RENEWAL_THREADS: usize = 160;
@@ -166,9 +166,9 @@ impl std::fmt::Display for Failure {
 /// Fetches what `jobs` brings and reports each job exactly once on `results`, in no particular
 /// order; `judge` is called in the thread that did the exchange.
 ///
-/// Returns when `jobs` is closed and everything is reported, or within [`STOP_GRACE`] of `stop`,
-/// dropping what is unfinished. Neither channel's other side may wait for the other one for ever:
-/// up to [`JOBS_HELD_MAX`] jobs are accepted without a report being taken.
+/// Returns when `jobs` is closed and everything is reported, when nobody takes reports any more, or
+/// within [`STOP_GRACE`] of `stop`, dropping what is unfinished. Up to [`JOBS_HELD_MAX`] jobs are
+/// taken out of `jobs` without a report being taken out of `results`.
 pub async fn run<K, A>(
     settings: Settings,
     mut jobs: mpsc::UnboundedReceiver<Job<K>>,
@@ -186,7 +186,7 @@ pub async fn run<K, A>(
     let mut exchanges = JoinSet::new();
     let mut accepting = true;
     loop {
-        while let Some((responder, case)) = desk.limits.next() {
+        while let Some((responder, case)) = desk.limits.start_next() {
             let (client, judge) = (client.clone(), judge.clone());
             exchanges.spawn_blocking(move || {
                 let attempt = case.attempt(&client, timeout, &*judge);

@@ -4,9 +4,11 @@
 mod architecture;
 mod corpus;
 mod fetch;
+mod month;
 mod openssl;
 mod scripted_responder;
 mod seeds;
+mod tls_responder;
 mod verify_command;
 
 #[path = "../support/pki.rs"]

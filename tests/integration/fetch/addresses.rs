@@ -9,6 +9,7 @@ use staplerd::fetch::Lookup;
 use super::faults::full_backlog;
 use super::*;
 use crate::scripted_responder::{ScriptedResponder, Step, ocsp_answer};
+use crate::tls_responder::TlsResponder;
 
 fn lookup(
     answers: impl Fn(&str) -> io::Result<Vec<&'static str>> + Send + Sync + 'static,
@@ -172,26 +173,33 @@ fn a_responder_over_ipv6_is_asked_as_any_other() {
 
 #[test]
 fn a_tls_responder_nobody_vouches_for_is_refused() {
-    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
-        .unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-        // The client breaks off; what matters is what it says.
-        let _ = tls.complete_io(&mut stream);
-    });
-    let error = error(fetch_one(settings(), &[format!("https://{address}/")]));
+    let responder = TlsResponder::start(RESPONSE);
+    let error = error(fetch_one(settings(), &[responder.url()]));
     assert_eq!(error.kind(), "tls", "{error}");
-    server.join().unwrap();
+}
+
+#[test]
+fn a_tls_responder_the_system_trusts_is_asked() {
+    let responder = TlsResponder::start(RESPONSE);
+    // The trusted certificates are read from the environment once, so a process of its own.
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "fetch::addresses::trusting", "--ignored"])
+        .stdout(std::process::Stdio::null())
+        .env("SSL_CERT_FILE", responder.certificate.path())
+        .env(TRUSTED_URL, responder.url())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Names the URL that [`trusting`] asks.
+const TRUSTED_URL: &str = "STAPLERD_TEST_TRUSTED_URL";
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn trusting() {
+    let url = std::env::var(TRUSTED_URL).unwrap();
+    assert_eq!(body(&fetch_one(settings(), &[url])), RESPONSE);
 }
 
 #[test]

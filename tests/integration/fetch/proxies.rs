@@ -10,6 +10,7 @@ use staplerd::fetch::Proxies;
 
 use super::*;
 use crate::scripted_responder::{ScriptedResponder, Step, answer, ocsp_answer};
+use crate::tls_responder::TlsResponder;
 
 fn through(proxy: &str) -> Settings {
     Settings {
@@ -232,6 +233,11 @@ fn a_stock_tinyproxy_carries_requests() {
     let stock = "/etc/tinyproxy/tinyproxy.conf";
     if let Some(proxy) = RealProxy::start("tinyproxy", stock, adapt, &["-d", "-c"]) {
         exercise(&proxy);
+        // Through the tunnel it is the responder's certificate that is judged.
+        let responder = TlsResponder::start(RESPONSE);
+        let settings = through(&format!("http://{}", proxy.address));
+        let error = error(fetch_one(settings, &[responder.url()]));
+        assert_eq!(error.kind(), "tls", "{error}");
     }
 }
 
