@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod haproxy_lifecycle;
+mod haproxy_session;
+mod support;
