@@ -278,3 +278,231 @@ fn without_severity(text: &str) -> String {
         });
     marked.map_or(text, |(_, message)| message).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::command;
+    use super::*;
+
+    /// One conversation: who listens, the commands, the bytes that come back, the replies in them.
+    struct Conversation {
+        cli: Cli,
+        commands: Vec<Command>,
+        received: Vec<u8>,
+        replies: Vec<&'static str>,
+    }
+
+    fn greeting() -> Vec<Command> {
+        vec![command::interactive(), command::show_cli_level()]
+    }
+
+    fn conversation(
+        cli: Cli,
+        received: &str,
+        commands: impl IntoIterator<Item = Command>,
+        replies: &[&'static str],
+    ) -> Conversation {
+        Conversation {
+            cli,
+            commands: greeting().into_iter().chain(commands).collect(),
+            received: received.as_bytes().to_vec(),
+            replies: ["", "admin"].iter().chain(replies).copied().collect(),
+        }
+    }
+
+    fn conversations() -> Vec<Conversation> {
+        let cert_id = [0x30, 0x00];
+        let attach = || command::set_certificate_ocsp("a", &[1]);
+        vec![
+            // 3.2: silent, a dump without an empty line, an empty reply, an error to a dump.
+            conversation(
+                Cli::Worker,
+                "\nadmin\n\nMAA=\nUpdated!\n\n\nno such\n\nlast\nlines\n\n",
+                [
+                    command::show_ocsp_response_base64(&cert_id),
+                    command::set_ocsp_response(&[1]),
+                    command::without_severity(),
+                    command::show_ocsp_response_base64(&cert_id),
+                    command::show_info(),
+                ],
+                &["MAA=", "Updated!", "", "no such", "last\nlines"],
+            ),
+            // A later version that ends the dump like everything else.
+            conversation(
+                Cli::Worker,
+                "\nadmin\n\nMAA=\n\nUpdated!\n\n",
+                [
+                    command::show_ocsp_response_base64(&cert_id),
+                    command::set_ocsp_response(&[1]),
+                ],
+                &["MAA=", "Updated!"],
+            ),
+            // Up to 3.1: the prompt, continuation marks, the same dumps.
+            conversation(
+                Cli::Worker,
+                "\n> admin\n\n> + + created\n\n> MAA=\n> no such\n\n> \n> a\n> b\n\n> ",
+                [
+                    attach(),
+                    command::show_ocsp_response_base64(&cert_id),
+                    command::show_ocsp_response_base64(&cert_id),
+                    command::without_severity(),
+                    command::show_info(),
+                ],
+                &["created", "MAA=", "no such", "", "a\n> b"],
+            ),
+            // The master CLI with its prompts, one of them after a failed reload.
+            conversation(
+                Cli::Master,
+                "master> admin\n\nmaster> + + created\n\nmaster[ReloadFailed]> MAA=\n123> \nmaster> master> [3]: no\n\nmaster> ",
+                [
+                    attach(),
+                    command::show_ocsp_response_base64(&cert_id),
+                    command::without_severity(),
+                    command::show_info(),
+                    command::show_info(),
+                ],
+                &["created", "MAA=", "", "", "no"],
+            ),
+            // The master CLI of 3.2, silent: `prompt i` is answered by nothing at all.
+            conversation(
+                Cli::Master,
+                "admin\n\n[info]: fine\n\n\n",
+                [command::show_info(), command::without_severity()],
+                &["fine", ""],
+            ),
+        ]
+    }
+
+    /// Feeds `received` in pieces that end at `cuts`, giving each command once all earlier ones are
+    /// answered, as a session does.
+    fn replies(conversation: &Conversation, cuts: &[usize]) -> Result<Vec<String>, CodecError> {
+        let mut codec = Codec::new(conversation.cli);
+        let mut sent = BytesMut::new();
+        let mut commands = conversation.commands.iter().cloned();
+        for command in commands.by_ref().take(2) {
+            codec.encode(command, &mut sent)?;
+        }
+        let mut buffer = BytesMut::new();
+        let mut replies = Vec::new();
+        let mut from = 0;
+        for cut in cuts.iter().copied().chain([conversation.received.len()]) {
+            buffer.extend_from_slice(&conversation.received[from..cut]);
+            from = cut;
+            loop {
+                let expected = codec.expected.len();
+                if expected == 0 {
+                    match commands.next() {
+                        Some(command) => codec.encode(command, &mut sent)?,
+                        None => break,
+                    }
+                }
+                match codec.decode(&mut buffer)? {
+                    Some(reply) => replies.push(reply),
+                    None => break,
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    #[test]
+    fn replies_are_the_same_however_the_bytes_are_cut() {
+        for conversation in conversations() {
+            let length = conversation.received.len();
+            let every_byte: Vec<usize> = (1..length).collect();
+            assert_eq!(
+                replies(&conversation, &every_byte).unwrap(),
+                conversation.replies
+            );
+            assert_eq!(replies(&conversation, &[]).unwrap(), conversation.replies);
+            for first in 0..length {
+                for second in first..length {
+                    assert_eq!(
+                        replies(&conversation, &[first, second]).unwrap(),
+                        conversation.replies,
+                        "cut at {first} and {second}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_master_is_asked_for_its_worker_and_payloads_end_with_one_empty_line() {
+        let mut codec = Codec::new(Cli::Master);
+        let mut sent = BytesMut::new();
+        for command in [
+            command::interactive(),
+            command::set_certificate_ocsp("a", &[0x30]),
+        ] {
+            codec.encode(command, &mut sent).unwrap();
+        }
+        assert_eq!(&sent[..], b"prompt i\n@1 set ssl cert a.ocsp <<\nMA==\n\n");
+    }
+
+    fn greeted() -> Codec {
+        let mut codec = Codec::new(Cli::Worker);
+        let mut sent = BytesMut::new();
+        for command in greeting() {
+            codec.encode(command, &mut sent).unwrap();
+        }
+        let mut buffer = BytesMut::from(&b"\nadmin\n\n"[..]);
+        codec.decode(&mut buffer).unwrap().unwrap();
+        codec.decode(&mut buffer).unwrap().unwrap();
+        codec
+    }
+
+    #[test]
+    fn bytes_nobody_asked_for_are_an_error() {
+        let error = greeted().decode(&mut BytesMut::from(&b"late\n\n"[..]));
+        assert!(matches!(error, Err(CodecError::OutOfStep)));
+    }
+
+    #[test]
+    fn the_end_of_the_connection_is_an_error_wherever_a_reply_is_due() {
+        for received in ["", "half a line", "a line\n", "+ "] {
+            let mut codec = greeted();
+            codec
+                .encode(command::show_info(), &mut BytesMut::new())
+                .unwrap();
+            let error = codec.decode_eof(&mut BytesMut::from(received));
+            assert!(
+                matches!(error, Err(CodecError::ClosedInReply)),
+                "{received}"
+            );
+        }
+        let end = greeted().decode_eof(&mut BytesMut::new());
+        assert!(matches!(end, Ok(None)));
+    }
+
+    #[test]
+    fn a_reply_without_end_is_refused_at_the_bound() {
+        let mut codec = greeted();
+        codec
+            .encode(command::show_info(), &mut BytesMut::new())
+            .unwrap();
+        let mut buffer = BytesMut::new();
+        let piece = vec![b'x'; MAX_REPLY_BYTES / 4];
+        for _ in 0..4 {
+            buffer.extend_from_slice(&piece);
+            assert!(matches!(codec.decode(&mut buffer), Ok(None)));
+        }
+        buffer.extend_from_slice(b"x");
+        assert!(matches!(
+            codec.decode(&mut buffer),
+            Err(CodecError::ReplyTooLarge)
+        ));
+    }
+
+    #[test]
+    fn who_answers_the_greeting_otherwise_is_no_haproxy() {
+        for received in ["SSH-2.0-OpenSSH\r\n", "HTTP/1.1 400 Bad Request\r\n"] {
+            let mut codec = Codec::new(Cli::Worker);
+            for command in greeting() {
+                codec.encode(command, &mut BytesMut::new()).unwrap();
+            }
+            let error = codec.decode(&mut BytesMut::from(received));
+            assert!(matches!(error, Err(CodecError::NotHaproxy)));
+        }
+    }
+}

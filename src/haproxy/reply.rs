@@ -92,19 +92,27 @@ pub fn cli_level(reply: &str) -> Option<Level> {
 }
 
 /// The store names in the reply to `show ssl cert`; an open transaction's name is not among them.
-pub fn certificates(reply: &str) -> Vec<String> {
-    reply
-        .lines()
-        .skip_while(|line| *line != "# filename")
-        .skip(1)
-        .map(str::to_owned)
-        .collect()
+///
+/// # Errors
+/// What HAProxy said instead of a list: mostly [`DeliveryError::Locked`], while another command
+/// works on certificates.
+pub fn certificates(reply: &str) -> Result<Vec<String>, DeliveryError> {
+    let mut lines = reply.lines().skip_while(|line| *line != "# filename");
+    if lines.next().is_none() {
+        return Err(refusal(reply));
+    }
+    Ok(lines.map(str::to_owned).collect())
 }
 
-/// Reads the reply to `show ssl cert <store>`; `None` where there is no such store.
-pub fn certificate(reply: &str) -> Option<StoreDetails> {
-    field(reply, "Filename:")?;
-    Some(StoreDetails {
+/// Reads the reply to `show ssl cert <store>`.
+///
+/// # Errors
+/// [`DeliveryError::StoreGone`], [`DeliveryError::Locked`], or what else HAProxy said instead.
+pub fn certificate(reply: &str) -> Result<StoreDetails, DeliveryError> {
+    if field(reply, "Filename:").is_none() {
+        return Err(refusal(reply));
+    }
+    Ok(StoreDetails {
         fingerprint: field(reply, "SHA1 FingerPrint:").and_then(fingerprint),
         slot: match field(reply, "OCSP Response Key:") {
             None => Slot::Unknown,
@@ -124,6 +132,11 @@ pub fn ocsp_updates(reply: &str) -> Vec<String> {
             !cert_id.is_empty() && cert_id.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
         .collect()
+}
+
+/// Whether HAProxy refused because another command works on certificates at this moment.
+pub fn locked(reply: &str) -> bool {
+    reply.contains("are currently locked")
 }
 
 /// The bytes in the reply to `show ssl ocsp-response base64`; `None` where HAProxy holds nothing.
@@ -235,6 +248,10 @@ const REFUSALS: &[(&str, DeliveryError)] = &[
         "not referenced by the configuration",
         DeliveryError::StoreGone,
     ),
+    (
+        "Can't display the certificate: Not found",
+        DeliveryError::StoreGone,
+    ),
     ("too big for the buffer", DeliveryError::TooBig),
     ("Must be valid during at least", DeliveryError::ShortLived),
     ("no longer valid", DeliveryError::Expired),
@@ -296,4 +313,284 @@ fn fingerprint(text: &str) -> Option<Fingerprint> {
         *byte = u8::from_str_radix(digits, 16).ok()?;
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_tells_version_process_and_whether_it_is_stopping() {
+        let reply = "Name: HAProxy\nVersion: 3.2.26-1\nPid: 11439\nUptime_sec: 7\nStopping: 1\n";
+        let version = Version { major: 3, minor: 2 };
+        let expected = Info {
+            version,
+            pid: 11439,
+            stopping: true,
+        };
+        assert_eq!(info(reply), Some(expected));
+        assert_eq!(info("Name: HAProxy\nVersion: 3.5-dev5\nPid: 1\n"), None);
+        let reply = "Version: 3.5-dev5-abc\nPid: 1\nStopping: 0";
+        let version = Version { major: 3, minor: 5 };
+        assert_eq!(info(reply).map(|info| info.version), Some(version));
+    }
+
+    #[test]
+    fn the_list_of_certificates_leaves_out_an_open_transaction() {
+        let reply = "# transaction\n*/c/a.pem\n# filename\n/c/a.pem\n/c/b c.pem\n@store/alias\n";
+        assert_eq!(
+            certificates(reply).unwrap(),
+            ["/c/a.pem", "/c/b c.pem", "@store/alias"]
+        );
+        assert!(certificates("# filename").unwrap().is_empty());
+        for (refused, error) in [
+            ("Permission denied", DeliveryError::PermissionDenied),
+            (
+                "Can't list SSL certificates\nOperations on certificates are currently locked!",
+                DeliveryError::Locked,
+            ),
+        ] {
+            assert_eq!(certificates(refused), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_store_tells_its_certificate_and_whether_it_has_a_slot() {
+        let reply = |key: &str| {
+            format!(
+                "Filename: /c/a.pem\nStatus: Used\nSHA1 FingerPrint: \
+                 00112233445566778899AABBCCDDEEFF00112233\nSubject: /CN=a{key}"
+            )
+        };
+        let mut print = [0; 20];
+        for (position, byte) in print.iter_mut().enumerate() {
+            *byte = 0x11 * u8::try_from(position % 16).unwrap();
+        }
+        for (key, slot) in [
+            ("", Slot::Unknown),
+            ("\nOCSP Response Key: ", Slot::Absent),
+            ("\nOCSP Response Key: 30413009", Slot::Present),
+        ] {
+            let expected = StoreDetails {
+                fingerprint: Some(print),
+                slot,
+            };
+            assert_eq!(certificate(&reply(key)), Ok(expected));
+        }
+        let missing = "Can't display the certificate: Not found or the certificate is a bundle!";
+        assert_eq!(certificate(missing), Err(DeliveryError::StoreGone));
+        let locked = "Can't display the certificate: Not found or the certificate is a bundle!\nOperations on certificates are currently locked!";
+        assert_eq!(certificate(locked), Err(DeliveryError::Locked));
+        let empty = certificate("Filename: new.pem\nStatus: Empty").unwrap();
+        assert_eq!(empty.fingerprint, None);
+    }
+
+    #[test]
+    fn the_updaters_table_gives_the_certids() {
+        let reply = "OCSP Certid | Path | Next Update | Last Update | Successes | Failures | Last Update Status | Last Update Status (str)\n\
+            3041300906052B | /c/a.pem | 30/Jan/2023:00:08:09 +0000 | 30/Jan/2023:00:08:09 +0000 | 1 | 0 | 1 | Update successful\n";
+        assert_eq!(ocsp_updates(reply), ["3041300906052b"]);
+    }
+
+    #[test]
+    fn a_signature_is_read_from_what_either_openssl_prints() {
+        let openssl_3 = "    Next Update: Nov 23 08:47:00 2026 GMT\n \n    Signature Algorithm: ecdsa-with-SHA256\n    Signature Value:\n        30:45:02:\n        01:ff\nCertificate:\n    Signature Algorithm: other\n        aa:bb";
+        let openssl_1 = "    Signature Algorithm: sha256WithRSAEncryption\n         30:45:02:\n         01:ff\n";
+        for text in [openssl_3, openssl_1] {
+            assert_eq!(
+                ocsp_response_signature(text),
+                Some(vec![0x30, 0x45, 0x02, 0x01, 0xff])
+            );
+        }
+        let nothing = "Certificate ID does not match any certificate.";
+        assert_eq!(ocsp_response_signature(nothing), None);
+        assert_eq!(ocsp_response_signature(""), None);
+    }
+
+    #[test]
+    fn only_base64_is_taken_for_a_dump() {
+        assert_eq!(ocsp_response_base64("MAA=\n"), Some(vec![0x30, 0x00]));
+        for nothing in ["", "Certificate ID or path does not match any certificate."] {
+            assert_eq!(ocsp_response_base64(nothing), None);
+        }
+    }
+
+    #[test]
+    fn every_known_answer_to_a_push_is_understood() {
+        assert_eq!(updated("OCSP Response updated!"), Ok(()));
+        for (reply, error) in [
+            (
+                "'set ssl ocsp-response' expects response in base64 encoding.",
+                DeliveryError::Malformed,
+            ),
+            (
+                "'set ssl ocsp-response' received invalid base64 encoded response.",
+                DeliveryError::Malformed,
+            ),
+            ("Unable to parse OCSP response.", DeliveryError::Malformed),
+            (
+                "OCSP response status not successful.",
+                DeliveryError::Malformed,
+            ),
+            (
+                "Failed to get basic response from OCSP Response.",
+                DeliveryError::Malformed,
+            ),
+            (
+                "OCSP response ignored because contains multiple single responses (2).",
+                DeliveryError::SeveralResponses,
+            ),
+            (
+                "Failed to get OCSP single response.",
+                DeliveryError::Malformed,
+            ),
+            (
+                "OCSP single response: certificate status is unknown.",
+                DeliveryError::StatusUnknown,
+            ),
+            (
+                "OCSP single response: missing nextupdate.",
+                DeliveryError::NextUpdateMissing,
+            ),
+            (
+                "OCSP single response: no longer valid..",
+                DeliveryError::Expired,
+            ),
+            (
+                "OCSP single response: no longer valid. Must be valid during at least 300s..",
+                DeliveryError::ShortLived,
+            ),
+            (
+                "OCSP single response: Unable to encode Certificate ID.",
+                DeliveryError::CertIdUnusable,
+            ),
+            (
+                "OCSP single response: Certificate ID too long.",
+                DeliveryError::CertIdUnusable,
+            ),
+            (
+                "OCSP single response: Certificate ID does not match any certificate or issuer.",
+                DeliveryError::NoSlot,
+            ),
+            (
+                "OCSP response: Memory allocation error.",
+                DeliveryError::OutOfMemory,
+            ),
+            (
+                "OCSP single response: Invalid \"Next Update\" time.",
+                DeliveryError::NextUpdateMissing,
+            ),
+            (
+                "HAProxy was compiled against a version of OpenSSL that doesn't support OCSP stapling.",
+                DeliveryError::Unsupported,
+            ),
+            ("Permission denied", DeliveryError::PermissionDenied),
+            (
+                "The command line is too big for the buffer size. Please change 'tune.bufsize' in the configuration to use a bigger command.",
+                DeliveryError::TooBig,
+            ),
+            (
+                "Unknown command: 'set ssl ocsp-response', but maybe one of the following ones is a better match:\n  quit",
+                DeliveryError::Unsupported,
+            ),
+            (
+                "Failed to update OCSP response.",
+                DeliveryError::UnexpectedReply("Failed to update OCSP response.".to_owned()),
+            ),
+            ("", DeliveryError::UnexpectedReply(String::new())),
+            (
+                "OCSP Response updated! Or not.",
+                DeliveryError::UnexpectedReply("OCSP Response updated! Or not.".to_owned()),
+            ),
+        ] {
+            assert_eq!(updated(reply), Err(error), "{reply}");
+        }
+    }
+
+    #[test]
+    fn every_known_answer_to_a_transaction_is_understood() {
+        let created = "Transaction created for certificate /c/a.pem!";
+        assert_eq!(transaction_created(created, "/c/a.pem"), Ok(()));
+        for (reply, error) in [
+            (
+                "Transaction created for certificate /c/b.pem!",
+                DeliveryError::UnexpectedReply(
+                    "Transaction created for certificate /c/b.pem!".to_owned(),
+                ),
+            ),
+            (
+                "Transaction updated for certificate /c/a.pem!",
+                DeliveryError::ForeignTransaction,
+            ),
+            (
+                "The ongoing transaction is about '/c/b.pem' but you are trying to set '/c/a.pem'\nCan't update /c/a.pem.ocsp!",
+                DeliveryError::ForeignTransaction,
+            ),
+            (
+                "Can't replace a certificate which is not referenced by the configuration!\nCan't update /c/a.pem.ocsp!",
+                DeliveryError::StoreGone,
+            ),
+            (
+                "Error reading OCSP response in base64 formatCan't load the payload\nCan't update /c/a.pem.ocsp!",
+                DeliveryError::Malformed,
+            ),
+            (
+                "Can't update the certificate!\nOperations on certificates are currently locked!",
+                DeliveryError::Locked,
+            ),
+            ("Permission denied", DeliveryError::PermissionDenied),
+        ] {
+            assert_eq!(
+                transaction_created(reply, "/c/a.pem"),
+                Err(error),
+                "{reply}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_known_answer_to_a_commit_is_understood() {
+        assert_eq!(committed("Committing /c/a.pem..\nSuccess!"), Ok(()));
+        for (reply, error) in [
+            (
+                "Committing /c/a.pem.\nLoading: OCSP single response: Certificate ID does not match certificate and issuer. Content will be ignored.\nSuccess!",
+                DeliveryError::OtherCertificate,
+            ),
+            (
+                "Committing /c/a.pem.\nLoading: OCSP single response: no longer valid.. Content will be ignored.\nSuccess!",
+                DeliveryError::Expired,
+            ),
+            (
+                "No ongoing transaction! !\nCan't commit /c/a.pem!",
+                DeliveryError::TransactionLost,
+            ),
+            (
+                "The ongoing transaction is about '/c/b.pem' but you are trying to set '/c/a.pem'\nCan't commit /c/a.pem!",
+                DeliveryError::ForeignTransaction,
+            ),
+            (
+                "Can't commit the certificate!\nOperations on certificates are currently locked!",
+                DeliveryError::Locked,
+            ),
+            (
+                "Committing /c/a.pem\n/c/a.pem: '/c/a.pem.issuer' has an OCSP URI but an issuer is missing\nFailed!",
+                DeliveryError::IssuerMissing,
+            ),
+        ] {
+            assert_eq!(committed(reply), Err(error), "{reply}");
+        }
+    }
+
+    #[test]
+    fn the_open_transaction_is_named_whoever_is_refused() {
+        let reply = "The ongoing transaction is about '/c/b.pem' but you are trying to abort a transaction for '/dev/null/x'";
+        assert_eq!(open_transaction(reply), Some("/c/b.pem"));
+        assert_eq!(open_transaction("No ongoing transaction!"), None);
+    }
+
+    #[test]
+    fn a_log_line_gets_one_line_of_a_reply() {
+        assert_eq!(first_line("one\ntwo"), "one");
+        assert_eq!(first_line(&"x".repeat(10_000)).len(), 400);
+    }
 }

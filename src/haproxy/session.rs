@@ -46,6 +46,9 @@ const STORES_READ_AT_ONCE: usize = 256;
 /// How often, at most, a certificate that is not loaded makes the names be asked for again.
 const LIST_SPACING: Duration = Duration::from_secs(1);
 
+/// The level that `show ssl cert` takes.
+const STORES_LEVEL: Level = Level::Operator;
+
 /// The first version with its own OCSP updater and with base64 dumps.
 const OCSP_UPDATE_SINCE: Version = Version { major: 2, minor: 8 };
 
@@ -115,10 +118,28 @@ struct Conversation {
     stores: Stores,
     /// The stores have been read once, so that from now on differences are changes.
     stores_known: bool,
-    /// When their names were asked for last.
-    listed: Instant,
+    /// When their names were given last.
+    listed: Option<Instant>,
     /// CertIDs that HAProxy's own updater looks after, in hexadecimal.
     updated_by_haproxy: HashSet<String>,
+}
+
+/// What a command can fail by: HAProxy's answer, or the connection.
+enum Failure {
+    Delivery(DeliveryError),
+    Parting(Parting),
+}
+
+impl From<DeliveryError> for Failure {
+    fn from(error: DeliveryError) -> Self {
+        Failure::Delivery(error)
+    }
+}
+
+impl<T: Into<Parting>> From<T> for Failure {
+    fn from(parting: T) -> Self {
+        Failure::Parting(parting.into())
+    }
 }
 
 /// Why serving a connection ended.
@@ -231,7 +252,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             process,
             stores: Stores::default(),
             stores_known: false,
-            listed: Instant::now(),
+            listed: None,
             updated_by_haproxy: HashSet::new(),
         };
         let mut batch = VecDeque::new();
@@ -255,31 +276,32 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         stop: &CancellationToken,
     ) -> Result<std::convert::Infallible, Parting> {
         conversation.ask_for_native_updates().await?;
-        self.list_stores(conversation).await?;
+        let knows_stores = conversation.process.level >= STORES_LEVEL;
+        conversation.stores_known = !knows_stores;
         let mut check = regular_check();
         let mut taken = Vec::with_capacity(BATCH);
         loop {
-            let reading = !conversation.stores_known;
+            let first_reading = !conversation.stores_known;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Parting::Ended),
                 _ = check.tick() => {
                     conversation.check_process().await?;
                     self.end_own_transaction(conversation).await?;
-                    if conversation.stores_known {
-                        if conversation.listed.elapsed() >= self.settings.refresh_interval {
-                            self.list_stores(conversation).await?;
-                        }
-                        let share = self.share(conversation.stores.len());
-                        self.read_stores(conversation, share).await?;
+                    if knows_stores && conversation.stores_known {
+                        // What is refused now is read at a later check.
+                        let _ = unless_lost(self.read_share_of_stores(conversation).await)?;
                     }
                 }
-                () = std::future::ready(()), if reading => {
-                    self.read_stores(conversation, STORES_READ_AT_ONCE).await?;
-                    conversation.stores_known = conversation.stores.all_read();
+                () = std::future::ready(()), if first_reading => {
+                    let read = self.read_first_stores(conversation).await;
+                    // While somebody else works on certificates HAProxy does not show them. They
+                    // are read when they are needed, or in turn.
+                    let refused = unless_lost(read)?.is_err();
+                    conversation.stores_known = refused || conversation.stores.all_read();
                 }
                 error = conversation.connection.idle() => return Err(error.into()),
-                count = self.deliveries.recv_many(&mut taken, BATCH), if !reading => {
+                count = self.deliveries.recv_many(&mut taken, BATCH), if !first_reading => {
                     if count == 0 {
                         return Err(Parting::Ended);
                     }
@@ -298,30 +320,45 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         }
     }
 
-    /// How many stores are to be read at one check, so that all are within the refresh interval.
-    fn share(&self, stores: usize) -> usize {
-        let checks = self.settings.refresh_interval.as_millis() / CHECK_INTERVAL.as_millis();
-        stores.div_ceil(usize::try_from(checks).unwrap_or(usize::MAX).max(1))
+    /// Reads the next stores of a process that is not known yet.
+    async fn read_first_stores(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
+        if conversation.listed.is_none() {
+            conversation.list_stores().await?;
+        }
+        self.read_stores(conversation, STORES_READ_AT_ONCE).await
     }
 
-    /// Asks for the names of all stores; new ones are read at once.
-    async fn list_stores(&mut self, conversation: &mut Conversation) -> Result<(), Parting> {
-        if conversation.process.level < Level::Operator {
-            // `show ssl cert` needs it. Staples of certificates with a slot can be pushed blindly.
-            conversation.stores_known = true;
-            return Ok(());
+    /// Reads as many stores as are due at one check, so that all are within the refresh interval.
+    async fn read_share_of_stores(
+        &mut self,
+        conversation: &mut Conversation,
+    ) -> Result<(), Failure> {
+        let refresh = self.settings.refresh_interval;
+        if conversation
+            .listed
+            .is_none_or(|listed| listed.elapsed() >= refresh)
+        {
+            conversation.list_stores().await?;
         }
-        let listing = conversation
-            .connection
-            .exchange(command::show_certificates())
-            .await?;
-        conversation.stores.list(reply::certificates(&listing));
-        conversation.listed = Instant::now();
-        while conversation.stores_known {
-            let Some(name) = conversation.stores.take_new() else {
-                break;
-            };
-            self.read_store(conversation, &name).await?;
+        let checks = refresh.as_millis() / CHECK_INTERVAL.as_millis();
+        let checks = usize::try_from(checks).unwrap_or(usize::MAX).max(1);
+        let share = conversation.stores.len().div_ceil(checks);
+        self.read_stores(conversation, share).await
+    }
+
+    /// Asks whether stores have been added, and reads those.
+    async fn look_for_new_stores(
+        &mut self,
+        conversation: &mut Conversation,
+    ) -> Result<(), Failure> {
+        if conversation
+            .listed
+            .is_none_or(|listed| listed.elapsed() >= LIST_SPACING)
+        {
+            conversation.list_stores().await?;
+        }
+        while let Some(name) = conversation.stores.take_new() {
+            self.read_store(conversation, name).await?;
         }
         Ok(())
     }
@@ -331,12 +368,12 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         conversation: &mut Conversation,
         count: usize,
-    ) -> Result<(), Parting> {
+    ) -> Result<(), Failure> {
         for _ in 0..count {
             let Some(name) = conversation.stores.take_unread() else {
                 break;
             };
-            self.read_store(conversation, &name).await?;
+            self.read_store(conversation, name).await?;
         }
         Ok(())
     }
@@ -345,23 +382,28 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn read_store(
         &mut self,
         conversation: &mut Conversation,
-        name: &str,
-    ) -> Result<(), Parting> {
+        name: String,
+    ) -> Result<(), Failure> {
         let text = conversation
             .connection
-            .exchange(command::show_certificate(name))
+            .exchange(command::show_certificate(&name))
             .await?;
-        let Some(details) = reply::certificate(&text) else {
-            conversation.stores.forget(name);
-            return Ok(());
+        let details = match reply::certificate(&text) {
+            Ok(details) => details,
+            Err(DeliveryError::StoreGone) => {
+                conversation.stores.forget(&name);
+                return Ok(());
+            }
+            Err(error) => {
+                conversation.stores.put_off(name);
+                return Err(error.into());
+            }
         };
-        let changed = conversation.stores.note(name, details);
+        let changed = conversation.stores.note(&name, details);
         if let (Some(fingerprint), true) = (changed, conversation.stores_known) {
-            self.report(Report::StoreChanged {
-                store: name.to_owned(),
-                fingerprint,
-            })
-            .await?;
+            let store = name;
+            let report = Report::StoreChanged { store, fingerprint };
+            self.report(report).await?;
         }
         Ok(())
     }
@@ -385,6 +427,17 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 }
 
 impl Conversation {
+    /// Asks for the names of all stores.
+    async fn list_stores(&mut self) -> Result<(), Failure> {
+        let listing = self
+            .connection
+            .exchange(command::show_certificates())
+            .await?;
+        self.stores.list(reply::certificates(&listing)?);
+        self.listed = Some(Instant::now());
+        Ok(())
+    }
+
     /// Leaves a process that is stopping, or that is not the one it was.
     async fn check_process(&mut self) -> Result<(), Error> {
         let text = self.connection.exchange(command::show_info()).await?;
@@ -406,6 +459,15 @@ impl Conversation {
             self.updated_by_haproxy = reply::ocsp_updates(&text).into_iter().collect();
         }
         Ok(())
+    }
+}
+
+/// Separates an answer of HAProxy's, which leaves the connection in order, from its loss.
+fn unless_lost<T>(result: Result<T, Failure>) -> Result<Result<T, DeliveryError>, Parting> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Failure::Delivery(error)) => Ok(Err(error)),
+        Err(Failure::Parting(parting)) => Err(parting),
     }
 }
 

@@ -48,6 +48,15 @@ impl Stores {
         self.unread.pop_front()
     }
 
+    /// Puts off a store that could not be read now. One that is not known yet stays in front.
+    pub(super) fn put_off(&mut self, name: String) {
+        if self.details.contains_key(&name) {
+            self.unread.push_back(name);
+        } else {
+            self.unread.push_front(name);
+        }
+    }
+
     /// Whether every store has been read since the last list.
     pub(super) fn all_read(&self) -> bool {
         self.unread.is_empty()
@@ -159,6 +168,8 @@ mod tests {
         stores.note("b", holds(2, Slot::Absent));
         stores.list(names(&["b", "c"]));
         assert!(stores.holding(&[1; 20]).is_empty());
+        assert_eq!(stores.take_new().as_deref(), Some("c"));
+        stores.put_off("c".to_owned());
         assert_eq!(stores.take_new().as_deref(), Some("c"));
         stores.note("c", holds(3, Slot::Absent));
         assert_eq!(stores.take_new(), None);

@@ -4,10 +4,13 @@
 mod architecture;
 mod corpus;
 mod fetch;
+mod haproxy_lifecycle;
+mod haproxy_session;
 mod month;
 mod openssl;
 mod scripted_responder;
 mod seeds;
+mod support;
 mod tls_responder;
 mod verify_command;
 

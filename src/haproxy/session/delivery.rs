@@ -6,12 +6,12 @@
 //! `set ssl cert` transaction exists in a process, shared by all its clients: somebody else's is
 //! never written into, committed or aborted.
 
-use super::{Conversation, LIST_SPACING, Parting, Session};
+use super::{Conversation, Failure, Parting, STORES_LEVEL, Session, unless_lost};
 use crate::haproxy::command;
 use crate::haproxy::outcome::{Delivered, DeliveryError, Error};
 use crate::haproxy::reply::{self, Level, Slot, Version};
 use crate::ocsp::Staple;
-use crate::ocsp::verify::{MAX_STAPLE_BYTES, MIN_STAPLE_LIFE};
+use crate::ocsp::verify::MIN_STAPLE_LIFE;
 use crate::time::Timestamp;
 
 /// The first version that dumps a response in base64.
@@ -19,24 +19,6 @@ const BASE64_SINCE: Version = Version { major: 2, minor: 8 };
 
 /// The first version that shows a response at all.
 const TEXT_SINCE: Version = Version { major: 2, minor: 5 };
-
-/// What a delivery can fail by: itself, or the connection under it.
-enum Failure {
-    Delivery(DeliveryError),
-    Connection(Error),
-}
-
-impl From<DeliveryError> for Failure {
-    fn from(error: DeliveryError) -> Self {
-        Failure::Delivery(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Connection(error)
-    }
-}
 
 /// What reading back says.
 #[derive(PartialEq, Eq)]
@@ -54,31 +36,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         conversation: &mut Conversation,
         staple: &Staple,
     ) -> Result<Result<Delivered, DeliveryError>, Parting> {
-        if let Err(error) = self.check_bounds(staple) {
-            return Ok(Err(error));
-        }
-        let stores = conversation
-            .stores
-            .holding(&staple.certificate_fingerprint());
-        if stores.is_empty() && conversation.listed.elapsed() >= LIST_SPACING {
-            // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
-            self.list_stores(conversation).await?;
-        }
-        match self.make_live(conversation, staple).await {
-            Ok(delivered) => Ok(Ok(delivered)),
-            Err(Failure::Delivery(error)) => Ok(Err(error)),
-            Err(Failure::Connection(error)) => Err(error.into()),
-        }
-    }
-
-    fn check_bounds(&self, staple: &Staple) -> Result<(), DeliveryError> {
-        if staple.der().len() > MAX_STAPLE_BYTES {
-            return Err(DeliveryError::TooBig);
-        }
+        // It was long enough when it was verified; that can have been a while ago.
         if staple.expires().since((self.now)()) < MIN_STAPLE_LIFE {
-            return Err(DeliveryError::ShortLived);
+            return Ok(Err(DeliveryError::ShortLived));
         }
-        Ok(())
+        unless_lost(self.make_live(conversation, staple).await)
     }
 
     async fn make_live(
@@ -90,12 +52,17 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         if conversation.updated_by_haproxy.contains(&cert_id) {
             return Err(DeliveryError::OwnedByHaproxy.into());
         }
-        let stores = conversation
-            .stores
-            .holding(&staple.certificate_fingerprint());
-        let knows_stores = conversation.process.level >= Level::Operator;
+        let fingerprint = staple.certificate_fingerprint();
+        let mut stores = conversation.stores.holding(&fingerprint);
+        // Below that level staples can still be pushed blindly into slots that exist.
+        let knows_stores = conversation.process.level >= STORES_LEVEL;
         if stores.is_empty() && knows_stores {
-            return Err(DeliveryError::NotLoaded.into());
+            // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
+            self.look_for_new_stores(conversation).await?;
+            stores = conversation.stores.holding(&fingerprint);
+            if stores.is_empty() {
+                return Err(DeliveryError::NotLoaded.into());
+            }
         }
         // Where HAProxy does not tell, the push tells for a single store; of several, one with a
         // slot makes the push succeed while the others stay without.
@@ -179,7 +146,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         if *pid == conversation.process.pid {
             let abort = command::abort_certificate(store);
             let answer = conversation.exchange(abort).await?;
-            if answer.contains("currently locked") {
+            if reply::locked(&answer) {
                 return Ok(());
             }
         }
@@ -204,7 +171,7 @@ impl Conversation {
     /// The certificate may have been replaced since the store was read.
     async fn check_store(&mut self, store: &str, staple: &Staple) -> Result<(), Failure> {
         let text = self.exchange(command::show_certificate(store)).await?;
-        let fingerprint = reply::certificate(&text).and_then(|details| details.fingerprint);
+        let fingerprint = reply::certificate(&text)?.fingerprint;
         if fingerprint != Some(staple.certificate_fingerprint()) {
             return Err(DeliveryError::OtherCertificate.into());
         }
@@ -218,19 +185,25 @@ impl Conversation {
         }
     }
 
-    async fn holds(&mut self, staple: &Staple) -> Result<Holds, Error> {
+    async fn holds(&mut self, staple: &Staple) -> Result<Holds, Failure> {
         let cert_id = staple.cert_id().der();
-        let same = if self.process.version >= BASE64_SINCE {
-            let dump = command::show_ocsp_response_base64(cert_id);
-            let answer = self.exchange(dump).await?;
-            reply::ocsp_response_base64(&answer).is_some_and(|held| held == staple.der())
-        } else if self.process.version >= TEXT_SINCE {
-            let text = command::show_ocsp_response_text(cert_id);
-            let answer = self.exchange(text).await?;
-            reply::ocsp_response_signature(&answer)
-                .is_some_and(|held| staple.der().windows(held.len()).any(|part| part == held))
+        let version = self.process.version;
+        let question = if version >= BASE64_SINCE {
+            command::show_ocsp_response_base64(cert_id)
+        } else if version >= TEXT_SINCE {
+            command::show_ocsp_response_text(cert_id)
         } else {
             return Ok(Holds::CannotTell);
+        };
+        let answer = self.exchange(question).await?;
+        if reply::locked(&answer) {
+            return Err(DeliveryError::Locked.into());
+        }
+        let same = if version >= BASE64_SINCE {
+            reply::ocsp_response_base64(&answer).is_some_and(|held| held == staple.der())
+        } else {
+            reply::ocsp_response_signature(&answer)
+                .is_some_and(|held| staple.der().windows(held.len()).any(|part| part == held))
         };
         Ok(if same {
             Holds::TheStaple

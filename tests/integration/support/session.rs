@@ -1,0 +1,164 @@
+//! A session of the `haproxy` room, driven as the agent drives it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use staplerd::haproxy::{
+    self, Delivered, Delivery, DeliveryError, Error, Process, Report, Settings, TargetId,
+};
+use staplerd::ocsp::Staple;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::haproxy::DEADLINE;
+use super::pki;
+
+/// How many deliveries may wait.
+const QUEUE: usize = 256;
+
+/// A running session.
+pub struct Session {
+    deliveries: mpsc::Sender<Delivery>,
+    reports: mpsc::Receiver<(TargetId, Report)>,
+    /// Reports that were not what a test waited for.
+    others: VecDeque<Report>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Session {
+    /// Starts a session with the control socket `target`.
+    pub fn start(target: &str) -> Session {
+        Session::refreshing(target, Duration::from_secs(60))
+    }
+
+    /// Starts a session that reads all certificate stores within `refresh_interval`.
+    pub fn refreshing(target: &str, refresh_interval: Duration) -> Session {
+        let (deliveries, taken) = mpsc::channel(QUEUE);
+        let (sender, reports) = mpsc::channel(QUEUE);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(haproxy::run(
+            TargetId(0),
+            target.parse().unwrap(),
+            Settings { refresh_interval },
+            taken,
+            sender,
+            pki::now,
+            stop.clone(),
+        ));
+        Session {
+            deliveries,
+            reports,
+            others: VecDeque::new(),
+            stop,
+            task,
+        }
+    }
+
+    /// The next report that `wanted` accepts; what comes before it is kept for later.
+    pub async fn report<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&Report) -> Option<T>,
+    ) -> T {
+        let kept = self
+            .others
+            .iter()
+            .enumerate()
+            .find_map(|(position, report)| Some((position, wanted(report)?)));
+        if let Some((position, found)) = kept {
+            self.others.remove(position);
+            return found;
+        }
+        loop {
+            let (_, report) = timeout(DEADLINE, self.reports.recv())
+                .await
+                .unwrap_or_else(|_| panic!("waited in vain for {what}; had {:?}", self.others))
+                .expect("the session to go on");
+            match wanted(&report) {
+                Some(found) => return found,
+                None => self.others.push_back(report),
+            }
+        }
+    }
+
+    /// Waits for a connection.
+    pub async fn connected(&mut self) -> Process {
+        self.report("a connection", |report| match report {
+            Report::Connected(process) => Some(*process),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for the loss of the connection, or for a failure to make one.
+    pub async fn disconnected(&mut self) -> Error {
+        self.report("a disconnection", |report| match report {
+            Report::Disconnected(error) => Some(error.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for the report that a store has changed.
+    pub async fn store_changed(&mut self) -> (String, [u8; 20]) {
+        self.report("a changed store", |report| match report {
+            Report::StoreChanged { store, fingerprint } => Some((store.clone(), *fingerprint)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Hands a delivery over without waiting for its outcome.
+    pub async fn send(&mut self, staple: &Arc<Staple>) {
+        let staple = staple.clone();
+        self.deliveries.send(Delivery { staple }).await.unwrap();
+    }
+
+    /// Waits for the outcome of a delivery for this staple's certificate.
+    pub async fn outcome(&mut self, staple: &Staple) -> Result<Delivered, DeliveryError> {
+        let wanted = staple.certificate_fingerprint();
+        self.report("the outcome of a delivery", |report| match report {
+            Report::Delivered {
+                fingerprint,
+                outcome,
+            } if *fingerprint == wanted => Some(outcome.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Delivers and waits for the outcome.
+    pub async fn deliver(&mut self, staple: &Arc<Staple>) -> Result<Delivered, DeliveryError> {
+        self.send(staple).await;
+        self.outcome(staple).await
+    }
+
+    /// Waits for a connection to the process `pid`. On the way there may be others: while a new
+    /// worker of 3.1 or later loads, its master still leads to the old one.
+    pub async fn connected_to(&mut self, pid: u32) {
+        while self.connected().await.pid != pid {}
+    }
+
+    /// Delivers as the agent does: again after every connection that was lost.
+    pub async fn deliver_again(
+        &mut self,
+        staple: &Arc<Staple>,
+    ) -> Result<Delivered, DeliveryError> {
+        loop {
+            match self.deliver(staple).await {
+                Err(DeliveryError::Disconnected) => self.connected().await,
+                outcome => return outcome,
+            };
+        }
+    }
+
+    /// Stops it and waits for its end.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        timeout(DEADLINE, self.task).await.unwrap().unwrap();
+    }
+}
