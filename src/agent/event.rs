@@ -13,6 +13,7 @@ use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
 use super::state::Exclusion;
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
 use crate::time::Timestamp;
+use crate::x509::CertificateReference;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ pub enum Event {
     StoreChanged {
         /// The HAProxy process.
         target: TargetId,
-        /// The certificate by its SHA-1 fingerprint, as HAProxy prints it.
-        fingerprint: [u8; 20],
+        /// The certificate it has now, as far as HAProxy shows it.
+        certificate: CertificateReference,
     },
     /// The answer to [`Action::Deliver`].
     Delivered {
@@ -101,6 +102,8 @@ pub enum Action {
         target: TargetId,
         /// Whose staple.
         certificate: CertificateNumber,
+        /// The certificate and its issuer.
+        subject: Arc<Subject>,
         /// The staple.
         staple: Arc<Staple>,
     },

@@ -92,8 +92,8 @@ impl Agent {
             Event::Disconnected(target) => self.disconnected(target),
             Event::StoreChanged {
                 target,
-                fingerprint,
-            } => self.store_changed(target, fingerprint, now),
+                certificate,
+            } => self.store_changed(target, &certificate, now),
             Event::Delivered {
                 target,
                 certificate,

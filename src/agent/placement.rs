@@ -16,6 +16,7 @@ use super::{
 };
 use crate::schedule;
 use crate::time::Now;
+use crate::x509::CertificateReference;
 
 /// How long to wait before looking again whether HAProxy has loaded a certificate.
 const NOT_LOADED_REPEAT: Duration = Duration::from_secs(60);
@@ -126,10 +127,12 @@ impl Agent {
             return;
         };
         live.underway = Some(Arc::clone(&staple));
+        let subject = Arc::clone(&entry.subject);
         self.timers.cancel(&Timer::Deliver(number, target));
         self.actions.push(Action::Deliver {
             target,
             certificate: number,
+            subject,
             staple,
         });
     }
@@ -215,10 +218,15 @@ impl Agent {
     }
 
     /// A certificate was replaced inside the process: its staple is offered (again).
-    pub(super) fn store_changed(&mut self, target: TargetId, fingerprint: [u8; 20], now: Now) {
+    pub(super) fn store_changed(
+        &mut self,
+        target: TargetId,
+        certificate: &CertificateReference,
+        now: Now,
+    ) {
         let mut numbers = Vec::new();
         for (number, entry) in &mut self.inventory.entries {
-            if entry.subject.certificate.sha1_fingerprint() == fingerprint
+            if certificate.fits(&entry.subject.certificate)
                 && let Some(live) = entry.live.get_mut(&target)
             {
                 live.holds = None;

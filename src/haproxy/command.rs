@@ -9,6 +9,8 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::x509::Certificate;
+
 /// How a command's reply is framed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplyForm {
@@ -133,6 +135,14 @@ pub fn set_certificate_ocsp(store: &str, response: &[u8]) -> Command {
     Command {
         payload: Some(STANDARD.encode(response)),
         ..Command::text(format!("set ssl cert {}.ocsp", escape(store)))
+    }
+}
+
+/// Gives `store` the issuer of its certificate, in a transaction.
+pub fn set_certificate_issuer(store: &str, issuer: &Certificate) -> Command {
+    Command {
+        payload: Some(issuer.pem()),
+        ..Command::text(format!("set ssl cert {}.issuer", escape(store)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::reply::{Fingerprint, Level, Version};
+use crate::x509::CertificateReference;
 
 /// How a staple came to be live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -284,6 +285,6 @@ pub enum Report {
         /// The store's name in HAProxy.
         store: String,
         /// The certificate it holds now.
-        fingerprint: Fingerprint,
+        certificate: CertificateReference,
     },
 }

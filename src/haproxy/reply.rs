@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::outcome::DeliveryError;
+use crate::x509::CertificateReference;
 
 /// The SHA-1 hash of a certificate's DER, by which HAProxy shows what a store holds.
 pub type Fingerprint = [u8; 20];
@@ -56,10 +57,10 @@ pub struct Info {
 }
 
 /// What `show ssl cert <store>` says about a store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreDetails {
     /// Which certificate it holds; `None` for an empty store.
-    pub fingerprint: Option<Fingerprint>,
+    pub certificate: Option<CertificateReference>,
     /// Whether it has a place for a staple.
     pub slot: Slot,
 }
@@ -113,13 +114,26 @@ pub fn certificate(reply: &str) -> Result<StoreDetails, DeliveryError> {
         return Err(refusal(reply));
     }
     Ok(StoreDetails {
-        fingerprint: field(reply, "SHA1 FingerPrint:").and_then(fingerprint),
-        slot: match field(reply, "OCSP Response Key:") {
+        certificate: shown_certificate(reply),
+        // Not always at the start of a line: for an Ed25519 key it follows an empty algorithm.
+        slot: match reply.split_once("OCSP Response Key:") {
             None => Slot::Unknown,
-            Some("") => Slot::Absent,
+            Some((_, key)) if key.lines().next().is_none_or(|key| key.trim().is_empty()) => {
+                Slot::Absent
+            }
             Some(_) => Slot::Present,
         },
     })
+}
+
+/// The fingerprint, or the serial number where HAProxy shows no more (Ed25519 keys).
+fn shown_certificate(reply: &str) -> Option<CertificateReference> {
+    if let Some(shown) = field(reply, "SHA1 FingerPrint:") {
+        let octets = hexadecimal(shown)?.try_into().ok()?;
+        return Some(CertificateReference::Fingerprint(octets));
+    }
+    let octets = hexadecimal(field(reply, "Serial:")?)?;
+    Some(CertificateReference::serial(&octets)).filter(|_| !octets.is_empty())
 }
 
 /// The CertIDs, in lower-case hexadecimal, in the reply to `show ssl ocsp-updates`.
@@ -184,13 +198,24 @@ pub fn updated(reply: &str) -> Result<(), DeliveryError> {
     }
 }
 
-/// The outcome of `set ssl cert <store>.ocsp`: only a transaction created for exactly this store is
+/// The outcome of the first `set ssl cert <store>.…` of a transaction: only a transaction created for exactly this store is
 /// ours. `Transaction updated` means that somebody else's was open.
 ///
 /// # Errors
 /// What HAProxy said instead.
 pub fn transaction_created(reply: &str, store: &str) -> Result<(), DeliveryError> {
     if reply.trim() == format!("Transaction created for certificate {store}!") {
+        return Ok(());
+    }
+    Err(refusal(reply))
+}
+
+/// The outcome of a further `set ssl cert <store>.…` in this session's own transaction.
+///
+/// # Errors
+/// What HAProxy said instead.
+pub fn transaction_updated(reply: &str, store: &str) -> Result<(), DeliveryError> {
+    if reply.trim() == format!("Transaction updated for certificate {store}!") {
         return Ok(());
     }
     Err(refusal(reply))
@@ -303,16 +328,14 @@ fn version(text: &str) -> Option<Version> {
     })
 }
 
-fn fingerprint(text: &str) -> Option<Fingerprint> {
-    let mut bytes = [0; 20];
-    if text.len() != 2 * bytes.len() || !text.is_ascii() {
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    if text.len() % 2 != 0 || !text.is_ascii() {
         return None;
     }
-    for (position, byte) in bytes.iter_mut().enumerate() {
-        let digits = text.get(2 * position..2 * position + 2)?;
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    Some(bytes)
+    (0..text.len())
+        .step_by(2)
+        .map(|position| u8::from_str_radix(text.get(position..position + 2)?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -372,7 +395,7 @@ mod tests {
             ("\nOCSP Response Key: 30413009", Slot::Present),
         ] {
             let expected = StoreDetails {
-                fingerprint: Some(print),
+                certificate: Some(CertificateReference::Fingerprint(print)),
                 slot,
             };
             assert_eq!(certificate(&reply(key)), Ok(expected));
@@ -382,7 +405,24 @@ mod tests {
         let locked = "Can't display the certificate: Not found or the certificate is a bundle!\nOperations on certificates are currently locked!";
         assert_eq!(certificate(locked), Err(DeliveryError::Locked));
         let empty = certificate("Filename: new.pem\nStatus: Empty").unwrap();
-        assert_eq!(empty.fingerprint, None);
+        assert_eq!(empty.certificate, None);
+    }
+
+    #[test]
+    fn where_haproxy_stops_after_the_serial_number_that_is_what_tells_the_certificate() {
+        let reply = |key: &str| {
+            format!(
+                "Filename: /c/a.pem\nStatus: Used\nSerial: 1037AE\nnotBefore: Nov 19 09:14:06 2026 GMT\n\
+                 Subject Alternative Name: DNS:a\nAlgorithm: OCSP Response Key: {key}\n"
+            )
+        };
+        for (key, slot) in [("", Slot::Absent), ("30413009", Slot::Present)] {
+            let expected = StoreDetails {
+                certificate: Some(CertificateReference::serial(&[0x10, 0x37, 0xae])),
+                slot,
+            };
+            assert_eq!(certificate(&reply(key)), Ok(expected));
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::reply::{self, Level, Version};
 use super::stores::Stores;
 use crate::ocsp::Staple;
 use crate::time::Timestamp;
+use crate::x509::Certificate;
 
 /// How often the process is asked whether it is stopping.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -59,8 +60,12 @@ pub struct TargetId(pub usize);
 /// A staple to be made live in this session's HAProxy.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// What to deliver; it knows its certificate.
+    /// What to deliver.
     pub staple: Arc<Staple>,
+    /// The certificate it is for.
+    pub certificate: Certificate,
+    /// Its issuer, for a HAProxy that has not read the `.issuer` beside the certificate.
+    pub issuer: Certificate,
 }
 
 /// How a session behaves.
@@ -311,7 +316,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                         if stop.is_cancelled() {
                             return Err(Parting::Ended);
                         }
-                        let outcome = self.deliver(conversation, &delivery.staple).await?;
+                        let outcome = self.deliver(conversation, &delivery).await?;
                         batch.pop_front();
                         self.answer(&delivery, outcome).await?;
                     }
@@ -400,9 +405,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             }
         };
         let changed = conversation.stores.note(&name, details);
-        if let (Some(fingerprint), true) = (changed, conversation.stores_known) {
+        if let (Some(certificate), true) = (changed, conversation.stores_known) {
             let store = name;
-            let report = Report::StoreChanged { store, fingerprint };
+            let report = Report::StoreChanged { store, certificate };
             self.report(report).await?;
         }
         Ok(())

@@ -2,18 +2,19 @@
 //!
 //! Pure bookkeeping over the replies to `show ssl cert`. A certificate can lie in several stores
 //! (the same PEM under two names), each of which needs its own slot, and a store's certificate can
-//! be replaced while HAProxy runs; so stores are found by the SHA-1 fingerprint of what they hold,
-//! never by name, and are read again in turn.
+//! be replaced while HAProxy runs; so stores are found by what they hold (its SHA-1 fingerprint, or
+//! its serial number where HAProxy shows no more), never by name, and are read again in turn.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::reply::{Fingerprint, Slot, StoreDetails};
+use super::reply::{Slot, StoreDetails};
+use crate::x509::{Certificate, CertificateReference};
 
 /// The certificate stores of one process.
 #[derive(Default, Debug)]
 pub(super) struct Stores {
     details: BTreeMap<String, StoreDetails>,
-    by_fingerprint: HashMap<Fingerprint, BTreeSet<String>>,
+    by_certificate: HashMap<CertificateReference, BTreeSet<String>>,
     unread: VecDeque<String>,
 }
 
@@ -69,42 +70,48 @@ impl Stores {
 
     /// Notes what a store holds. Returns its certificate if the store changed so that its staple
     /// has to be delivered (again): another certificate, or the slot is gone.
-    pub(super) fn note(&mut self, name: &str, details: StoreDetails) -> Option<Fingerprint> {
-        let before = self.details.get(name).copied();
-        self.forget(name);
+    pub(super) fn note(
+        &mut self,
+        name: &str,
+        details: StoreDetails,
+    ) -> Option<CertificateReference> {
+        let before = self.forget(name);
+        let lost_slot = before
+            .as_ref()
+            .is_some_and(|before| before.slot == Slot::Present)
+            && details.slot == Slot::Absent;
+        let same_certificate =
+            before.is_some_and(|before| before.certificate == details.certificate);
+        let certificate = details.certificate.clone();
         self.details.insert(name.to_owned(), details);
-        let fingerprint = details.fingerprint?;
-        self.by_fingerprint
-            .entry(fingerprint)
+        let certificate = certificate?;
+        self.by_certificate
+            .entry(certificate.clone())
             .or_default()
             .insert(name.to_owned());
-        let same_certificate = before.is_some_and(|before| before.fingerprint == Some(fingerprint));
-        let lost_slot = before.is_some_and(|before| before.slot == Slot::Present)
-            && details.slot == Slot::Absent;
-        (!same_certificate || lost_slot).then_some(fingerprint)
+        (!same_certificate || lost_slot).then_some(certificate)
     }
 
-    /// Forgets a store that is gone.
-    pub(super) fn forget(&mut self, name: &str) {
-        let Some(fingerprint) = self
-            .details
-            .remove(name)
-            .and_then(|details| details.fingerprint)
-        else {
-            return;
-        };
-        if let Some(names) = self.by_fingerprint.get_mut(&fingerprint) {
+    /// Forgets a store, for instance one that is gone; what was known of it.
+    pub(super) fn forget(&mut self, name: &str) -> Option<StoreDetails> {
+        let details = self.details.remove(name)?;
+        if let Some(certificate) = &details.certificate
+            && let Some(names) = self.by_certificate.get_mut(certificate)
+        {
             names.remove(name);
             if names.is_empty() {
-                self.by_fingerprint.remove(&fingerprint);
+                self.by_certificate.remove(certificate);
             }
         }
+        Some(details)
     }
 
     /// The stores that hold a certificate, and whether each has a slot.
-    pub(super) fn holding(&self, fingerprint: &Fingerprint) -> Vec<(String, Slot)> {
-        let names = self.by_fingerprint.get(fingerprint).into_iter().flatten();
-        names
+    pub(super) fn holding(&self, certificate: &Certificate) -> Vec<(String, Slot)> {
+        CertificateReference::all(certificate)
+            .iter()
+            .filter_map(|reference| self.by_certificate.get(reference))
+            .flatten()
             .filter_map(|name| Some((name.clone(), self.details.get(name)?.slot)))
             .collect()
     }
@@ -120,10 +127,12 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::World;
 
-    fn holds(byte: u8, slot: Slot) -> StoreDetails {
+    fn holds(certificate: &Certificate, slot: Slot) -> StoreDetails {
+        let [fingerprint, _] = CertificateReference::all(certificate);
         StoreDetails {
-            fingerprint: Some([byte; 20]),
+            certificate: Some(fingerprint),
             slot,
         }
     }
@@ -134,44 +143,57 @@ mod tests {
 
     #[test]
     fn a_certificate_is_found_in_every_store_that_holds_it() {
+        let world = World::new();
+        let [_, serial] = CertificateReference::all(&world.leaf);
         let mut stores = Stores::default();
-        stores.note("a", holds(1, Slot::Present));
-        stores.note("b", holds(1, Slot::Absent));
-        stores.note("c", holds(2, Slot::Absent));
+        stores.note("a", holds(&world.leaf, Slot::Present));
+        stores.note("b", holds(&world.leaf, Slot::Absent));
+        stores.note("c", holds(&world.issuer, Slot::Absent));
+        let by_serial = StoreDetails {
+            certificate: Some(serial),
+            slot: Slot::Absent,
+        };
+        stores.note("d", by_serial);
         let expected = vec![
             ("a".to_owned(), Slot::Present),
             ("b".to_owned(), Slot::Absent),
+            ("d".to_owned(), Slot::Absent),
         ];
-        assert_eq!(stores.holding(&[1; 20]), expected);
-        assert!(stores.holding(&[3; 20]).is_empty());
+        assert_eq!(stores.holding(&world.leaf), expected);
+        assert!(stores.holding(&world.root).is_empty());
         stores.slot_made("b");
-        assert_eq!(stores.holding(&[1; 20])[1].1, Slot::Present);
+        assert_eq!(stores.holding(&world.leaf)[1].1, Slot::Present);
     }
 
     #[test]
     fn a_replaced_certificate_and_a_lost_slot_are_changes_and_nothing_else_is() {
+        let world = World::new();
+        let [leaf, _] = CertificateReference::all(&world.leaf);
+        let [issuer, _] = CertificateReference::all(&world.issuer);
         let mut stores = Stores::default();
-        assert_eq!(stores.note("a", holds(1, Slot::Absent)), Some([1; 20]));
-        assert_eq!(stores.note("a", holds(1, Slot::Absent)), None);
-        assert_eq!(stores.note("a", holds(1, Slot::Present)), None);
-        assert_eq!(stores.note("a", holds(1, Slot::Absent)), Some([1; 20]));
-        assert_eq!(stores.note("a", holds(2, Slot::Absent)), Some([2; 20]));
-        assert!(stores.holding(&[1; 20]).is_empty());
+        let mut note = |certificate, slot| stores.note("a", holds(certificate, slot));
+        assert_eq!(note(&world.leaf, Slot::Absent), Some(leaf.clone()));
+        assert_eq!(note(&world.leaf, Slot::Absent), None);
+        assert_eq!(note(&world.leaf, Slot::Present), None);
+        assert_eq!(note(&world.leaf, Slot::Absent), Some(leaf));
+        assert_eq!(note(&world.issuer, Slot::Absent), Some(issuer));
+        assert!(stores.holding(&world.leaf).is_empty());
     }
 
     #[test]
     fn a_list_forgets_what_is_gone_and_reads_new_stores_first() {
+        let world = World::new();
         let mut stores = Stores::default();
         stores.list(names(&["a", "b"]));
         assert_eq!(stores.take_new().as_deref(), Some("a"));
-        stores.note("a", holds(1, Slot::Absent));
-        stores.note("b", holds(2, Slot::Absent));
+        stores.note("a", holds(&world.leaf, Slot::Absent));
+        stores.note("b", holds(&world.issuer, Slot::Absent));
         stores.list(names(&["b", "c"]));
-        assert!(stores.holding(&[1; 20]).is_empty());
+        assert!(stores.holding(&world.leaf).is_empty());
         assert_eq!(stores.take_new().as_deref(), Some("c"));
         stores.put_off("c".to_owned());
         assert_eq!(stores.take_new().as_deref(), Some("c"));
-        stores.note("c", holds(3, Slot::Absent));
+        stores.note("c", holds(&world.root, Slot::Absent));
         assert_eq!(stores.take_new(), None);
         assert_eq!(stores.take_unread().as_deref(), Some("b"));
         assert!(stores.all_read());

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::wall_clock;
 use crate::agent::{
-    CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, TargetId,
+    CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
 };
 use crate::haproxy::reply::Version;
 use crate::haproxy::{self, Address, Delivered, DeliveryError, Fingerprint, Report};
@@ -20,6 +20,7 @@ const REPORTS: usize = 256;
 /// One staple to be made live.
 pub(super) struct Order {
     pub(super) certificate: CertificateNumber,
+    pub(super) subject: Arc<Subject>,
     pub(super) staple: Arc<Staple>,
 }
 
@@ -53,7 +54,11 @@ pub(super) async fn run(
             tokio::select! {
                 Some(order) = orders.recv() => {
                     translator.opened(&order);
-                    let _ = deliveries.send(haproxy::Delivery { staple: order.staple });
+                    let _ = deliveries.send(haproxy::Delivery {
+                        staple: order.staple,
+                        certificate: order.subject.certificate.clone(),
+                        issuer: order.subject.issuer.clone(),
+                    });
                 }
                 report = reports.recv() => {
                     let Some((_, report)) = report else {
@@ -131,11 +136,11 @@ impl Translator {
                     retry: retry(&error),
                 }),
             },
-            Report::StoreChanged { store, fingerprint } => {
+            Report::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
                 Event::StoreChanged {
                     target,
-                    fingerprint,
+                    certificate,
                 }
             }
         })

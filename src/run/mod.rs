@@ -260,11 +260,13 @@ impl Rooms {
             Action::Deliver {
                 target,
                 certificate,
+                subject,
                 staple,
             } => {
                 if let Some(room) = self.deliveries.get(target.0) {
                     let _ = room.send(deliverer::Order {
                         certificate,
+                        subject,
                         staple,
                     });
                 }

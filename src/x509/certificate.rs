@@ -18,10 +18,16 @@ use x509_parser::oid_registry::asn1_rs::oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::der::{self, Reader};
 use super::signature::{self, Acceptance, AlgorithmIdentifier, Strength};
 use super::{Error, url};
 use crate::time::Timestamp;
+
+/// The length of a full line of a PEM block (RFC 7468 §2).
+const PEM_LINE: usize = 64;
 
 /// At most this many responder URLs of a certificate are kept; real ones have one or two.
 const MAX_OCSP_URLS: usize = 8;
@@ -112,6 +118,17 @@ impl Certificate {
     /// The whole certificate as received.
     pub fn der(&self) -> &[u8] {
         &self.facts.der
+    }
+
+    /// The certificate as a PEM block (RFC 7468 §5).
+    pub fn pem(&self) -> String {
+        let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in STANDARD.encode(self.der()).as_bytes().chunks(PEM_LINE) {
+            text.extend(line.iter().copied().map(char::from));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+        text
     }
 
     /// Content octets of the serial number's INTEGER, as received.

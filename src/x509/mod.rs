@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod der;
 pub mod issuer;
 mod name;
+mod reference;
 pub mod signature;
 mod url;
 
@@ -20,6 +21,7 @@ pub use bundle::Bundle;
 pub use certificate::Certificate;
 pub use issuer::find_issuer;
 pub use name::NamePattern;
+pub use reference::CertificateReference;
 
 /// Why bytes yielded no certificate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

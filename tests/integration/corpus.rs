@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::skip::skipped;
 use staplerd::ocsp::request::Request;
 use staplerd::ocsp::{
     Assessment, CertId, CertificateStatus, Policy, Rejection, Subject, encode_request, verify,
@@ -21,7 +22,7 @@ pub fn directory() -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    eprintln!("SKIPPED: the corpus is not at {}", path.display());
+    skipped(format!("the corpus is not at {}", path.display()));
     None
 }
 

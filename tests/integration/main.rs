@@ -3,6 +3,7 @@
 
 mod architecture;
 mod corpus;
+mod daemon;
 mod fetch;
 mod haproxy_lifecycle;
 mod haproxy_session;
@@ -10,6 +11,7 @@ mod month;
 mod openssl;
 mod scripted_responder;
 mod seeds;
+mod skip;
 mod support;
 mod tls_responder;
 mod verify_command;

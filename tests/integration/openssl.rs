@@ -20,6 +20,7 @@ use crate::pki::{
     self, CertificateBuilder, DAY, HOUR, OCSP_SIGNING, ResponseBuilder, Single, World, by_key,
     extended_key_usage, extension, responder_error, revoked, time, time_text, unknown,
 };
+use crate::skip::skipped;
 
 /// Whether there is an OpenSSL 3 to ask; a visible line if not.
 fn have_openssl() -> bool {
@@ -28,7 +29,7 @@ fn have_openssl() -> bool {
         .output()
         .is_ok_and(|output| output.stdout.starts_with(b"OpenSSL 3"));
     if !found {
-        eprintln!("SKIPPED: there is no openssl 3 command on this machine");
+        skipped("there is no openssl 3 command on this machine");
     }
     found
 }

@@ -1,6 +1,7 @@
 //! Staples on their way into HAProxy processes that come and go.
 
 use super::*;
+use crate::x509::CertificateReference;
 
 #[test]
 fn a_new_process_is_offered_everything_must_staple_certificates_first() {
@@ -157,13 +158,16 @@ fn a_certificate_replaced_inside_haproxy_gets_its_staple_again() {
     bench.find("/a.pem", &subject, &[0], Some(staple));
     let number = requested(&bench.event(Event::RenewAll))[0];
     bench.delivered(0, number);
-    let fingerprint = subject.certificate.sha1_fingerprint();
-    let changed = |fingerprint| Event::StoreChanged {
+    let changed = |certificate| Event::StoreChanged {
         target: TargetId(0),
-        fingerprint,
+        certificate,
     };
-    assert!(deliveries(&bench.event(changed([9; 20]))).is_empty());
-    assert_eq!(deliveries(&bench.event(changed(fingerprint))), [0]);
+    let other = CertificateReference::Fingerprint([9; 20]);
+    assert!(deliveries(&bench.event(changed(other))).is_empty());
+    for reference in CertificateReference::all(&subject.certificate) {
+        assert_eq!(deliveries(&bench.event(changed(reference))), [0]);
+        bench.delivered(0, number);
+    }
 }
 
 #[test]

@@ -6,13 +6,14 @@
 //! `set ssl cert` transaction exists in a process, shared by all its clients: somebody else's is
 //! never written into, committed or aborted.
 
-use super::{Conversation, Failure, Parting, STORES_LEVEL, Session, unless_lost};
+use super::{Conversation, Delivery, Failure, Parting, STORES_LEVEL, Session, unless_lost};
 use crate::haproxy::command;
 use crate::haproxy::outcome::{Delivered, DeliveryError, Error};
 use crate::haproxy::reply::{self, Level, Slot, Version};
 use crate::ocsp::Staple;
 use crate::ocsp::verify::MIN_STAPLE_LIFE;
 use crate::time::Timestamp;
+use crate::x509::Certificate;
 
 /// The first version that dumps a response in base64.
 const BASE64_SINCE: Version = Version { major: 2, minor: 8 };
@@ -34,32 +35,33 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     pub(super) async fn deliver(
         &mut self,
         conversation: &mut Conversation,
-        staple: &Staple,
+        delivery: &Delivery,
     ) -> Result<Result<Delivered, DeliveryError>, Parting> {
+        let staple = &delivery.staple;
         // It was long enough when it was verified; that can have been a while ago.
         if staple.expires().since((self.now)()) < MIN_STAPLE_LIFE {
             return Ok(Err(DeliveryError::ShortLived));
         }
-        unless_lost(self.make_live(conversation, staple).await)
+        unless_lost(self.make_live(conversation, delivery).await)
     }
 
     async fn make_live(
         &mut self,
         conversation: &mut Conversation,
-        staple: &Staple,
+        delivery: &Delivery,
     ) -> Result<Delivered, Failure> {
+        let staple = &delivery.staple;
         let cert_id = command::hex(staple.cert_id().der());
         if conversation.updated_by_haproxy.contains(&cert_id) {
             return Err(DeliveryError::OwnedByHaproxy.into());
         }
-        let fingerprint = staple.certificate_fingerprint();
-        let mut stores = conversation.stores.holding(&fingerprint);
+        let mut stores = conversation.stores.holding(&delivery.certificate);
         // Below that level staples can still be pushed blindly into slots that exist.
         let knows_stores = conversation.process.level >= STORES_LEVEL;
         if stores.is_empty() && knows_stores {
             // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
             self.look_for_new_stores(conversation).await?;
-            stores = conversation.stores.holding(&fingerprint);
+            stores = conversation.stores.holding(&delivery.certificate);
             if stores.is_empty() {
                 return Err(DeliveryError::NotLoaded.into());
             }
@@ -91,18 +93,25 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             without_slot
         };
         for store in to_attach {
-            self.attach(conversation, &store, staple).await?;
+            match self.attach(conversation, &store, delivery, false).await {
+                // HAProxy reads a `.issuer` file only where it found a `.ocsp` at its start.
+                Err(Failure::Delivery(DeliveryError::IssuerMissing)) => {
+                    self.attach(conversation, &store, delivery, true).await?;
+                }
+                other => other?,
+            }
         }
         conversation.verify(staple).await?;
         Ok(Delivered::Attached)
     }
 
-    /// Gives `store` its slot, with the staple in it.
+    /// Gives `store` its slot, with the staple in it, and the issuer as well if it lacks that.
     async fn attach(
         &mut self,
         conversation: &mut Conversation,
         store: &str,
-        staple: &Staple,
+        delivery: &Delivery,
+        with_issuer: bool,
     ) -> Result<(), Failure> {
         if conversation.process.level < Level::Admin {
             return Err(DeliveryError::PermissionDenied.into());
@@ -115,13 +124,28 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         if reply::open_transaction(&open).is_some() {
             return Err(DeliveryError::ForeignTransaction.into());
         }
-        conversation.check_store(store, staple).await?;
+        conversation
+            .check_store(store, &delivery.certificate)
+            .await?;
         self.open_transaction = Some((conversation.process.pid, store.to_owned()));
-        let set = command::set_certificate_ocsp(store, staple.der());
-        let answer = conversation.exchange(set).await?;
+        let staple = command::set_certificate_ocsp(store, delivery.staple.der());
+        let issuer = command::set_certificate_issuer(store, &delivery.issuer);
+        let (first, second) = if with_issuer {
+            (issuer, Some(staple))
+        } else {
+            (staple, None)
+        };
+        let answer = conversation.exchange(first).await?;
         if let Err(error) = reply::transaction_created(&answer, store) {
             self.open_transaction = None;
             return Err(error.into());
+        }
+        if let Some(second) = second {
+            let answer = conversation.exchange(second).await?;
+            if let Err(error) = reply::transaction_updated(&answer, store) {
+                self.end_own_transaction(conversation).await?;
+                return Err(error.into());
+            }
         }
         let commit = command::commit_certificate(store);
         let answer = conversation.exchange(commit).await?;
@@ -169,13 +193,14 @@ impl Conversation {
     }
 
     /// The certificate may have been replaced since the store was read.
-    async fn check_store(&mut self, store: &str, staple: &Staple) -> Result<(), Failure> {
+    async fn check_store(&mut self, store: &str, wanted: &Certificate) -> Result<(), Failure> {
         let text = self.exchange(command::show_certificate(store)).await?;
-        let fingerprint = reply::certificate(&text)?.fingerprint;
-        if fingerprint != Some(staple.certificate_fingerprint()) {
-            return Err(DeliveryError::OtherCertificate.into());
+        let shown = reply::certificate(&text)?.certificate;
+        if shown.is_some_and(|shown| shown.fits(wanted)) {
+            Ok(())
+        } else {
+            Err(DeliveryError::OtherCertificate.into())
         }
-        Ok(())
     }
 
     async fn verify(&mut self, staple: &Staple) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use staplerd::fetch::Lookup;
 use super::faults::full_backlog;
 use super::*;
 use crate::scripted_responder::{ScriptedResponder, Step, ocsp_answer};
+use crate::skip::skipped;
 use crate::tls_responder::TlsResponder;
 
 fn lookup(
@@ -28,7 +29,7 @@ fn url_by_name(responder: &ScriptedResponder) -> String {
 fn a_dead_ipv6_address_leaves_time_for_the_living_ipv4_one() {
     let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("SKIPPED: no IPv6 on this machine");
+        skipped("no IPv6 on this machine");
         return;
     }
     let (_silence, _) = full_backlog(&format!("[::1]:{}", responder.address.port()));
@@ -162,7 +163,7 @@ fn a_host_name_is_looked_up_once_for_many_certificates() {
 #[test]
 fn a_responder_over_ipv6_is_asked_as_any_other() {
     let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
-        eprintln!("SKIPPED: no IPv6 on this machine");
+        skipped("no IPv6 on this machine");
         return;
     };
     let responder =

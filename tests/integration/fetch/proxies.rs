@@ -10,6 +10,7 @@ use staplerd::fetch::Proxies;
 
 use super::*;
 use crate::scripted_responder::{ScriptedResponder, Step, answer, ocsp_answer};
+use crate::skip::skipped;
 use crate::tls_responder::TlsResponder;
 
 fn through(proxy: &str) -> Settings {
@@ -132,7 +133,7 @@ impl RealProxy {
         arguments: &[&str],
     ) -> Option<Self> {
         let Ok(stock) = std::fs::read_to_string(stock_configuration) else {
-            eprintln!("SKIPPED: {program} is not installed");
+            skipped(format!("{program} is not installed"));
             return None;
         };
         let files = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::scripted_responder::{ScriptedResponder, answer};
+use crate::skip::skipped;
 
 const AGENTS: usize = 3;
 const CERTIFICATES: usize = 50;
@@ -39,7 +40,7 @@ impl SharedCache {
         let file = files.path().join("haproxy.cfg");
         std::fs::write(&file, configuration).unwrap();
         let Ok(mut process) = haproxy.args(["-db", "-f"]).arg(&file).spawn() else {
-            eprintln!("SKIPPED: haproxy is not installed");
+            skipped("haproxy is not installed");
             return None;
         };
         let deadline = Instant::now() + DEADLINE;

@@ -1,0 +1,198 @@
+//! A CA made and run by the openssl command line alone: nothing of staplerd's own code is in the
+//! certificates and responses that these tests judge staplerd by.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::skip::skipped;
+use crate::support::haproxy::{free_addresses, wait_for};
+
+/// An intermediate CA with an OCSP responder of its own.
+pub struct OpensslAuthority {
+    directory: TempDir,
+    port: u16,
+    serial: u32,
+    responder: Option<Child>,
+}
+
+/// Who signs the responses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Signer {
+    Issuer,
+    Delegate,
+}
+
+impl OpensslAuthority {
+    /// A new CA whose responder is not running yet; none where there is no openssl.
+    pub fn new(test: &str) -> Option<Self> {
+        if Command::new("openssl").arg("version").output().is_err() {
+            skipped(format!("{test}: there is no openssl on this machine"));
+            return None;
+        }
+        let authority = OpensslAuthority {
+            directory: tempfile::tempdir().unwrap(),
+            port: free_addresses()[0].port(),
+            serial: 0x1000,
+            responder: None,
+        };
+        let extensions = format!(
+            "[req]\ndistinguished_name=name\n[name]\n\
+             [ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
+             subjectKeyIdentifier=hash\n\
+             [delegate]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
+             noCheck=ignored\nauthorityKeyIdentifier=keyid\n\
+             [leaf]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
+             authorityInfoAccess=OCSP;URI:{}\n[silent]\nbasicConstraints=CA:FALSE\n",
+            authority.url()
+        );
+        fs::write(authority.path("extensions.cnf"), extensions).unwrap();
+        fs::write(authority.path("index.txt"), "").unwrap();
+        authority.openssl("ecparam -name prime256v1 -genkey -noout -out root.key");
+        authority.openssl(
+            "req -x509 -new -key root.key -subj /CN=Root -days 30 \
+             -config extensions.cnf -extensions ca -out root.pem",
+        );
+        authority.issue_as("issuer", "prime256v1", "ca", 2, "root");
+        authority.issue_as("delegate", "prime256v1", "delegate", 3, "issuer");
+        Some(authority)
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The content of one of the CA's files.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// A good certificate for `name`, with this kind of key (`rsa` or a curve).
+    pub fn issue(&mut self, name: &str, algorithm: &str) {
+        self.issue_with_status(name, algorithm, 'V');
+    }
+
+    /// A certificate that is good (`V`) or revoked (`R`) according to the index.
+    pub fn issue_with_status(&mut self, name: &str, algorithm: &str, status: char) {
+        self.serial += 1;
+        self.issue_as(name, algorithm, "leaf", self.serial, "issuer");
+        let revoked = if status == 'R' {
+            "260101000000Z,keyCompromise"
+        } else {
+            ""
+        };
+        let row = format!(
+            "{status}\t491231235959Z\t{revoked}\t{:X}\tunknown\t/CN={name}\n",
+            self.serial
+        );
+        let mut index = fs::OpenOptions::new()
+            .append(true)
+            .open(self.path("index.txt"))
+            .unwrap();
+        index.write_all(row.as_bytes()).unwrap();
+    }
+
+    /// A certificate that names no responder.
+    pub fn issue_silent(&mut self, name: &str) {
+        self.serial += 1;
+        self.issue_as(name, "prime256v1", "silent", self.serial, "issuer");
+    }
+
+    fn issue_as(&self, name: &str, algorithm: &str, section: &str, serial: u32, issuer: &str) {
+        let key = match algorithm {
+            "rsa" => "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
+            curve => format!("ecparam -name {curve} -genkey -noout"),
+        };
+        self.openssl(&format!("{key} -out {name}.key"));
+        self.openssl(&format!(
+            "req -new -key {name}.key -subj /CN={name} -out {name}.csr"
+        ));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial {serial} \
+             -days 30 -extfile extensions.cnf -extensions {section} -out {name}.pem"
+        ));
+    }
+
+    /// Certificate, issuer and key in one file, as HAProxy wants it.
+    pub fn bundle(&self, name: &str) -> String {
+        self.read(&format!("{name}.pem"))
+            + &self.read("issuer.pem")
+            + &self.read(&format!("{name}.key"))
+    }
+
+    /// Starts the responder with the index as it is now.
+    pub fn start_responder(&mut self, signer: Signer) {
+        let signer = match signer {
+            Signer::Issuer => "issuer",
+            Signer::Delegate => "delegate",
+        };
+        let log = fs::File::create(self.path("responder.log")).unwrap();
+        let responder = Command::new("openssl")
+            .current_dir(self.directory.path())
+            .args([
+                "ocsp",
+                "-port",
+                &self.port.to_string(),
+                "-index",
+                "index.txt",
+            ])
+            .args(["-CA", "issuer.pem", "-ndays", "4"])
+            .args([
+                "-rsigner",
+                &format!("{signer}.pem"),
+                "-rkey",
+                &format!("{signer}.key"),
+            ])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.responder = Some(responder);
+        // Not by connecting: it hangs when a connection is closed without a request.
+        wait_for("the responder", || {
+            self.read("responder.log")
+                .contains("waiting for OCSP client")
+        });
+    }
+
+    /// Whether openssl itself finds `response` good for `name`, signature and all.
+    pub fn accepts(&self, name: &str, response: &[u8]) -> bool {
+        fs::write(self.path("response.der"), response).unwrap();
+        let output = Command::new("openssl")
+            .current_dir(self.directory.path())
+            .args(["ocsp", "-respin", "response.der", "-issuer", "issuer.pem"])
+            .args(["-cert", &format!("{name}.pem"), "-CAfile", "root.pem"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        said.contains("Response verify OK") && said.contains(&format!("{name}.pem: good"))
+    }
+
+    fn openssl(&self, command: &str) {
+        let output = Command::new("openssl")
+            .current_dir(self.directory.path())
+            .args(command.split_whitespace())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {command}: {errors}");
+    }
+}
+
+impl Drop for OpensslAuthority {
+    fn drop(&mut self) {
+        if let Some(mut responder) = self.responder.take() {
+            let _ = responder.kill();
+            let _ = responder.wait();
+        }
+    }
+}
