@@ -22,7 +22,7 @@ use crate::support::session::Session;
 const RELOADS: usize = 100;
 
 /// How often it is reloaded under traffic.
-const RELOADS_UNDER_TRAFFIC: usize = 8;
+const RELOADS_UNDER_TRAFFIC: usize = 5;
 
 /// Handshakes that must have been made under traffic for the test to mean something.
 const HANDSHAKES: usize = 100;
