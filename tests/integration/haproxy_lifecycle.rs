@@ -326,7 +326,7 @@ async fn staples_of_several_processes_and_certificates_do_not_mix() {
             let mut session = Session::start(&haproxy.path("admin.sock"));
             session.connected().await;
             for staple in &staples {
-                session.send(staple).await;
+                session.send(staple);
             }
             for staple in &staples {
                 assert_eq!(session.outcome(staple).await, Ok(Delivered::Attached));

@@ -4,6 +4,7 @@
 mod architecture;
 mod corpus;
 mod fetch;
+mod haproxy_faults;
 mod haproxy_lifecycle;
 mod haproxy_session;
 mod month;

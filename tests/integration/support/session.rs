@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::haproxy::DEADLINE;
 use super::pki;
 
-/// How many deliveries may wait.
+/// How many reports may wait.
 const QUEUE: usize = 256;
 
 /// A running session.
 pub struct Session {
-    deliveries: mpsc::Sender<Delivery>,
+    deliveries: mpsc::UnboundedSender<Delivery>,
     reports: mpsc::Receiver<(TargetId, Report)>,
     /// Reports that were not what a test waited for.
     others: VecDeque<Report>,
@@ -37,7 +37,7 @@ impl Session {
 
     /// Starts a session that reads all certificate stores within `refresh_interval`.
     pub fn refreshing(target: &str, refresh_interval: Duration) -> Session {
-        let (deliveries, taken) = mpsc::channel(QUEUE);
+        let (deliveries, taken) = mpsc::unbounded_channel();
         let (sender, reports) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
         let task = tokio::spawn(haproxy::run(
@@ -113,9 +113,9 @@ impl Session {
     }
 
     /// Hands a delivery over without waiting for its outcome.
-    pub async fn send(&mut self, staple: &Arc<Staple>) {
+    pub fn send(&mut self, staple: &Arc<Staple>) {
         let staple = staple.clone();
-        self.deliveries.send(Delivery { staple }).await.unwrap();
+        self.deliveries.send(Delivery { staple }).unwrap();
     }
 
     /// Waits for the outcome of a delivery for this staple's certificate.
@@ -133,7 +133,7 @@ impl Session {
 
     /// Delivers and waits for the outcome.
     pub async fn deliver(&mut self, staple: &Arc<Staple>) -> Result<Delivered, DeliveryError> {
-        self.send(staple).await;
+        self.send(staple);
         self.outcome(staple).await
     }
 
