@@ -87,14 +87,14 @@ impl Connection {
     /// Waits for the end of a connection on which nothing is being said.
     pub async fn idle(&mut self) -> Error {
         loop {
+            if let Err(error) = self.codec.decode(&mut self.input) {
+                return self.codec_error(error);
+            }
             self.input.reserve(READ_BYTES);
             match self.transport.read_buf(&mut self.input).await {
                 Ok(0) => return Error::Closed,
                 Ok(_) => {}
                 Err(error) => return transport_error(error),
-            }
-            if let Err(error) = self.codec.decode(&mut self.input) {
-                return self.codec_error(error);
             }
         }
     }
@@ -176,6 +176,9 @@ impl Connection {
     /// Whatever lies on the connection before a command is sent cannot be its answer.
     async fn refuse_unasked(&mut self) -> Result<(), Error> {
         loop {
+            if let Err(error) = self.codec.decode(&mut self.input) {
+                return Err(self.codec_error(error));
+            }
             let mut bytes = [0; 1];
             let mut buffer = ReadBuf::new(&mut bytes);
             let read = poll_fn(|context| {
@@ -187,9 +190,6 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Err(transport_error(error)),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Err(Error::Closed),
                 Poll::Ready(Ok(())) => self.input.extend_from_slice(buffer.filled()),
-            }
-            if let Err(error) = self.codec.decode(&mut self.input) {
-                return Err(self.codec_error(error));
             }
         }
     }

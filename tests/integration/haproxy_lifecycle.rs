@@ -22,7 +22,7 @@ use crate::support::session::Session;
 const RELOADS: usize = 100;
 
 /// How often it is reloaded under traffic.
-const RELOADS_UNDER_TRAFFIC: usize = 8;
+const RELOADS_UNDER_TRAFFIC: usize = 5;
 
 /// Handshakes that must have been made under traffic for the test to mean something.
 const HANDSHAKES: usize = 100;
@@ -326,7 +326,7 @@ async fn staples_of_several_processes_and_certificates_do_not_mix() {
             let mut session = Session::start(&haproxy.path("admin.sock"));
             session.connected().await;
             for staple in &staples {
-                session.send(staple).await;
+                session.send(staple);
             }
             for staple in &staples {
                 assert_eq!(session.outcome(staple).await, Ok(Delivered::Attached));

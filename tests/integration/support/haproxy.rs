@@ -198,7 +198,8 @@ impl Haproxy {
         pid.unwrap().parse().unwrap()
     }
 
-    /// Reloads a master and waits until another worker answers.
+    /// Reloads a master and waits until another worker answers and the old one no longer does:
+    /// for a while both accept connections from the same socket.
     pub fn reload(&self) {
         let before = self.worker();
         // A worker can answer before its master is ready for signals; 2.6 and 3.0 lose them then.
@@ -207,9 +208,12 @@ impl Haproxy {
         });
         self.signal("USR2");
         wait_for("the new worker", || {
-            self.try_cli("show info").is_some_and(|info| {
-                info.contains("Stopping: 0") && !info.contains(&format!("\nPid: {before}\n"))
-            })
+            self.try_cli("show info")
+                .is_some_and(|info| !info.contains(&format!("\nPid: {before}\n")))
+        });
+        let socket = self.path("admin.sock");
+        wait_for("the old worker to stop listening", || {
+            !listens(before, &socket)
         });
     }
 
@@ -275,6 +279,30 @@ fn ask(socket: &str, command: &str) -> Option<String> {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).ok()?;
     (!reply.is_empty()).then_some(reply)
+}
+
+/// Whether a process has a listening unix socket of this name open.
+fn listens(pid: u32, socket: &str) -> bool {
+    /// `__SO_ACCEPTCON` in the column Flags of `/proc/net/unix`.
+    const LISTENING: &str = "00010000";
+    let table = fs::read_to_string("/proc/net/unix").unwrap();
+    let listening: Vec<String> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields.get(3) == Some(&LISTENING))
+        .filter(|fields| fields.get(7).is_some_and(|path| path.starts_with(socket)))
+        .filter_map(|fields| Some(format!("socket:[{}]", fields.get(6)?)))
+        .collect();
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    files
+        .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+        .any(|link| {
+            listening
+                .iter()
+                .any(|socket| link.as_os_str() == socket.as_str())
+        })
 }
 
 /// Whether anything at all comes back: the master CLI of 2.2 does not close after its reply.

@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// Hands a delivery over without waiting for its outcome.
-    pub async fn send(&mut self, staple: &Arc<Staple>) {
+    pub fn send(&mut self, staple: &Arc<Staple>) {
         let staple = staple.clone();
         self.deliveries.send(Delivery { staple }).unwrap();
     }
@@ -133,7 +133,7 @@ impl Session {
 
     /// Delivers and waits for the outcome.
     pub async fn deliver(&mut self, staple: &Arc<Staple>) -> Result<Delivered, DeliveryError> {
-        self.send(staple).await;
+        self.send(staple);
         self.outcome(staple).await
     }
 

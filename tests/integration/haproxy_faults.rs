@@ -1,0 +1,362 @@
+//! Every answer and every fault of the tables, played by a scripted HAProxy.
+
+use std::sync::Arc;
+
+use staplerd::haproxy::codec::MAX_REPLY_BYTES;
+use staplerd::haproxy::{Delivered, DeliveryError, Error};
+use staplerd::ocsp::Staple;
+
+use crate::support::fake_haproxy::{Answer, FakeHaproxy, Line, STORE, Script};
+use crate::support::pki::{Authority, Response};
+use crate::support::session::Session;
+
+const PUSH: &str = "set ssl ocsp-response ";
+const READ_BACK: &str = "show ssl ocsp-response ";
+const SET: &str = "set ssl cert ";
+const COMMIT: &str = "commit ssl cert ";
+const LOCKED: &str = "Can't do it!\nOperations on certificates are currently locked!";
+
+/// One certificate, its staple, and a script that knows it.
+fn scene(slot: bool, lines: Vec<Line>) -> (Arc<Staple>, Script) {
+    let authority = Authority::new();
+    let issued = authority.issue("a.example", None);
+    let fingerprint = issued.certificate.sha1_fingerprint();
+    let hex: Vec<String> = fingerprint
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    let script = Script {
+        version: "3.2.26-1",
+        prompt: false,
+        in_pieces: false,
+        fingerprint: hex.concat(),
+        slot,
+        lines,
+    };
+    (authority.staple(&issued, Response::default()), script)
+}
+
+fn text(text: &str) -> Answer {
+    Answer::Text(text.to_owned())
+}
+
+/// Delivers to a fresh fake.
+async fn deliver(slot: bool, lines: Vec<Line>) -> (Result<Delivered, DeliveryError>, FakeHaproxy) {
+    let (staple, script) = scene(slot, lines);
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    let outcome = session.deliver(&staple).await;
+    session.stop().await;
+    assert!(fake.script_is_used_up(), "{:?}", fake.commands());
+    (outcome, fake)
+}
+
+#[tokio::test]
+async fn a_delivery_works_in_either_mode_and_byte_by_byte() {
+    for (prompt, version) in [(false, "3.2.26-1"), (true, "3.0.11-1")] {
+        for in_pieces in [false, true] {
+            for (slot, expected) in [(true, Delivered::Pushed), (false, Delivered::Attached)] {
+                let (staple, mut script) = scene(slot, Vec::new());
+                script.prompt = prompt;
+                script.version = version;
+                script.in_pieces = in_pieces;
+                let fake = FakeHaproxy::start(script);
+                let mut session = Session::start(&fake.socket());
+                session.connected().await;
+                assert_eq!(session.deliver(&staple).await, Ok(expected));
+                assert_eq!(session.deliver(&staple).await, Ok(Delivered::AlreadyHeld));
+                session.stop().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_of_a_push_is_reported_as_what_it_is() {
+    for (reply, expected) in [
+        (
+            "OCSP single response: no longer valid..",
+            DeliveryError::Expired,
+        ),
+        (
+            "OCSP single response: no longer valid. Must be valid during at least 300s..",
+            DeliveryError::ShortLived,
+        ),
+        (
+            "OCSP single response: certificate status is unknown.",
+            DeliveryError::StatusUnknown,
+        ),
+        ("Unable to parse OCSP response.", DeliveryError::Malformed),
+        ("Permission denied", DeliveryError::PermissionDenied),
+        (LOCKED, DeliveryError::Locked),
+        (
+            "The command line is too big for the buffer size.",
+            DeliveryError::TooBig,
+        ),
+        (
+            "What no version says",
+            DeliveryError::UnexpectedReply("What no version says".into()),
+        ),
+    ] {
+        let (outcome, fake) = deliver(true, vec![(PUSH, text(reply))]).await;
+        assert_eq!(outcome, Err(expected));
+        let commands = fake.commands();
+        assert!(
+            !commands.iter().any(|command| command.starts_with(SET)),
+            "{commands:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_yes_is_not_believed_when_another_response_is_held() {
+    let nothing = "Certificate ID or path does not match any certificate.";
+    for held in ["MAMKAQA=", nothing, ""] {
+        let (outcome, _) = deliver(
+            true,
+            vec![(READ_BACK, text(nothing)), (READ_BACK, text(held))],
+        )
+        .await;
+        assert_eq!(outcome, Err(DeliveryError::NotHeld), "{held}");
+    }
+    let (outcome, _) = deliver(true, vec![(READ_BACK, text(LOCKED))]).await;
+    assert_eq!(outcome, Err(DeliveryError::Locked));
+}
+
+#[tokio::test]
+async fn a_refused_transaction_is_neither_committed_nor_aborted() {
+    let updated = format!("Transaction updated for certificate {STORE}!");
+    let other = "Transaction created for certificate /certs/b.pem!";
+    for (reply, expected) in [
+        (updated.as_str(), DeliveryError::ForeignTransaction),
+        (other, DeliveryError::UnexpectedReply(other.into())),
+        (LOCKED, DeliveryError::Locked),
+        ("Permission denied", DeliveryError::PermissionDenied),
+    ] {
+        let (outcome, fake) = deliver(false, vec![(SET, text(reply))]).await;
+        assert_eq!(outcome, Err(expected));
+        let commands = fake.commands();
+        let touching = |command: &&String| {
+            command.starts_with(COMMIT) || **command == format!("abort ssl cert {STORE}")
+        };
+        assert_eq!(commands.iter().find(touching), None);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_is_followed_by_the_abort_of_the_own_transaction() {
+    let ignored = format!(
+        "Committing {STORE}.\nLoading: OCSP single response: Certificate ID does not match \
+         certificate and issuer. Content will be ignored.\nSuccess!"
+    );
+    for (reply, expected) in [
+        (LOCKED, DeliveryError::Locked),
+        (ignored.as_str(), DeliveryError::OtherCertificate),
+        (
+            "Committing\nno issuer found\nFailed!",
+            DeliveryError::IssuerMissing,
+        ),
+    ] {
+        let (outcome, fake) = deliver(false, vec![(COMMIT, text(reply))]).await;
+        assert_eq!(outcome, Err(expected));
+        let last = fake.commands().pop();
+        assert_eq!(last, Some(format!("abort ssl cert {STORE}")));
+    }
+}
+
+#[tokio::test]
+async fn an_own_transaction_that_could_not_be_ended_is_ended_later() {
+    let abort = "abort ssl cert /certs";
+    let (staple, script) = scene(false, vec![(COMMIT, text(LOCKED)), (abort, text(LOCKED))]);
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(session.deliver(&staple).await, Err(DeliveryError::Locked));
+    assert!(fake.script_is_used_up());
+    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_lost_between_set_and_commit_leaves_no_transaction_behind() {
+    let (staple, script) = scene(false, vec![(COMMIT, Answer::Close(Vec::new()))]);
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(
+        session.deliver(&staple).await,
+        Err(DeliveryError::Disconnected)
+    );
+    session.connected().await;
+    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+    let aborted = format!("abort ssl cert {STORE}");
+    assert!(fake.commands().contains(&aborted), "{:?}", fake.commands());
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_anywhere_is_survived() {
+    for command in [
+        "prompt i",
+        "show cli level",
+        "show info",
+        "show ssl ocsp-updates",
+        "show ssl cert",
+        READ_BACK,
+        PUSH,
+    ] {
+        for received in [&b""[..], b"\n", b"half a repl", b"a line\n"] {
+            let (staple, script) = scene(true, vec![(command, Answer::Close(received.to_vec()))]);
+            let fake = FakeHaproxy::start(script);
+            let mut session = Session::start(&fake.socket());
+            session.connected().await;
+            let outcome = session.deliver_again(&staple).await;
+            assert_eq!(
+                outcome,
+                Ok(Delivered::Pushed),
+                "{command}: {:?}",
+                fake.commands()
+            );
+            session.stop().await;
+            assert!(fake.script_is_used_up());
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_too_many_drop_the_connection() {
+    // A second reply where one was asked for: the next command's reply would be taken from it.
+    let twice = b"OCSP Response updated!\n\nOCSP Response updated!\n\n".to_vec();
+    let (staple, script) = scene(true, vec![(PUSH, Answer::Bytes(twice))]);
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(
+        session.deliver(&staple).await,
+        Err(DeliveryError::Disconnected)
+    );
+    assert_eq!(session.disconnected().await, Error::OutOfStep);
+    session.connected().await;
+    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_reply_without_bound_drops_the_connection() {
+    let (staple, script) = scene(
+        true,
+        vec![(READ_BACK, Answer::Bytes(vec![b'x'; MAX_REPLY_BYTES + 1]))],
+    );
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(
+        session.deliver(&staple).await,
+        Err(DeliveryError::Disconnected)
+    );
+    assert_eq!(
+        session.disconnected().await,
+        Error::ReplyTooLarge(MAX_REPLY_BYTES)
+    );
+    session.connected().await;
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_no_haproxy_is_told_so() {
+    for said in ["220 mail ESMTP\r\n", "SSH-2.0-x\r\n"] {
+        let (_, script) = scene(true, vec![("prompt i", Answer::Bytes(said.into()))]);
+        let fake = FakeHaproxy::start(script);
+        let mut session = Session::start(&fake.socket());
+        let error = session.disconnected().await;
+        assert_eq!(error, Error::NotHaproxy(said.trim().into()));
+        session.connected().await;
+        session.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_ends_the_connection() {
+    let (staple, script) = scene(true, vec![(PUSH, Answer::Silence)]);
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(
+        session.deliver(&staple).await,
+        Err(DeliveryError::Disconnected)
+    );
+    let error = session.disconnected().await;
+    assert!(
+        error.to_string().contains("'set ssl ocsp-response'"),
+        "{error}"
+    );
+    session.connected().await;
+    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn locked_stores_are_read_when_they_are_needed() {
+    for locked in ["show ssl cert", "show ssl cert /certs"] {
+        let (staple, script) = scene(true, vec![(locked, text(LOCKED)), (locked, text(LOCKED))]);
+        let fake = FakeHaproxy::start(script);
+        let mut session = Session::start(&fake.socket());
+        session.connected().await;
+        assert_eq!(session.deliver(&staple).await, Err(DeliveryError::Locked));
+        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+        session.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_process_is_left_at_once() {
+    let stopping = "Version: 3.2.1\nPid: 4711\nStopping: 1";
+    let fine = "Version: 3.2.1\nPid: 4711\nStopping: 0";
+    let (staple, script) = scene(
+        true,
+        vec![("show info", text(fine)), ("show info", text(stopping))],
+    );
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(
+        session.deliver(&staple).await,
+        Err(DeliveryError::Disconnected)
+    );
+    let pushed = |command: &String| command.starts_with(PUSH);
+    assert!(!fake.commands().iter().any(pushed));
+    session.connected().await;
+    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_replaced_just_before_its_attachment_is_not_touched() {
+    let other = format!(
+        "Filename: {STORE}\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
+        "AB".repeat(20)
+    );
+    let (staple, script) = scene(false, Vec::new());
+    let same = format!(
+        "Filename: {STORE}\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
+        script.fingerprint
+    );
+    let script = Script {
+        lines: vec![
+            ("show ssl cert /certs", text(&same)),
+            ("show ssl cert /certs", text(&other)),
+        ],
+        ..script
+    };
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    assert_eq!(
+        session.deliver(&staple).await,
+        Err(DeliveryError::OtherCertificate)
+    );
+    let set = |command: &String| command.starts_with(SET);
+    assert!(!fake.commands().iter().any(set));
+    session.stop().await;
+}
