@@ -25,6 +25,10 @@ const MAX_PROMPT_BYTES: usize = 64;
 /// The longest severity mark before a message: `[warning]: `.
 const MAX_SEVERITY_BYTES: usize = 12;
 
+/// Where HAProxy before 2.5 breaks off the description of a certificate with an Ed25519 key: the
+/// line feed after it is its last, there is no empty line.
+const BROKEN_OFF: &[u8] = b"\nAlgorithm: ";
+
 /// Why the bytes on a connection cannot be read as replies.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -135,6 +139,7 @@ impl Codec {
                 None => Some(0),
                 Some((b'\n', text)) => Some(text.len()),
                 Some(_) if form == ReplyForm::Base64 && is_base64(line) => Some(at),
+                Some(_) if form == ReplyForm::Certificate && line.ends_with(BROKEN_OFF) => Some(at),
                 Some(_) => None,
             };
             if let Some(text) = text {
@@ -349,6 +354,16 @@ mod tests {
                     command::show_info(),
                 ],
                 &["created", "MAA=", "no such", "", "a\n> b"],
+            ),
+            // 2.2 and an Ed25519 key: broken off, and another certificate after it.
+            conversation(
+                Cli::Worker,
+                "\n> admin\n\n> Filename: a\nAlgorithm: \n> Filename: b\nAlgorithm: EC256\n\n> ",
+                [
+                    command::show_certificate("a"),
+                    command::show_certificate("b"),
+                ],
+                &["Filename: a\nAlgorithm: ", "Filename: b\nAlgorithm: EC256"],
             ),
             // The master CLI with its prompts, one of them after a failed reload.
             conversation(

@@ -18,6 +18,8 @@ pub enum ReplyForm {
     Interactive,
     /// Lines, ended by an empty line.
     Text,
+    /// Lines, ended by an empty line, which may be missing after an empty algorithm.
+    Certificate,
     /// One line of base64 without an empty line after it; an error comes as text.
     Base64,
 }
@@ -99,7 +101,10 @@ pub fn show_certificates() -> Command {
 
 /// What one certificate store holds.
 pub fn show_certificate(store: &str) -> Command {
-    Command::text(format!("show ssl cert {}", escape(store)))
+    Command {
+        form: ReplyForm::Certificate,
+        ..Command::text(format!("show ssl cert {}", escape(store)))
+    }
 }
 
 /// The response HAProxy holds for a CertID, in base64 (2.8 and later).
@@ -141,7 +146,8 @@ pub fn set_certificate_ocsp(store: &str, response: &[u8]) -> Command {
 /// Gives `store` the issuer of its certificate, in a transaction.
 pub fn set_certificate_issuer(store: &str, issuer: &Certificate) -> Command {
     Command {
-        payload: Some(issuer.pem()),
+        // An empty line would end the payload, and one more would be a command of its own.
+        payload: Some(issuer.pem().trim_end().to_owned()),
         ..Command::text(format!("set ssl cert {}.issuer", escape(store)))
     }
 }

@@ -1,10 +1,8 @@
 //! Every answer and every fault of the tables, played by a scripted HAProxy.
 
-use std::sync::Arc;
-
+use crate::support::pki::Offer;
 use staplerd::haproxy::codec::MAX_REPLY_BYTES;
 use staplerd::haproxy::{Delivered, DeliveryError, Error};
-use staplerd::ocsp::Staple;
 
 use crate::support::fake_haproxy::{Answer, FakeHaproxy, Line, STORE, Script};
 use crate::support::pki::{Authority, Response};
@@ -17,7 +15,7 @@ const COMMIT: &str = "commit ssl cert ";
 const LOCKED: &str = "Can't do it!\nOperations on certificates are currently locked!";
 
 /// One certificate, its staple, and a script that knows it.
-fn scene(slot: bool, lines: Vec<Line>) -> (Arc<Staple>, Script) {
+fn scene(slot: bool, lines: Vec<Line>) -> (Offer, Script) {
     let authority = Authority::new();
     let issued = authority.issue("a.example", None);
     let fingerprint = issued.certificate.sha1_fingerprint();
@@ -153,16 +151,40 @@ async fn a_commit_that_fails_is_followed_by_the_abort_of_the_own_transaction() {
     for (reply, expected) in [
         (LOCKED, DeliveryError::Locked),
         (ignored.as_str(), DeliveryError::OtherCertificate),
-        (
-            "Committing\nno issuer found\nFailed!",
-            DeliveryError::IssuerMissing,
-        ),
     ] {
         let (outcome, fake) = deliver(false, vec![(COMMIT, text(reply))]).await;
         assert_eq!(outcome, Err(expected));
         let last = fake.commands().pop();
         assert_eq!(last, Some(format!("abort ssl cert {STORE}")));
     }
+}
+
+#[tokio::test]
+async fn an_issuer_that_haproxy_has_not_read_is_given_to_it_with_the_staple() {
+    let missing = "Committing\nno issuer found\nFailed!";
+    let (outcome, fake) = deliver(false, vec![(COMMIT, text(missing))]).await;
+    assert_eq!(outcome, Ok(Delivered::Attached));
+    let changes: Vec<String> = fake
+        .commands()
+        .into_iter()
+        .filter(|command| command.contains(STORE) && !command.starts_with("show"))
+        .collect();
+    let expected = [
+        format!("set ssl cert {STORE}.ocsp <<"),
+        format!("commit ssl cert {STORE}"),
+        format!("abort ssl cert {STORE}"),
+        format!("set ssl cert {STORE}.issuer <<"),
+        format!("set ssl cert {STORE}.ocsp <<"),
+        format!("commit ssl cert {STORE}"),
+    ];
+    assert_eq!(changes, expected);
+
+    // Still without: then it is said.
+    let twice = vec![(COMMIT, text(missing)), (COMMIT, text(missing))];
+    let (outcome, fake) = deliver(false, twice).await;
+    assert_eq!(outcome, Err(DeliveryError::IssuerMissing));
+    let last = fake.commands().pop();
+    assert_eq!(last, Some(format!("abort ssl cert {STORE}")));
 }
 
 #[tokio::test]

@@ -4,12 +4,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::support::pki::Offer;
 use staplerd::haproxy::{Delivered, DeliveryError, Error};
-use staplerd::ocsp::Staple;
 
 use crate::support::handshake;
 use crate::support::haproxy::{
@@ -38,7 +37,7 @@ fn master() -> Setup {
 struct Stapled {
     haproxy: Haproxy,
     session: Session,
-    staple: Arc<Staple>,
+    staple: Offer,
 }
 
 async fn stapled(installation: &Installation, setup: Setup, target: &str) -> Stapled {
@@ -318,7 +317,7 @@ async fn staples_of_several_processes_and_certificates_do_not_mix() {
             },
             &[],
         );
-        let staples: Vec<Arc<Staple>> = issued
+        let staples: Vec<Offer> = issued
             .iter()
             .map(|issued| authority.staple(issued, Response::default()))
             .collect();

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use staplerd::haproxy::{Address, Delivered, DeliveryError};
+use staplerd::x509::CertificateReference;
 
 use crate::support::handshake;
 use crate::support::haproxy::{Haproxy, Installation, Setup, installations, wait_for};
@@ -39,6 +40,12 @@ fn operator(haproxy: &Haproxy, command: &str) -> String {
         !reply.contains("currently locked")
     });
     reply
+}
+
+/// How HAProxy shows this certificate.
+fn reference(issued: &Issued) -> CertificateReference {
+    let [fingerprint, _] = CertificateReference::all(&issued.certificate);
+    fingerprint
 }
 
 /// Opens a `set ssl cert` transaction by hand.
@@ -355,7 +362,7 @@ async fn a_certificate_replaced_over_the_socket_is_noticed_and_stapled_again() {
         assert!(haproxy.staple("a.example").is_empty());
 
         let changed = session.store_changed().await;
-        assert_eq!(changed, (store, renewed.certificate.sha1_fingerprint()));
+        assert_eq!(changed, (store, reference(&renewed)));
         assert_eq!(
             session.deliver(&staple).await,
             Err(DeliveryError::NotLoaded),
@@ -390,7 +397,7 @@ async fn the_same_certificate_deployed_again_loses_its_slot_and_gets_it_back() {
         operator(&haproxy, &format!("commit ssl cert {store}"));
         assert!(haproxy.staple("a.example").is_empty());
         let changed = session.store_changed().await;
-        assert_eq!(changed, (store, issued.certificate.sha1_fingerprint()));
+        assert_eq!(changed, (store, reference(&issued)));
         assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
         assert_eq!(
             haproxy.staple("a.example"),

@@ -74,7 +74,7 @@ impl OpensslAuthority {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// A good certificate for `name`, with this kind of key (`rsa` or a curve).
+    /// A good certificate for `name`, with this kind of key (`rsa`, `ed25519` or a curve).
     pub fn issue(&mut self, name: &str, algorithm: &str) {
         self.issue_with_status(name, algorithm, 'V');
     }
@@ -108,6 +108,7 @@ impl OpensslAuthority {
     fn issue_as(&self, name: &str, algorithm: &str, section: &str, serial: u32, issuer: &str) {
         let key = match algorithm {
             "rsa" => "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
+            "ed25519" => "genpkey -algorithm ed25519".to_owned(),
             curve => format!("ecparam -name {curve} -genkey -noout"),
         };
         self.openssl(&format!("{key} -out {name}.key"));

@@ -37,6 +37,9 @@ fn wait_until_stapled(haproxy: &Haproxy, authority: &OpensslAuthority, name: &st
     wait_for(&path, || fs::read(&path).is_ok_and(|bytes| bytes == staple));
 }
 
+/// One certificate for each kind of key.
+const NAMES: [&str; 4] = ["rsa", "p256", "p384", "ed25519"];
+
 #[test]
 fn first_staples_are_attached_written_and_there_after_a_reload() {
     for installation in installations("end to end") {
@@ -47,12 +50,13 @@ fn first_staples_are_attached_written_and_there_after_a_reload() {
             ("rsa", "rsa"),
             ("p256", "prime256v1"),
             ("p384", "secp384r1"),
+            // HAProxy shows no fingerprint of this one.
+            ("ed25519", "ed25519"),
         ] {
             authority.issue(name, algorithm);
         }
         authority.start_responder(Signer::Delegate);
-        let files =
-            ["rsa", "p256", "p384"].map(|name| (format!("{name}.pem"), authority.bundle(name)));
+        let files = NAMES.map(|name| (format!("{name}.pem"), authority.bundle(name)));
         let files = files
             .each_ref()
             .map(|(name, pem)| (name.as_str(), pem.as_bytes()));
@@ -67,17 +71,19 @@ fn first_staples_are_attached_written_and_there_after_a_reload() {
         );
 
         let mut daemon = daemon_for(&haproxy);
-        for name in ["rsa", "p256", "p384"] {
+        for name in NAMES {
             wait_until_stapled(&haproxy, &authority, name);
         }
         haproxy.reload();
-        for name in ["rsa", "p256", "p384"] {
+        for name in NAMES {
             wait_until_stapled(&haproxy, &authority, name);
         }
         daemon.signal("TERM");
         assert!(daemon.ended().success());
         let left: Vec<String> = names(&haproxy.dir.path().join("certs"));
         let expected = [
+            "ed25519.pem",
+            "ed25519.pem.ocsp",
             "p256.pem",
             "p256.pem.ocsp",
             "p384.pem",

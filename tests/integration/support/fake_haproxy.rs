@@ -201,9 +201,12 @@ impl State {
             );
         }
         if command.starts_with("set ssl cert ") {
-            self.transaction = true;
-            self.held = Some(payload);
-            return format!("Transaction created for certificate {STORE}!");
+            let opened = !std::mem::replace(&mut self.transaction, true);
+            if command.contains(".ocsp") {
+                self.held = Some(payload);
+            }
+            let verb = if opened { "created" } else { "updated" };
+            return format!("Transaction {verb} for certificate {STORE}!");
         }
         if command.starts_with("commit ssl cert ") && store {
             self.transaction = false;

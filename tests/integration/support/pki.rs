@@ -3,6 +3,7 @@
 //! Certificates come from rcgen; responses are written and signed here, byte by byte, so that a test
 //! can have any of them: short-lived, large, with a CertID of another form.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
     PKCS_ECDSA_P256_SHA256, SerialNumber, SigningKey,
 };
+use staplerd::haproxy::Delivery;
 use staplerd::ocsp::{CertId, Policy, Staple, Subject, verify};
 use staplerd::time::Timestamp;
 use staplerd::x509::Certificate;
@@ -162,8 +164,8 @@ impl Authority {
         sequence(&[&tlv(0x0a, &[&[0]]), &tlv(0xa0, &[&response_bytes])])
     }
 
-    /// A verified staple for `issued`.
-    pub fn staple(&self, issued: &Issued, response: Response) -> Arc<Staple> {
+    /// A verified staple for `issued`, ready to be delivered.
+    pub fn staple(&self, issued: &Issued, response: Response) -> Offer {
         let der = self.respond(issued, response);
         let subject = Subject {
             certificate: &issued.certificate,
@@ -178,11 +180,27 @@ impl Authority {
             Timestamp::from_unix(at),
             Policy::default(),
         );
-        Arc::new(assessment.unwrap().stapling.unwrap())
+        Offer(Delivery {
+            staple: Arc::new(assessment.unwrap().stapling.unwrap()),
+            certificate: issued.certificate.clone(),
+            issuer: issued.issuer.clone(),
+        })
     }
 
     fn issuer_name(&self) -> &[u8] {
         self.certificate.subject_name()
+    }
+}
+
+/// A delivery that can be looked at as the staple it is about.
+#[derive(Clone)]
+pub struct Offer(pub Delivery);
+
+impl Deref for Offer {
+    type Target = Staple;
+
+    fn deref(&self) -> &Staple {
+        &self.0.staple
     }
 }
 

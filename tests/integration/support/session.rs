@@ -1,13 +1,13 @@
 //! A session of the `haproxy` room, driven as the agent drives it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::haproxy::{
     self, Delivered, Delivery, DeliveryError, Error, Process, Report, Settings, TargetId,
 };
 use staplerd::ocsp::Staple;
+use staplerd::x509::CertificateReference;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::haproxy::DEADLINE;
 use super::pki;
+use super::pki::Offer;
 
 /// How many reports may wait.
 const QUEUE: usize = 256;
@@ -104,18 +105,19 @@ impl Session {
     }
 
     /// Waits for the report that a store has changed.
-    pub async fn store_changed(&mut self) -> (String, [u8; 20]) {
+    pub async fn store_changed(&mut self) -> (String, CertificateReference) {
         self.report("a changed store", |report| match report {
-            Report::StoreChanged { store, fingerprint } => Some((store.clone(), *fingerprint)),
+            Report::StoreChanged { store, certificate } => {
+                Some((store.clone(), certificate.clone()))
+            }
             _ => None,
         })
         .await
     }
 
     /// Hands a delivery over without waiting for its outcome.
-    pub fn send(&mut self, staple: &Arc<Staple>) {
-        let staple = staple.clone();
-        self.deliveries.send(Delivery { staple }).unwrap();
+    pub fn send(&mut self, staple: &Offer) {
+        self.deliveries.send(staple.0.clone()).unwrap();
     }
 
     /// Waits for the outcome of a delivery for this staple's certificate.
@@ -132,7 +134,7 @@ impl Session {
     }
 
     /// Delivers and waits for the outcome.
-    pub async fn deliver(&mut self, staple: &Arc<Staple>) -> Result<Delivered, DeliveryError> {
+    pub async fn deliver(&mut self, staple: &Offer) -> Result<Delivered, DeliveryError> {
         self.send(staple);
         self.outcome(staple).await
     }
@@ -144,10 +146,7 @@ impl Session {
     }
 
     /// Delivers as the agent does: again after every connection that was lost.
-    pub async fn deliver_again(
-        &mut self,
-        staple: &Arc<Staple>,
-    ) -> Result<Delivered, DeliveryError> {
+    pub async fn deliver_again(&mut self, staple: &Offer) -> Result<Delivered, DeliveryError> {
         loop {
             match self.deliver(staple).await {
                 Err(DeliveryError::Disconnected) => self.connected().await,
