@@ -78,6 +78,9 @@ impl Dial {
         let last = details.addrs.len().saturating_sub(1);
         for (place, address) in details.addrs.iter().enumerate() {
             let mut timeout = left_until(deadline, details.timeout);
+            if timeout.after.is_zero() {
+                return Err(ureq::Error::Timeout(timeout.reason));
+            }
             if place < last {
                 timeout.after = (*timeout.after / 2).into();
             }
