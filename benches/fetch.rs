@@ -83,8 +83,7 @@ fn isolation(certified: &Arc<Certified>, responder: &Responder) {
     };
     let mut ratios = Vec::new();
     for _ in 0..5 {
-        let alone: Vec<_> = urls("").into_iter().collect();
-        let [alone, beside] = [alone, urls(&responder.silent_url)]
+        let [alone, beside] = [urls(""), urls(&responder.silent_url)]
             .map(|urls| fetch(RENEWAL_THREADS, certified, &urls, 900))
             .map(|times| times.last().unwrap().as_secs_f64());
         println!("900 responses alone {alone:.3} s, beside 100 that never come {beside:.3} s");

@@ -237,7 +237,41 @@ fn kind_of_ipv6(address: Ipv6Addr) -> AddressKind {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_dress_makes_a_refused_ipv4_address_acceptable(
+            octets in prop_oneof![
+                any::<[u8; 4]>(),
+                any::<[u8; 3]>().prop_map(|[b, c, d]| [127, b, c, d]),
+                any::<[u8; 2]>().prop_map(|[c, d]| [169, 254, c, d]),
+                any::<[u8; 2]>().prop_map(|[c, d]| [10, 0, c, d]),
+            ],
+            fill in any::<u16>(),
+        ) {
+            let rules = AddressRules::default().refuse_private();
+            let bare = Ipv4Addr::from(octets);
+            let [a, b, c, d] = octets;
+            let high = u16::from_be_bytes([a, b]);
+            let low = u16::from_be_bytes([c, d]);
+            let dressed = [
+                [0, 0, 0, 0, 0, 0xffff, high, low],
+                [0, 0, 0, 0, 0xffff, 0, high, low],
+                [0x2002, high, low, fill, fill, fill, fill, fill],
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low],
+                [0x64, 0xff9b, 1, fill, fill, fill, high, low],
+            ];
+            if let Err(refusal) = rules.check(IpAddr::V4(bare)) {
+                for segments in dressed {
+                    let address = IpAddr::V6(Ipv6Addr::from(segments));
+                    prop_assert_eq!(rules.check(address).unwrap_err().kind, refusal.kind);
+                }
+            }
+        }
+    }
 
     fn refused(rules: &AddressRules, address: &str) -> Option<AddressKind> {
         rules

@@ -127,17 +127,7 @@ impl<A> Attempt<A> {
     }
 
     fn failed(url: &str, error: Error, begun: Instant) -> Self {
-        let health = match &error {
-            Error::HttpStatus {
-                code: 429 | 503,
-                retry_after: Some(pause),
-            } => Health::Busy(*pause),
-            Error::HttpStatus { .. } if !error.blames_responder() => {
-                Health::Answered(begun.elapsed())
-            }
-            _ if error.blames_responder() => Health::Failed,
-            _ => Health::Unknown,
-        };
+        let health = error.health(begun.elapsed());
         Attempt {
             outcome: Err(Failure {
                 url: Some(url.to_owned()),

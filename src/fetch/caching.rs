@@ -153,7 +153,34 @@ fn http_date(value: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_date_reads_back_whatever_the_form_it_was_written_in(seconds in 0i64..4_102_444_800) {
+            let at = Timestamp::from_unix(seconds);
+            let text = at.to_string();
+            let month = text[5..7].parse::<usize>().unwrap();
+            let name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1];
+            let (year, day, clock) = (&text[..4], &text[8..10], &text[11..19]);
+            prop_assert_eq!(http_date(&format!("Mon, {day} {name} {year} {clock} GMT")), Some(at));
+            prop_assert_eq!(http_date(&format!("Mon {name} {day} {clock} {year}")), Some(at));
+        }
+
+        #[test]
+        fn whatever_the_headers_say_a_wait_stays_within_its_bounds(
+            wait in "[ -~]{0,40}",
+            date in "[ -~]{0,40}",
+        ) {
+            let headers = headers(&[("retry-after", &wait), ("date", &date), ("expires", &wait)]);
+            if let Some(wait) = retry_after(&headers, Timestamp::from_unix(0)) {
+                prop_assert!((RETRY_AFTER_MIN..=RETRY_AFTER_MAX).contains(&wait));
+            }
+            let _ = Caching::from_headers(&headers).fresh_for();
+        }
+    }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs

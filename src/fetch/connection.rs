@@ -21,6 +21,9 @@ use super::outcome::shown;
 use super::proxy::{Proxies, Proxy, Route};
 use super::resolver::{AddressBook, as_ureq_error};
 
+/// A kept connection that was idle for longer is not used again; many responders close theirs a
+/// little later. At most `renewal_threads` are kept.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(15);
 /// The proxy's answer to CONNECT is not read further than this.
 const TUNNEL_ANSWER_MAX: usize = 8 * 1024;
 
@@ -78,6 +81,9 @@ impl Dial {
         let last = details.addrs.len().saturating_sub(1);
         for (place, address) in details.addrs.iter().enumerate() {
             let mut timeout = left_until(deadline, details.timeout);
+            if timeout.after.is_zero() {
+                return Err(ureq::Error::Timeout(timeout.reason));
+            }
             if place < last {
                 timeout.after = (*timeout.after / 2).into();
             }
@@ -296,6 +302,3 @@ impl<In: Transport> Transport for Watched<In> {
         self.inner.is_tls()
     }
 }
-
-/// Idle connections are closed after this; many responders close theirs a little later.
-pub(super) const IDLE_MAX: Duration = Duration::from_secs(15);

@@ -11,12 +11,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Exchanges in flight with a responder not yet known to answer, or known to answer slowly.
+/// Exchanges in flight with a responder not yet known to answer, or known to be slow or to fail.
 pub const WINDOW_INITIAL: usize = 8;
-/// An answer that took longer than this costs its responder permits instead of earning them.
+/// An answer that took longer than this costs its responder permits instead of earning it some.
 pub const QUICK_ANSWER: Duration = Duration::from_secs(1);
-/// Failures in a row that open a responder's circuit.
-pub const FAILURES_TO_OPEN: u32 = 4;
+/// Failures in a row that open a responder's circuit; more than a few bad certificates' worth.
+pub const FAILURES_TO_OPEN: u32 = 10;
 /// First pause of an open circuit; doubled with each failed probe.
 pub const PAUSE_FIRST: Duration = Duration::from_secs(10);
 /// Longest pause of an open circuit, before jitter.
@@ -31,7 +31,7 @@ pub enum Health {
     Answered(Duration),
     /// It failed.
     Failed,
-    /// It asked to be left alone for this long.
+    /// It failed, and asked to be left alone for this long.
     Busy(Duration),
     /// Nothing was learnt about it.
     Unknown,
@@ -178,10 +178,9 @@ impl<J> Limits<J> {
         state.in_flight = in_flight;
         state.window = match health {
             Health::Answered(took) if took <= QUICK_ANSWER => (state.window + 1).min(window_max),
-            // Slow is better than nothing: it keeps what it began with.
-            Health::Answered(_) => state.window.min((state.window / 2).max(WINDOW_INITIAL)),
             Health::Unknown => state.window,
-            Health::Failed | Health::Busy(_) => (state.window / 2).max(1),
+            // What it began with it keeps: one bad certificate is not to hold up the others.
+            _ => state.window.min((state.window / 2).max(WINDOW_INITIAL)),
         };
         state.circuit = state.circuit.after(health, now, random);
         let Circuit::Open { until, .. } = state.circuit else {
@@ -254,20 +253,23 @@ impl Circuit {
             pauses,
         };
         match (self, health) {
-            (_, Health::Busy(pause)) => open(pause, 1),
             // Stragglers from before it opened: known already.
             (Circuit::Open { .. }, _) => self,
             (_, Health::Answered(_)) => Circuit::Closed { failures: 0 },
-            (Circuit::Closed { failures }, Health::Failed) if failures + 1 < FAILURES_TO_OPEN => {
+            (Circuit::Closed { failures }, Health::Failed | Health::Busy(_))
+                if failures + 1 < FAILURES_TO_OPEN =>
+            {
                 Circuit::Closed {
                     failures: failures + 1,
                 }
             }
             (Circuit::Closed { .. }, Health::Failed) => open(PAUSE_FIRST, 1),
+            (Circuit::Closed { .. }, Health::Busy(pause)) => open(pause, 1),
             (Circuit::Probing { pauses }, Health::Failed) => {
                 let pause = PAUSE_FIRST.saturating_mul(1 << pauses.min(16));
                 open(pause.min(PAUSE_MAX), pauses.saturating_add(1))
             }
+            (Circuit::Probing { pauses }, Health::Busy(pause)) => open(pause, pauses),
             (Circuit::Closed { .. }, Health::Unknown) => self,
             // The probe never reached the responder: the next job may be the probe.
             (Circuit::Probing { pauses }, Health::Unknown) => Circuit::Open { until: now, pauses },
@@ -299,6 +301,18 @@ mod tests {
 
     fn finish(limits: &mut Limits<u32>, responder: &str, health: Health) -> usize {
         limits.finished(responder, health, at(0), 0.0).len()
+    }
+
+    /// Limits of a responder whose circuit has just opened.
+    fn opened(responder: &str) -> Limits<u32> {
+        let mut limits = Limits::new(16);
+        admit(&mut limits, responder, 0..FAILURES_TO_OPEN);
+        start(&mut limits);
+        for _ in 0..FAILURES_TO_OPEN {
+            assert_eq!(finish(&mut limits, responder, Health::Failed), 0);
+            start(&mut limits);
+        }
+        limits
     }
 
     #[test]
@@ -371,26 +385,23 @@ mod tests {
     #[test]
     fn failures_in_a_row_open_the_circuit_and_send_the_waiting_away() {
         let mut limits = Limits::new(16);
-        admit(&mut limits, "dead", 0..14);
-        assert_eq!(start(&mut limits).len(), WINDOW_INITIAL);
-        for _ in 0..3 {
+        admit(&mut limits, "dead", 0..30);
+        start(&mut limits);
+        for _ in 1..FAILURES_TO_OPEN {
             assert_eq!(finish(&mut limits, "dead", Health::Failed), 0);
+            start(&mut limits);
         }
-        assert_eq!(finish(&mut limits, "dead", Health::Failed), 6);
+        let started = WINDOW_INITIAL + 9;
+        assert_eq!(finish(&mut limits, "dead", Health::Failed), 30 - started);
         assert_eq!(limits.waiting(), 0);
-        let dismissed = limits.admit("dead", 7, true, at(4)).unwrap_err();
+        let dismissed = limits.admit("dead", 7, false, at(4)).unwrap_err();
         assert_eq!(dismissed.retry_after, at(6));
         assert_eq!(dismissed.job, 7);
     }
 
     #[test]
     fn an_open_circuit_is_probed_by_one_job_with_growing_pauses() {
-        let mut limits = Limits::new(16);
-        admit(&mut limits, "dead", 0..4);
-        start(&mut limits);
-        for _ in 0..4 {
-            finish(&mut limits, "dead", Health::Failed);
-        }
+        let mut limits = opened("dead");
         let mut now = at(0);
         for pause in [10, 20, 40, 80, 160, 320, 600, 600] {
             let early = limits.admit("dead", 0, false, now).unwrap_err();
@@ -415,35 +426,38 @@ mod tests {
     #[test]
     fn an_answer_in_between_keeps_the_circuit_closed() {
         let mut limits = Limits::new(16);
-        admit(&mut limits, "shaky", 0..40);
+        admit(&mut limits, "shaky", 0..100);
         start(&mut limits);
-        for _ in 0..10 {
-            for health in [Health::Failed, Health::Failed, Health::Failed, QUICK] {
-                assert_eq!(finish(&mut limits, "shaky", health), 0);
-                start(&mut limits);
-            }
+        for round in 0..100 {
+            let health = if round % 10 == 9 {
+                QUICK
+            } else {
+                Health::Failed
+            };
+            assert_eq!(finish(&mut limits, "shaky", health), 0);
+            start(&mut limits);
         }
     }
 
     #[test]
-    fn a_responder_that_asks_for_a_pause_gets_it_at_once_and_in_full() {
+    fn a_responder_that_keeps_asking_for_a_pause_gets_it_in_full() {
         let mut limits = Limits::new(16);
-        admit(&mut limits, "busy", 0..14);
+        admit(&mut limits, "busy", 0..30);
         start(&mut limits);
-        let dismissed = limits.finished("busy", Health::Busy(at(3600)), at(0), 0.5);
-        assert_eq!(dismissed.len(), 6);
+        let busy = Health::Busy(at(3600));
+        for _ in 1..FAILURES_TO_OPEN {
+            assert_eq!(finish(&mut limits, "busy", busy), 0);
+            start(&mut limits);
+        }
+        let dismissed = limits.finished("busy", busy, at(0), 0.5);
         assert_eq!(dismissed[0].retry_after, at(4050));
-        assert!(limits.admit("busy", 1, false, at(3599)).is_err());
+        assert!(limits.admit("busy", 1, false, at(4049)).is_err());
+        limits.admit("busy", 1, false, at(4050)).unwrap();
     }
 
     #[test]
     fn a_probe_that_never_reached_the_responder_decides_nothing() {
-        let mut limits = Limits::new(16);
-        admit(&mut limits, "dead", 0..4);
-        start(&mut limits);
-        for _ in 0..4 {
-            finish(&mut limits, "dead", Health::Failed);
-        }
+        let mut limits = opened("dead");
         limits.admit("dead", 1, false, at(10)).unwrap();
         start(&mut limits);
         limits.finished("dead", Health::Unknown, at(10), 0.0);

@@ -2,13 +2,14 @@
 //!
 //! Every fault has its own variant; its name in snake_case is the metric label and the log reason.
 //! What to do next is a pure function of the fault ([`Error::next_step`], [`Error::retry_after`],
-//! [`Error::blames_responder`]). Whether the bytes of an answer are worth anything is not judged
+//! [`Error::health`]). Whether the bytes of an answer are worth anything is not judged
 //! here beyond "these may be an OCSP response" (RFC 9919 §5; statuses: RFC 9110 §15).
 
 use std::time::Duration;
 
 use super::address::RefusedAddress;
 use super::caching::Caching;
+use super::limits::Health;
 
 /// Characters of foreign text that are repeated in an error.
 const SHOWN_MAX: usize = 200;
@@ -146,9 +147,6 @@ pub enum Error {
         /// When it will be asked again, at the earliest.
         retry_after: Duration,
     },
-    /// The fetcher is shutting down.
-    #[error("shutting down")]
-    Stopped,
 }
 
 impl Error {
@@ -176,7 +174,6 @@ impl Error {
             Error::Empty => "empty",
             Error::NotOcsp { .. } => "not_ocsp",
             Error::CircuitOpen { .. } => "circuit_open",
-            Error::Stopped => "stopped",
         }
     }
 
@@ -205,17 +202,38 @@ impl Error {
         }
     }
 
-    /// Whether the fault speaks of the responder as a whole (and counts for its circuit breaker)
-    /// rather than of one certificate, of our settings or of ourselves.
-    pub fn blames_responder(&self) -> bool {
+    /// What the fault, `took` after asking, says about the responder as a whole rather than about
+    /// one certificate or our settings. Whoever sends nonsense is there and costs nobody time.
+    pub fn health(&self, took: Duration) -> Health {
         match self {
-            Error::HttpStatus { code, .. } => *code >= 500 || *code == 429,
+            Error::HttpStatus {
+                code: 429 | 503,
+                retry_after: Some(pause),
+            } => Health::Busy(*pause),
+            Error::HttpStatus {
+                code: 429 | 500.., ..
+            }
+            | Error::Resolve { .. }
+            | Error::ConnectTimeout
+            | Error::ConnectRefused
+            | Error::Connect { .. }
+            | Error::Proxy { .. }
+            | Error::Tls { .. }
+            | Error::Timeout
+            | Error::Reset
+            | Error::Closed => Health::Failed,
+            Error::HttpStatus { .. }
+            | Error::Truncated
+            | Error::TooLarge { .. }
+            | Error::NotHttp { .. }
+            | Error::TooManyRedirects
+            | Error::Encoding { .. }
+            | Error::Empty
+            | Error::NotOcsp { .. } => Health::Answered(took),
             Error::NoUrl
             | Error::InvalidUrl { .. }
             | Error::AddressRefused(_)
-            | Error::CircuitOpen { .. }
-            | Error::Stopped => false,
-            _ => true,
+            | Error::CircuitOpen { .. } => Health::Unknown,
         }
     }
 }
@@ -294,18 +312,26 @@ mod tests {
     }
 
     #[test]
-    fn only_faults_of_the_responder_count_against_it() {
+    fn only_silence_and_outages_count_against_a_responder() {
+        let took = Duration::from_secs(1);
         for error in [
             Error::Timeout,
             Error::ConnectRefused,
+            Error::Reset,
             status(500),
             status(429),
         ] {
-            assert!(error.blames_responder(), "{error}");
+            assert_eq!(error.health(took), Health::Failed, "{error}");
         }
-        for error in [Error::NoUrl, status(404), Error::Stopped] {
-            assert!(!error.blames_responder(), "{error}");
+        for error in [status(404), Error::Truncated, Error::Empty] {
+            assert_eq!(error.health(took), Health::Answered(took), "{error}");
         }
+        assert_eq!(Error::NoUrl.health(took), Health::Unknown);
+        let busy = Error::HttpStatus {
+            code: 503,
+            retry_after: Some(took),
+        };
+        assert_eq!(busy.health(took), Health::Busy(took));
     }
 
     #[test]
