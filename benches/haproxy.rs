@@ -12,13 +12,10 @@
 #[path = "../tests/integration/support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::ocsp::Staple;
-
 use support::haproxy::{Haproxy, Installation, Setup, installations, is_alive};
-use support::pki::{Authority, Issued, Response};
+use support::pki::{Authority, Issued, Offer, Response};
 use support::session::Session;
 
 /// The number of certificates where none is given.
@@ -67,7 +64,7 @@ async fn measure(
     issued: &[Issued],
     files: Files,
 ) {
-    let staples = |age| -> Vec<Arc<Staple>> {
+    let staples = |age| -> Vec<Offer> {
         issued
             .iter()
             .map(|issued| authority.staple(issued, Response::from_seconds_ago(age)))
@@ -136,7 +133,7 @@ async fn measure(
 }
 
 /// Hands over everything at once, as the agent does, and waits until all is live.
-async fn deliver(session: &mut Session, staples: &[Arc<Staple>]) {
+async fn deliver(session: &mut Session, staples: &[Offer]) {
     for staple in staples {
         session.send(staple);
     }
