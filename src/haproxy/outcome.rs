@@ -91,6 +91,11 @@ pub enum DeliveryError {
     /// The certificate store went away between two commands.
     #[error("the certificate was taken out of HAProxy meanwhile")]
     StoreGone,
+    /// A commit failed in a HAProxy that does not survive another transaction after that.
+    #[error(
+        "a 'commit ssl cert' failed, and this version of HAProxy does not survive another one after that: reload it"
+    )]
+    CommitFailed,
     /// The transaction went away between `set` and `commit`.
     #[error("somebody else ended the 'set ssl cert' transaction before its commit; tried again")]
     TransactionLost,
@@ -132,6 +137,7 @@ impl DeliveryError {
             DeliveryError::NoSlot => "no_slot",
             DeliveryError::IssuerMissing => "issuer_missing",
             DeliveryError::StoreGone => "store_gone",
+            DeliveryError::CommitFailed => "commit_failed",
             DeliveryError::TransactionLost => "transaction_lost",
             DeliveryError::NotHeld => "not_held",
             DeliveryError::OutOfMemory => "out_of_memory",

@@ -237,6 +237,13 @@ pub fn committed(reply: &str) -> Result<(), DeliveryError> {
     Err(refusal(reply))
 }
 
+/// Whether HAProxy tried to commit and could not, as distinct from not having tried.
+pub fn commit_failed(reply: &str) -> bool {
+    reply
+        .lines()
+        .any(|line| line.trim_end().ends_with("Failed!"))
+}
+
 /// The store whose transaction is open, from the reply to
 /// [`ask_for_transaction`](super::command::ask_for_transaction).
 pub fn open_transaction(reply: &str) -> Option<&str> {

@@ -127,6 +127,8 @@ struct Conversation {
     listed: Option<Instant>,
     /// CertIDs that HAProxy's own updater looks after, in hexadecimal.
     updated_by_haproxy: HashSet<String>,
+    /// A commit failed in a version that does not survive another transaction.
+    commit_failed: bool,
 }
 
 /// What a command can fail by: HAProxy's answer, or the connection.
@@ -259,6 +261,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             stores_known: false,
             listed: None,
             updated_by_haproxy: HashSet::new(),
+            commit_failed: false,
         };
         let mut batch = VecDeque::new();
         let parting = match self.converse(&mut conversation, &mut batch, stop).await {

@@ -173,6 +173,7 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::StatusUnknown
         | E::NextUpdateMissing
         | E::SeveralResponses
+        | E::CommitFailed
         | E::CertIdUnusable
         | E::OtherCertificate
         | E::Malformed

@@ -151,6 +151,10 @@ async fn a_commit_that_fails_is_followed_by_the_abort_of_the_own_transaction() {
     for (reply, expected) in [
         (LOCKED, DeliveryError::Locked),
         (ignored.as_str(), DeliveryError::OtherCertificate),
+        (
+            "Committing\nno issuer found\nFailed!",
+            DeliveryError::IssuerMissing,
+        ),
     ] {
         let (outcome, fake) = deliver(false, vec![(COMMIT, text(reply))]).await;
         assert_eq!(outcome, Err(expected));
@@ -160,9 +164,8 @@ async fn a_commit_that_fails_is_followed_by_the_abort_of_the_own_transaction() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_haproxy_has_not_read_is_given_to_it_with_the_staple() {
-    let missing = "Committing\nno issuer found\nFailed!";
-    let (outcome, fake) = deliver(false, vec![(COMMIT, text(missing))]).await;
+async fn the_issuer_goes_along_with_a_first_staple() {
+    let (outcome, fake) = deliver(false, Vec::new()).await;
     assert_eq!(outcome, Ok(Delivered::Attached));
     let changes: Vec<String> = fake
         .commands()
@@ -170,21 +173,36 @@ async fn an_issuer_that_haproxy_has_not_read_is_given_to_it_with_the_staple() {
         .filter(|command| command.contains(STORE) && !command.starts_with("show"))
         .collect();
     let expected = [
-        format!("set ssl cert {STORE}.ocsp <<"),
-        format!("commit ssl cert {STORE}"),
-        format!("abort ssl cert {STORE}"),
         format!("set ssl cert {STORE}.issuer <<"),
         format!("set ssl cert {STORE}.ocsp <<"),
         format!("commit ssl cert {STORE}"),
     ];
     assert_eq!(changes, expected);
+}
 
-    // Still without: then it is said.
-    let twice = vec![(COMMIT, text(missing)), (COMMIT, text(missing))];
-    let (outcome, fake) = deliver(false, twice).await;
+#[tokio::test]
+async fn an_old_version_is_not_touched_again_after_a_commit_that_failed() {
+    let failed = "Committing\nno issuer found\nFailed!";
+    let (staple, mut script) = scene(false, vec![(COMMIT, text(failed))]);
+    script.version = "2.2.9";
+    script.prompt = true;
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
+    session.connected().await;
+    let outcome = session.deliver(&staple).await;
     assert_eq!(outcome, Err(DeliveryError::IssuerMissing));
-    let last = fake.commands().pop();
-    assert_eq!(last, Some(format!("abort ssl cert {STORE}")));
+    let outcome = session.deliver(&staple).await;
+    assert_eq!(outcome, Err(DeliveryError::CommitFailed));
+    session.stop().await;
+    let commands = fake.commands();
+    let commit = commands
+        .iter()
+        .position(|command| command.starts_with(COMMIT))
+        .unwrap();
+    let touching = |command: &&String| {
+        command.starts_with("set ssl cert") || command.contains(&format!("abort ssl cert {STORE}"))
+    };
+    assert_eq!(commands[commit..].iter().find(touching), None);
 }
 
 #[tokio::test]

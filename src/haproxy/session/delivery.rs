@@ -18,6 +18,10 @@ use crate::x509::Certificate;
 /// The first version that dumps a response in base64.
 const BASE64_SINCE: Version = Version { major: 2, minor: 8 };
 
+/// The first version seen to survive what follows a commit that failed. 2.2 frees the transaction
+/// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
+const SURVIVES_SINCE: Version = Version { major: 2, minor: 6 };
+
 /// The first version that shows a response at all.
 const TEXT_SINCE: Version = Version { major: 2, minor: 5 };
 
@@ -93,26 +97,25 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             without_slot
         };
         for store in to_attach {
-            match self.attach(conversation, &store, delivery, false).await {
-                // HAProxy reads a `.issuer` file only where it found a `.ocsp` at its start.
-                Err(Failure::Delivery(DeliveryError::IssuerMissing)) => {
-                    self.attach(conversation, &store, delivery, true).await?;
-                }
-                other => other?,
-            }
+            self.attach(conversation, &store, delivery).await?;
         }
         conversation.verify(staple).await?;
         Ok(Delivered::Attached)
     }
 
-    /// Gives `store` its slot, with the staple in it, and the issuer as well if it lacks that.
+    /// Gives `store` its slot, with the staple in it.
+    ///
+    /// The issuer goes along: HAProxy reads a `.issuer` file only where it found a `.ocsp` at its
+    /// start, and a commit that fails for want of it must not be risked ([`SURVIVES_SINCE`]).
     async fn attach(
         &mut self,
         conversation: &mut Conversation,
         store: &str,
         delivery: &Delivery,
-        with_issuer: bool,
     ) -> Result<(), Failure> {
+        if conversation.commit_failed {
+            return Err(DeliveryError::CommitFailed.into());
+        }
         if conversation.process.level < Level::Admin {
             return Err(DeliveryError::PermissionDenied.into());
         }
@@ -128,28 +131,25 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             .check_store(store, &delivery.certificate)
             .await?;
         self.open_transaction = Some((conversation.process.pid, store.to_owned()));
-        let staple = command::set_certificate_ocsp(store, delivery.staple.der());
         let issuer = command::set_certificate_issuer(store, &delivery.issuer);
-        let (first, second) = if with_issuer {
-            (issuer, Some(staple))
-        } else {
-            (staple, None)
-        };
-        let answer = conversation.exchange(first).await?;
+        let answer = conversation.exchange(issuer).await?;
         if let Err(error) = reply::transaction_created(&answer, store) {
             self.open_transaction = None;
             return Err(error.into());
         }
-        if let Some(second) = second {
-            let answer = conversation.exchange(second).await?;
-            if let Err(error) = reply::transaction_updated(&answer, store) {
-                self.end_own_transaction(conversation).await?;
-                return Err(error.into());
-            }
+        let staple = command::set_certificate_ocsp(store, delivery.staple.der());
+        let answer = conversation.exchange(staple).await?;
+        if let Err(error) = reply::transaction_updated(&answer, store) {
+            self.end_own_transaction(conversation).await?;
+            return Err(error.into());
         }
         let commit = command::commit_certificate(store);
         let answer = conversation.exchange(commit).await?;
         if let Err(error) = reply::committed(&answer) {
+            if conversation.process.version < SURVIVES_SINCE && reply::commit_failed(&answer) {
+                conversation.commit_failed = true;
+                self.open_transaction = None;
+            }
             self.end_own_transaction(conversation).await?;
             return Err(error.into());
         }

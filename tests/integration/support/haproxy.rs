@@ -201,6 +201,11 @@ impl Haproxy {
     /// Reloads a master and waits until another worker answers and the old one no longer does:
     /// for a while both accept connections from the same socket.
     pub fn reload(&self) {
+        self.reload_noting_first_answer();
+    }
+
+    /// Reloads likewise, and tells when the new worker answered for the first time.
+    pub fn reload_noting_first_answer(&self) -> Instant {
         let before = self.worker();
         // A worker can answer before its master is ready for signals; 2.6 and 3.0 lose them then.
         wait_for("the master to answer", || {
@@ -211,10 +216,12 @@ impl Haproxy {
             self.try_cli("show info")
                 .is_some_and(|info| !info.contains(&format!("\nPid: {before}\n")))
         });
+        let answered = Instant::now();
         let socket = self.path("admin.sock");
         wait_for("the old worker to stop listening", || {
             !listens(before, &socket)
         });
+        answered
     }
 
     /// Sends a signal to the process (the master, where there is one).
