@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::pki::{NOW, World, revoked, unknown};
+use crate::pki::{CertificateBuilder, NOW, World, revoked, unknown};
 
 struct Files {
     directory: TempDir,
@@ -118,6 +118,23 @@ fn certificates_may_be_der_and_the_issuer_anywhere_in_a_chain() {
     let chain: String = chain.iter().map(|link| link.pem()).collect();
     files.write("issuer", chain.as_bytes());
     assert_eq!(last_line(&files.verify(&[])), "good");
+}
+
+#[test]
+fn whoever_gives_an_issuer_vouches_for_it() {
+    // The certificate's signature is by another key: name and response decide.
+    let files = Files::new();
+    let world = &files.world;
+    let stranger = CertificateBuilder::new("Issuer", "leaf", world.leaf.serial())
+        .sign(&world.leaf_key, &world.root_key);
+    files.write("cert", stranger.pem().as_bytes());
+    assert_eq!(last_line(&files.verify(&[])), "good");
+    let chain = world.root.pem() + &world.issuer.pem();
+    files.write("issuer", chain.as_bytes());
+    assert_eq!(last_line(&files.verify(&[])), "good");
+    files.write("issuer", world.root.pem().as_bytes());
+    let line = last_line(&files.verify(&[]));
+    assert!(line.starts_with("reject:issuer_mismatch the"), "{line}");
 }
 
 #[test]
