@@ -75,6 +75,8 @@ fn anything_else_is_refused_with_its_reason() {
         &list,
         &tagged(2, &sequence(&[&raw_nonce]))
     ])));
+    let most = single_request(cert_id.der()).repeat(64);
+    assert!(Request::decode(&request(&[&sequence(&[&most])])).is_ok());
     let many = single_request(cert_id.der()).repeat(65);
     assert!(malformed(&request(&[&sequence(&[&many])])));
     for length in 0..good.len() {
