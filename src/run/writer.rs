@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{CertificateNumber, Event, Failure};
 use crate::ocsp::Staple;
-use crate::store;
+use crate::store::{self, Ownership};
 
 /// The most staples that share one flush.
 const LARGEST_BATCH: usize = 512;
@@ -39,7 +39,9 @@ pub(super) async fn run(
             .iter()
             .map(|order: &Order| (order.staple_path.clone(), Arc::clone(&order.staple)))
             .collect();
-        let Ok(results) = tokio::task::spawn_blocking(move || store::write(&files)).await else {
+        let Ok(results) =
+            tokio::task::spawn_blocking(move || store::write(&files, Ownership::default())).await
+        else {
             return;
         };
         for (order, result) in batch.drain(..).zip(results) {

@@ -1,0 +1,256 @@
+//! Group commit: many staples, durable at the price of one flush.
+//!
+//! Each staple is written to a temporary file beside its place; one flush makes all of them
+//! durable, then they are renamed, then each directory is flushed. A crash at any step leaves the
+//! old file whole or the new one whole, and at most a temporary file that the next start sweeps.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, System};
+use super::{Error, Ownership, temporary};
+use crate::ocsp::Staple;
+
+/// How many temporary names are tried before giving up.
+const NAME_ATTEMPTS: usize = 8;
+
+/// Writes a batch of staples so that all of them outlive a power failure. The results are in the
+/// order of the batch; one failure does not touch the others. At most one file is open at a time,
+/// besides the directories.
+pub fn write(batch: &[(PathBuf, Arc<Staple>)], ownership: Ownership) -> Vec<Result<(), Error>> {
+    let files: Vec<(&Path, &[u8])> = batch
+        .iter()
+        .map(|(path, staple)| (path.as_path(), staple.der()))
+        .collect();
+    write_with(&System, &files, ownership)
+}
+
+/// The same on any disk, with any bytes.
+pub(super) fn write_with(
+    disk: &impl Disk,
+    files: &[(&Path, &[u8])],
+    ownership: Ownership,
+) -> Vec<Result<(), Error>> {
+    let folders = Folders::open(files);
+    let alone = files.len() == 1;
+    let written: Vec<io::Result<Temporary<'_, _>>> = files
+        .iter()
+        .map(|(path, bytes)| {
+            let folder = folders.of(path)?;
+            Temporary::create(disk, folder, file_name(path)?, bytes, ownership, alone)
+        })
+        .collect();
+    let mut file_systems: BTreeMap<u64, io::Result<()>> = BTreeMap::new();
+    if !alone {
+        for temporary in written.iter().flatten() {
+            let folder = temporary.folder;
+            file_systems
+                .entry(folder.device)
+                .or_insert_with(|| disk.flush_file_system(&folder.directory));
+        }
+    }
+    let renamed: Vec<io::Result<&Folder>> = written
+        .into_iter()
+        .zip(files)
+        .map(|(temporary, (path, _))| {
+            let temporary = temporary?;
+            match file_systems.get(&temporary.folder.device) {
+                Some(Err(error)) => Err(repeated(error)),
+                _ => temporary.rename_to(file_name(path)?),
+            }
+        })
+        .collect();
+    let mut directories: BTreeMap<(u64, u64), io::Result<()>> = BTreeMap::new();
+    for folder in renamed.iter().flatten() {
+        directories
+            .entry((folder.device, folder.inode))
+            .or_insert_with(|| flush_directory(disk, folder));
+    }
+    renamed
+        .into_iter()
+        .zip(files)
+        .map(|(renamed, (path, _))| {
+            renamed
+                .and_then(
+                    |folder| match directories.get(&(folder.device, folder.inode)) {
+                        Some(Err(error)) => Err(repeated(error)),
+                        _ => Ok(()),
+                    },
+                )
+                .map_err(|error| Error::at(path, error))
+        })
+        .collect()
+}
+
+/// Flushes a directory, where its file system knows how to (some network file systems do not, and
+/// have the names on the server already).
+fn flush_directory(disk: &impl Disk, folder: &Folder) -> io::Result<()> {
+    match disk.flush_directory(&folder.directory) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// The same error once more, for the next file that it concerns.
+fn repeated(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+fn file_name(path: &Path) -> io::Result<&OsStr> {
+    path.file_name()
+        .ok_or_else(|| io::ErrorKind::InvalidFilename.into())
+}
+
+/// The directories of one batch, each opened once.
+struct Folders<'a> {
+    opened: BTreeMap<&'a Path, io::Result<Folder>>,
+}
+
+/// A directory that staples are written to.
+struct Folder {
+    directory: File,
+    device: u64,
+    inode: u64,
+    group: u32,
+}
+
+impl<'a> Folders<'a> {
+    fn open(files: &[(&'a Path, &[u8])]) -> Self {
+        let mut opened = BTreeMap::new();
+        for path in files.iter().filter_map(|(path, _)| path.parent()) {
+            opened.entry(path).or_insert_with(|| Folder::open(path));
+        }
+        Folders { opened }
+    }
+
+    fn of(&self, path: &Path) -> io::Result<&Folder> {
+        match path.parent().and_then(|parent| self.opened.get(parent)) {
+            Some(Ok(folder)) => Ok(folder),
+            Some(Err(error)) => Err(repeated(error)),
+            None => Err(io::ErrorKind::InvalidFilename.into()),
+        }
+    }
+}
+
+impl Folder {
+    fn open(path: &Path) -> io::Result<Self> {
+        // A relative name has an empty parent: the current directory.
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let directory = File::open(path)?;
+        let metadata = directory.metadata()?;
+        if !metadata.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Folder {
+            directory,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            group: metadata.gid(),
+        })
+    }
+}
+
+/// A temporary file that is removed unless it is renamed into place.
+struct Temporary<'a, D: Disk> {
+    disk: &'a D,
+    folder: &'a Folder,
+    name: OsString,
+    is_renamed: bool,
+}
+
+impl<'a, D: Disk> Temporary<'a, D> {
+    /// Writes a whole file; flushes it, too, if nothing else does.
+    fn create(
+        disk: &'a D,
+        folder: &'a Folder,
+        target: &OsStr,
+        bytes: &[u8],
+        ownership: Ownership,
+        flush: bool,
+    ) -> io::Result<Self> {
+        let (name, file) = create_with_new_name(disk, folder, target)?;
+        let temporary = Temporary {
+            disk,
+            folder,
+            name,
+            is_renamed: false,
+        };
+        write_all(disk, &file, bytes)?;
+        match ownership.group() {
+            Some(group) => disk.set_group(&file, group)?,
+            // Whoever is not in the directory's group cannot give files to it; HAProxy reads
+            // them before it gives up root.
+            None if file.metadata()?.gid() != folder.group => {
+                let _ = disk.set_group(&file, folder.group);
+            }
+            None => {}
+        }
+        disk.set_mode(&file, ownership.mode())?;
+        if flush {
+            disk.flush(&file)?;
+        }
+        Ok(temporary)
+    }
+
+    fn rename_to(mut self, target: &OsStr) -> io::Result<&'a Folder> {
+        self.disk
+            .rename(&self.folder.directory, &self.name, target)?;
+        self.is_renamed = true;
+        Ok(self.folder)
+    }
+}
+
+impl<D: Disk> Drop for Temporary<'_, D> {
+    fn drop(&mut self) {
+        if !self.is_renamed {
+            // If even this fails, the sweep of the next start finds the file.
+            let _ = self.disk.remove(&self.folder.directory, &self.name);
+        }
+    }
+}
+
+fn create_with_new_name(
+    disk: &impl Disk,
+    folder: &Folder,
+    target: &OsStr,
+) -> io::Result<(OsString, File)> {
+    for _ in 0..NAME_ATTEMPTS {
+        let name = temporary::name_for(target);
+        match disk.create(&folder.directory, &name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (name, file)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+fn write_all(disk: &impl Disk, file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match disk.write(file, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

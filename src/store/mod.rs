@@ -1,0 +1,119 @@
+//! Staples on disk: reading what is there, and replacing it durably and atomically.
+//!
+//! HAProxy reads `<certificate>.ocsp` when it starts (configuration manual §5.1, `crt`), so the
+//! file is at every moment the old staple whole or the new one whole. Files are replaced, never
+//! deleted; links are replaced, not followed. One staplerd at a time writes to a directory. What
+//! is written is a verified [`Staple`](crate::ocsp::Staple); what is read are foreign bytes.
+
+mod batch;
+mod claim;
+mod disk;
+mod ownership;
+mod temporary;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+pub use batch::write;
+pub use claim::{Claim, Claims};
+pub use ownership::{DEFAULT_MODE, InvalidMode, Ownership, UnknownGroup, parse_mode};
+pub use temporary::sweep;
+
+/// A `.ocsp` file above this size is not read; a response worth stapling is far smaller.
+pub const LARGEST_STAPLE_FILE: u64 = 64 * 1024;
+
+/// Why a staple could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is larger than any staple.
+    #[error("{path}: {size} bytes, more than the {LARGEST_STAPLE_FILE} a staple may have")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// There is a directory where the staple belongs.
+    #[error("{0} is a directory: remove it, HAProxy refuses to start with it")]
+    IsADirectory(PathBuf),
+    /// Another staplerd writes the staples of this directory.
+    #[error("{0}: left to another staplerd, which looks after this directory already")]
+    InUse(PathBuf),
+    /// The disk or the quota is full.
+    #[error("{0}: no space left; the old staple is still in place")]
+    NoSpace(PathBuf),
+    /// This user may not write there, or the file system is read-only.
+    #[error("{path}: {error}; let the user that staplerd runs as write to the directory")]
+    PermissionDenied {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// Anything else.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+}
+
+impl Error {
+    /// The kind in snake_case: log reason and metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::TooLarge { .. } => "too_large",
+            Error::IsADirectory(_) => "is_a_directory",
+            Error::InUse(_) => "in_use",
+            Error::NoSpace(_) => "no_space",
+            Error::PermissionDenied { .. } => "permission_denied",
+            Error::Io { .. } => "io",
+        }
+    }
+
+    fn at(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoSpace(path),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Error::PermissionDenied { path, error }
+            }
+            io::ErrorKind::IsADirectory => Error::IsADirectory(path),
+            _ => Error::Io { path, error },
+        }
+    }
+}
+
+/// Reads the bytes at a staple's place; `None` when there is no file. They are foreign bytes:
+/// whoever wants a staple has to verify them.
+///
+/// # Errors
+/// [`Error`] when there is a file that cannot be read.
+pub fn load(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::at(path, error)),
+    };
+    let size = file
+        .metadata()
+        .map_err(|error| Error::at(path, error))?
+        .len();
+    if size > LARGEST_STAPLE_FILE {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            size,
+        });
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_STAPLE_FILE)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::at(path, error))?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,89 @@
+//! Who may read a staple's file: its permissions and its group.
+//!
+//! Unless the operator says otherwise, the directory's group may read it: whoever may look into
+//! the directory for the certificate is who needs its staple.
+
+use std::fs;
+
+/// Readable for the group, not for everyone.
+pub const DEFAULT_MODE: u32 = 0o640;
+/// The permissions of a file's owner that staplerd itself needs.
+const OWNER_READ_WRITE: u32 = 0o600;
+/// Writing and executing for others: nobody else writes staples, nobody runs them.
+const REFUSED: u32 = 0o133;
+/// Where the names of groups are looked up.
+const GROUPS: &str = "/etc/group";
+
+/// What a staple's file is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ownership {
+    mode: u32,
+    group: Option<u32>,
+}
+
+/// Permissions that a staple's file cannot have.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("'{0}': expected permissions in octal between 0600 and 0644, such as 0640")]
+pub struct InvalidMode(String);
+
+/// A group that does not exist.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("file_group '{0}': there is no such group in {GROUPS}; a number is taken as it is")]
+pub struct UnknownGroup(String);
+
+/// Reads permissions in octal, such as `0640`.
+///
+/// # Errors
+/// [`InvalidMode`] for anything that is not such a number, shuts staplerd itself out, or lets
+/// others write.
+pub fn parse_mode(text: &str) -> Result<u32, InvalidMode> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| mode & !0o777 == 0)
+        .filter(|mode| mode & OWNER_READ_WRITE == OWNER_READ_WRITE && mode & REFUSED == 0)
+        .ok_or_else(|| InvalidMode(text.to_owned()))
+}
+
+impl Ownership {
+    /// These permissions, and this group (a name or a number); the directory's where it is none.
+    ///
+    /// # Errors
+    /// [`UnknownGroup`] for a name that the system does not know.
+    pub fn new(mode: u32, group: Option<&str>) -> Result<Self, UnknownGroup> {
+        let group = match group {
+            None => None,
+            Some(name) => match name.parse() {
+                Ok(number) => Some(number),
+                Err(_) => Some(number_of(name).ok_or_else(|| UnknownGroup(name.to_owned()))?),
+            },
+        };
+        Ok(Ownership { mode, group })
+    }
+
+    /// The permissions.
+    pub(super) fn mode(self) -> u32 {
+        self.mode
+    }
+
+    /// The group that was configured.
+    pub(super) fn group(self) -> Option<u32> {
+        self.group
+    }
+}
+
+impl Default for Ownership {
+    fn default() -> Self {
+        Ownership {
+            mode: DEFAULT_MODE,
+            group: None,
+        }
+    }
+}
+
+/// A group's number, from `name:password:number:members` (group(5)).
+fn number_of(name: &str) -> Option<u32> {
+    fs::read_to_string(GROUPS).ok()?.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+    })
+}

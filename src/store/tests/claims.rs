@@ -1,0 +1,59 @@
+//! Two claims on one directory: one wins, until it ends.
+
+use super::*;
+
+/// What a claim came to, as a word.
+fn claim(claims: &Claims, path: &Path) -> &'static str {
+    match claims.claim(path).unwrap() {
+        Claim::Kept => "kept",
+        Claim::New => "new",
+        Claim::InUse => "in use",
+        Claim::NotLockable(_) => "not lockable",
+    }
+}
+
+#[test]
+fn the_second_may_not_write_until_the_first_ends_and_no_file_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (first, second) = (Claims::default(), Claims::default());
+    assert_eq!(claim(&first, path), "new");
+    assert_eq!(claim(&first, path), "kept");
+    assert_eq!(claim(&second, path), "in use");
+    let staple = path.join("below/a.pem.ocsp");
+    assert!(first.cover(&staple));
+    assert!(!second.cover(&staple));
+    drop(first);
+    assert_eq!(claim(&second, path), "new");
+    assert!(second.cover(&staple));
+    assert!(names(path).is_empty());
+}
+
+#[test]
+fn one_directory_under_two_names_is_one_claim_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &link).unwrap();
+    let (first, second) = (Claims::default(), Claims::default());
+    assert_eq!(claim(&first, &real), "new");
+    assert_eq!(claim(&first, &link), "new");
+    assert_eq!(claim(&second, &link), "in use");
+}
+
+#[test]
+fn a_directory_that_was_replaced_is_claimed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, away) = (folder.path().join("certs"), folder.path().join("away"));
+    fs::create_dir(&path).unwrap();
+    let (first, second) = (Claims::default(), Claims::default());
+    assert_eq!(claim(&first, &path), "new");
+    fs::rename(&path, &away).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(claim(&second, &path), "new");
+    assert_eq!(claim(&first, &path), "in use");
+    assert!(!first.cover(&path.join("a.ocsp")));
+    fs::remove_dir(&path).unwrap();
+    assert!(second.claim(&path).is_err());
+    assert!(!second.cover(&path.join("a.ocsp")));
+}
