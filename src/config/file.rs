@@ -144,6 +144,28 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_valid_as_it_is_and_with_every_key_in_use() {
+        let example = include_str!("../../haproxy/staplerd.yaml");
+        let file = File::parse("staplerd.yaml", example).unwrap();
+        assert_eq!(file.directories.unwrap().len(), 1);
+        // A setting stands right behind its mark or is indented below one; prose has one space.
+        let is_setting = |line: &str| !line.starts_with(' ') || line.starts_with("  ");
+        let in_use: String = example
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|line| is_setting(line))
+                    .unwrap_or(line)
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file = File::parse("staplerd.yaml", &in_use).unwrap();
+        assert_eq!(file.renewal_threads, Some(crate::fetch::RENEWAL_THREADS));
+        assert_eq!(file.responders.unwrap().len(), 3);
+        assert!(file.allow_sha1.is_some() && file.no_proxy.is_some());
+    }
+
+    #[test]
     fn an_empty_file_says_nothing() {
         assert_eq!(File::parse("x", "").unwrap(), File::default());
         assert_eq!(File::parse("x", "# nothing\n").unwrap(), File::default());
