@@ -12,6 +12,9 @@ use crate::config::{Config, Error, File, Options, parse_duration};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
+/// stapled's default for `--file-extensions`.
+const FILE_EXTENSIONS: &str = "crt,pem,cer";
+
 /// The daemon's options; the names are those of `stapled`.
 #[derive(Args)]
 pub(super) struct DaemonArguments {
@@ -32,6 +35,25 @@ pub(super) struct DaemonArguments {
     /// A path, tcp://ADDRESS:PORT, abns@NAME, or master:PATH for the master CLI.
     #[arg(short = 's', long, value_name = "SOCKET", num_args = 1..)]
     haproxy_sockets: Vec<String>,
+
+    /// Look into the folders in the directories, too
+    #[arg(short = 'R', long)]
+    recursive: bool,
+
+    /// Only files with these extensions [without a list: crt,pem,cer]
+    ///
+    /// Comma-separated. Without this option, every file is looked at that HAProxy would load.
+    #[arg(
+        long, value_name = "LIST", value_delimiter = ',',
+        num_args = 0..=1, default_missing_value = FILE_EXTENSIONS
+    )]
+    file_extensions: Vec<String>,
+
+    /// Files to pass over; * stands for any characters, ? for one
+    ///
+    /// A pattern that begins with / is compared with the whole path, any other with its end.
+    #[arg(short, long, value_name = "PATTERN", num_args = 1..)]
+    ignore: Vec<String>,
 
     /// Responder addresses to allow although they are refused by default
     ///
@@ -93,6 +115,9 @@ impl DaemonArguments {
         Options {
             directories,
             sockets: self.haproxy_sockets,
+            recursive: self.recursive,
+            file_extensions: self.file_extensions,
+            ignore: self.ignore,
             allow_addresses: self.allow_addresses,
             refresh_interval: self.refresh_interval,
             minimum_validity: self.minimum_validity,
@@ -127,7 +152,10 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            match error {
+                run::Error::Group(_) => ExitCode::from(EXIT_CONFIGURATION),
+                run::Error::Runtime(_) | run::Error::Signals(_) => ExitCode::FAILURE,
+            }
         }
     }
 }

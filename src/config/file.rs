@@ -17,6 +17,16 @@ use super::units::duration;
 pub struct File {
     /// Directories with certificates and the control sockets of the processes that load them.
     pub directories: Option<Vec<FileDirectory>>,
+    /// Folders in the directories are scanned as well.
+    pub recursive: Option<bool>,
+    /// The extensions of certificate files.
+    pub file_extensions: Option<Vec<String>>,
+    /// Patterns of files that are passed over.
+    pub ignore: Option<Vec<String>>,
+    /// The permissions of staples' files, in octal.
+    pub file_mode: Option<String>,
+    /// The group of staples' files, by name or number.
+    pub file_group: Option<String>,
     /// Life below which a staple is renewed.
     #[serde(default, deserialize_with = "duration")]
     pub minimum_validity: Option<Duration>,
@@ -56,6 +66,19 @@ pub struct FileDirectory {
     /// The control sockets of the processes that load it.
     #[serde(default)]
     pub sockets: Vec<String>,
+    /// Folders in it are scanned as well; the key `recursive` of the file where it is not said.
+    pub recursive: Option<bool>,
+}
+
+impl From<PathBuf> for FileDirectory {
+    /// A directory of which only the path is said.
+    fn from(path: PathBuf) -> Self {
+        FileDirectory {
+            path,
+            sockets: Vec::new(),
+            recursive: None,
+        }
+    }
 }
 
 /// Why a text is no configuration.
@@ -128,7 +151,9 @@ mod tests {
     fn every_key_is_read() {
         let file = File::parse(
             "staplerd.yaml",
-            "directories:\n  - path: /etc/haproxy/certs\n    sockets: [/run/haproxy/admin.sock]\n\
+            "directories:\n  - path: /etc/haproxy/certs\n    sockets: [/run/haproxy/admin.sock]\n    recursive: true\n\
+             recursive: false\nfile_extensions: [pem]\nignore: [old.pem]\nfile_mode: 0640\n\
+             file_group: haproxy\n\
              minimum_validity: 2h\nrefresh_interval: 30\nrenewal_threads: 16\n\
              connect_timeout: 3s\nrequest_timeout: 8s\nallow_addresses: [loopback, 192.0.2.0/24]\n\
              refuse_private_addresses: true\nhttp_proxy: http://proxy:3128\nhttps_proxy: null\n\
@@ -138,6 +163,8 @@ mod tests {
         .unwrap();
         let directory = &file.directories.unwrap()[0];
         assert_eq!(directory.sockets, ["/run/haproxy/admin.sock"]);
+        assert_eq!(directory.recursive, Some(true));
+        assert_eq!(file.file_mode.as_deref(), Some("0640"));
         assert_eq!(file.minimum_validity, Some(Duration::from_secs(7200)));
         assert_eq!(file.refresh_interval, Some(Duration::from_secs(30)));
         assert_eq!(file.responders.unwrap().len(), 2);

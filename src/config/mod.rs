@@ -18,9 +18,11 @@ pub use file::{File, FileDirectory, InvalidFile};
 pub use policies::{InvalidIssuer, Policies};
 pub use units::parse_duration;
 
+use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::Address;
 use crate::schedule;
+use crate::store;
 
 /// Time between scans, unless configured otherwise.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,6 +42,12 @@ pub struct Options {
     pub sockets: Vec<String>,
     /// Words and networks whose addresses may be asked although they are refused by default.
     pub allow_addresses: Vec<String>,
+    /// Folders in the directories are scanned as well.
+    pub recursive: bool,
+    /// The extensions of certificate files.
+    pub file_extensions: Vec<String>,
+    /// Patterns of files that are passed over.
+    pub ignore: Vec<String>,
     /// Time between scans.
     pub refresh_interval: Option<Duration>,
     /// Life below which a staple is renewed.
@@ -57,6 +65,12 @@ pub struct Config {
     pub directories: Vec<Directory>,
     /// The control sockets, each once.
     pub sockets: Vec<Address>,
+    /// Which of the files in the directories are looked at.
+    pub selection: Selection,
+    /// The permissions of staples' files.
+    pub file_mode: u32,
+    /// The group of staples' files, by name or number; the directory's where it is none.
+    pub file_group: Option<String>,
     /// Which addresses responders may have.
     pub address_rules: AddressRules,
     /// The way requests take.
@@ -86,6 +100,8 @@ pub struct Directory {
     pub path: PathBuf,
     /// The control sockets of the processes that load it, as places in [`Config::sockets`].
     pub sockets: Vec<usize>,
+    /// Folders in it are scanned as well.
+    pub recursive: bool,
 }
 
 impl Config {
@@ -99,16 +115,27 @@ impl Config {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Error>> {
         let mut mistakes = Mistakes::default();
-        let (directories, sockets) = if options.directories.is_empty() {
-            mistakes.directories_of(file.directories.unwrap_or_default(), &options.sockets)
+        let mut given = if options.directories.is_empty() {
+            file.directories.unwrap_or_default()
         } else {
-            mistakes.pairs_of(&options.directories, &options.sockets)
+            let paths = options.directories.into_iter();
+            paths.map(FileDirectory::from).collect()
         };
-        let allow_addresses = if options.allow_addresses.is_empty() {
-            file.allow_addresses.unwrap_or_default()
-        } else {
-            options.allow_addresses
+        if given.is_empty() {
+            mistakes.0.push(Error::NoDirectories);
+        } else if !options.sockets.is_empty() {
+            mistakes.pair(&mut given, &options.sockets);
+        }
+        let recursive = options.recursive || file.recursive == Some(true);
+        let (directories, sockets) = mistakes.join(given, recursive);
+        let extensions = given_or(options.file_extensions, file.file_extensions);
+        let ignored = given_or(options.ignore, file.ignore).unwrap_or_default();
+        let selection = Selection {
+            extensions: extensions.map(|list| mistakes.extensions(&list)),
+            ignored: ignored.iter().map(|text| Pattern::new(text)).collect(),
         };
+        let allow_addresses =
+            given_or(options.allow_addresses, file.allow_addresses).unwrap_or_default();
         let mut address_rules =
             mistakes.value("allow_addresses", AddressRules::parse(&allow_addresses));
         if file.refuse_private_addresses == Some(true) {
@@ -131,6 +158,11 @@ impl Config {
         let config = Config {
             directories,
             sockets,
+            selection,
+            file_mode: file.file_mode.map_or(store::DEFAULT_MODE, |text| {
+                mistakes.value("file_mode", store::parse_mode(&text))
+            }),
+            file_group: file.file_group,
             address_rules,
             proxies: mistakes.value("http_proxy, https_proxy", proxies),
             overrides: mistakes.value("responders", overrides),
@@ -197,6 +229,22 @@ impl Mistakes {
         })
     }
 
+    /// Extensions without their dots.
+    fn extensions(&mut self, given: &[String]) -> Vec<String> {
+        let mut extensions = Vec::new();
+        for text in given {
+            let extension = text.trim().trim_start_matches('.');
+            if extension.is_empty() || extension.contains('/') {
+                self.0.push(Error::Value {
+                    setting: "file_extensions",
+                    reason: format!("'{text}': expected an extension, such as pem"),
+                });
+            }
+            extensions.push(extension.to_owned());
+        }
+        extensions
+    }
+
     fn within(&mut self, setting: &'static str, value: u64, bounds: RangeInclusive<u64>) {
         if !bounds.contains(&value) {
             self.0.push(Error::OutOfBounds {
@@ -220,62 +268,39 @@ impl Mistakes {
         duration
     }
 
-    /// The command line's directories and sockets: the n-th socket for the n-th directory, or no
-    /// sockets at all.
-    fn pairs_of(
-        &mut self,
-        directories: &[PathBuf],
-        sockets: &[String],
-    ) -> (Vec<Directory>, Vec<Address>) {
-        if !sockets.is_empty() && directories.len() != sockets.len() {
+    /// Gives the n-th of these sockets to the n-th directory, in place of its own.
+    fn pair(&mut self, directories: &mut [FileDirectory], sockets: &[String]) {
+        if directories.len() != sockets.len() {
             self.0.push(Error::SocketCount {
                 directories: directories.len(),
                 sockets: sockets.len(),
             });
         }
-        let given = directories
-            .iter()
-            .enumerate()
-            .map(|(index, path)| FileDirectory {
-                path: path.clone(),
-                sockets: sockets.get(index).cloned().into_iter().collect(),
-            })
-            .collect();
-        self.join(given)
-    }
-
-    /// The file's directories with their sockets. Sockets on the command line without directories
-    /// there are for the file's.
-    fn directories_of(
-        &mut self,
-        mut directories: Vec<FileDirectory>,
-        sockets: &[String],
-    ) -> (Vec<Directory>, Vec<Address>) {
-        if directories.is_empty() {
-            self.0.push(Error::NoDirectories);
+        for (directory, socket) in directories.iter_mut().zip(sockets) {
+            directory.sockets = vec![socket.clone()];
         }
-        if !sockets.is_empty() {
-            let paths: Vec<PathBuf> = directories.drain(..).map(|given| given.path).collect();
-            return self.pairs_of(&paths, sockets);
-        }
-        self.join(directories)
     }
 
     /// Every directory and every socket once; a directory named twice gets the sockets of both.
-    fn join(&mut self, given: Vec<FileDirectory>) -> (Vec<Directory>, Vec<Address>) {
+    fn join(
+        &mut self,
+        given: Vec<FileDirectory>,
+        recursive: bool,
+    ) -> (Vec<Directory>, Vec<Address>) {
         let mut directories: Vec<Directory> = Vec::new();
         let mut addresses: Vec<Address> = Vec::new();
-        for FileDirectory { path, sockets } in given {
-            let path = without_trailing_slash(&path);
+        for given in given {
+            let path = without_trailing_slash(&given.path);
             let place = position_or_push(
                 &mut directories,
                 |known| known.path == path,
                 || Directory {
                     path: path.clone(),
                     sockets: Vec::new(),
+                    recursive: given.recursive.unwrap_or(recursive),
                 },
             );
-            for socket in sockets {
+            for socket in given.sockets {
                 let address = match socket.parse::<Address>() {
                     Ok(address) => address,
                     Err(error) => {
@@ -299,6 +324,15 @@ impl Mistakes {
             }
         }
         (directories, addresses)
+    }
+}
+
+/// A list from the command line, or the file's where nothing was given there.
+fn given_or(options: Vec<String>, file: Option<Vec<String>>) -> Option<Vec<String>> {
+    if options.is_empty() {
+        file
+    } else {
+        Some(options)
     }
 }
 
@@ -389,6 +423,41 @@ mod tests {
         assert!(text[1].contains("neighbours"), "{text:?}");
         assert_eq!(text[2], "refresh_interval 0: must be between 1 and 86400");
         assert_eq!(text[3], "renewal_threads 100000: must be between 1 and 512");
+    }
+
+    #[test]
+    fn recursion_and_selection_come_from_either_and_a_directory_may_differ() {
+        let text = "recursive: true\nfile_extensions: [.pem]\nignore: [old.pem]\n\
+                    file_mode: 0644\nfile_group: haproxy\n\
+                    directories:\n- path: /f\n- path: /g\n  recursive: false\n";
+        let config = Config::new(Options::default(), file(text), |_| None).unwrap();
+        let recursive: Vec<bool> = config.directories.iter().map(|it| it.recursive).collect();
+        assert_eq!(recursive, [true, false]);
+        assert_eq!(config.selection.extensions, Some(vec!["pem".to_owned()]));
+        assert_eq!(config.selection.ignored, [Pattern::new("old.pem")]);
+        assert_eq!(config.file_mode, 0o644);
+        let mut given = options(&["/a"], &[]);
+        given.recursive = true;
+        given.file_extensions = vec!["crt".into()];
+        let both = Config::new(given, file(text), |_| None).unwrap();
+        assert!(both.directories[0].recursive);
+        assert_eq!(both.selection.extensions, Some(vec!["crt".to_owned()]));
+        let plain = check(options(&["/a"], &[])).unwrap();
+        assert!(!plain.directories[0].recursive);
+        assert_eq!(plain.selection, Selection::default());
+        assert_eq!(plain.file_mode, 0o640);
+    }
+
+    #[test]
+    fn modes_and_extensions_that_make_no_sense_are_mistakes() {
+        let wrong = file("file_mode: 0666\nfile_extensions: ['', a/b]\n");
+        let errors = Config::new(options(&["/a"], &[]), wrong, |_| None).unwrap_err();
+        let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), 3, "{text:?}");
+        assert!(
+            text.iter()
+                .any(|line| line.starts_with("file_mode: '0666'"))
+        );
     }
 
     #[test]

@@ -6,9 +6,16 @@
 //! parsed, and the memory they were read into is wiped.
 
 mod certificate_file;
+mod links;
+mod listing;
 mod scan;
+mod selection;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use certificate_file::{Finding, LARGEST_FILE, Refusal, read, staple_path};
-pub use scan::{Change, Directory, DirectoryError, Scanner, is_loaded_by_haproxy};
-pub use watch::{DirtyDirectories, watch};
+pub use scan::{Change, Directory, DirectoryError, PATIENCE, Scanner};
+pub use selection::{Pattern, Selection, is_loaded_by_haproxy};
+pub use watch::{Hints, Interest, Interests};

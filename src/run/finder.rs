@@ -1,8 +1,12 @@
 //! Discovery's changes, with the staples found beside the certificates, as events for the agent.
+//!
+//! Sees to it as well that only one staplerd at a time writes to a directory: what another one
+//! looks after is claimed as soon as that one has ended.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
@@ -11,46 +15,30 @@ use tokio_util::sync::CancellationToken;
 use super::wall_clock;
 use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
 use crate::config::{Config, Policies};
-use crate::discovery::{self, Change, Directory, DirtyDirectories, Finding, Refusal, Scanner};
+use crate::discovery::{
+    self, Change, Directory, Finding, Hints, Interests, PATIENCE, Refusal, Scanner,
+};
 use crate::ocsp::{self, Policy, Staple};
-use crate::store;
+use crate::store::{self, Claim, Claims};
 
 /// How long to wait after a hint, so that a file that is being written is whole and a hundred
 /// changes cost one scan.
 const SETTLING: Duration = Duration::from_millis(100);
+/// How often a directory is tried that another staplerd looks after.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Scans at start, at every hint, at every rescan request, and every refresh interval.
 pub(super) fn run(
     config: &Config,
+    claims: Arc<Claims>,
     rescan: Arc<Notify>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let refresh_interval = config.refresh_interval;
-    let policies = config.policies.clone();
-    let paths: Vec<PathBuf> = config
-        .directories
-        .iter()
-        .map(|directory| directory.path.clone())
-        .collect();
-    let targets: Vec<Arc<[TargetId]>> = config
-        .directories
-        .iter()
-        .map(|directory| directory.sockets.iter().copied().map(TargetId).collect())
-        .collect();
+    let mut finder = Finder::new(config, claims, events);
     async move {
-        let directories = paths
-            .iter()
-            .cloned()
-            .map(|path| Directory { path })
-            .collect();
-        let mut finder = Finder {
-            scanner: Scanner::new(directories),
-            targets,
-            policies,
-            events,
-        };
-        let mut hints = discovery::watch()
+        let mut hints = Hints::new()
             .inspect_err(|error| {
                 tracing::warn!(
                     reason = "no_inotify",
@@ -59,39 +47,35 @@ pub(super) fn run(
                 );
             })
             .ok();
-        sweep(&paths);
-        loop {
-            if let Some(hints) = &mut hints {
-                hints.add(&paths);
-            }
+        while !stop.is_cancelled() {
+            let begun = Instant::now();
             let Ok(scanned) = tokio::task::spawn_blocking(move || finder.scan()).await else {
                 return;
             };
-            let Some(still) = scanned else {
+            let Some(outcome) = scanned else {
                 return;
             };
-            finder = still;
+            finder = outcome.finder;
+            let is_more_watched = hints
+                .as_mut()
+                .is_some_and(|hints| hints.watch(outcome.interests));
+            if is_more_watched {
+                continue;
+            }
+            // However often hints come, at most half of a core's time goes into scans.
+            let settling = SETTLING.max(begun.elapsed());
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(refresh_interval) => {}
+                () = sleep(refresh_interval.min(outcome.look_again_in)) => {}
                 () = rescan.notified() => {}
-                () = next_hint(&mut hints) => sleep(SETTLING).await,
+                () = next_hint(&mut hints) => sleep(settling).await,
             }
-        }
-    }
-}
-
-/// Removes what a run that was cut off left behind; what cannot be swept does no harm.
-fn sweep(paths: &[PathBuf]) {
-    for path in paths {
-        if let Err(error) = store::sweep(path) {
-            tracing::debug!(directory = %path.display(), "left-over files not looked for: {error}");
         }
     }
 }
 
 /// Waits for a hint; for ever, once there are none to be had.
-async fn next_hint(hints: &mut Option<DirtyDirectories>) {
+async fn next_hint(hints: &mut Option<Hints>) {
     if let Some(stream) = hints {
         match stream.next().await {
             Ok(()) => return,
@@ -106,21 +90,58 @@ async fn next_hint(hints: &mut Option<DirtyDirectories>) {
 
 struct Finder {
     scanner: Scanner,
+    /// The directories, and whether the folders in them belong to them.
+    paths: Vec<(PathBuf, bool)>,
     targets: Vec<Arc<[TargetId]>>,
     policies: Policies,
     events: mpsc::Sender<Event>,
+    claims: Arc<Claims>,
+    /// The directories that another staplerd looks after.
+    in_use: BTreeSet<PathBuf>,
+}
+
+/// After a scan.
+struct Outcome {
+    finder: Finder,
+    interests: Interests,
+    look_again_in: Duration,
 }
 
 impl Finder {
-    /// One scan; gives itself back, or nothing when nobody listens any more.
-    fn scan(mut self) -> Option<Self> {
+    fn new(config: &Config, claims: Arc<Claims>, events: mpsc::Sender<Event>) -> Self {
+        let directories = &config.directories;
+        let scanned = directories.iter().map(|directory| Directory {
+            path: directory.path.clone(),
+            recursive: directory.recursive,
+        });
+        let targets = directories
+            .iter()
+            .map(|directory| directory.sockets.iter().copied().map(TargetId).collect());
+        Finder {
+            scanner: Scanner::new(scanned.collect(), config.selection.clone()),
+            paths: directories
+                .iter()
+                .map(|it| (it.path.clone(), it.recursive))
+                .collect(),
+            targets: targets.collect(),
+            policies: config.policies.clone(),
+            events,
+            claims,
+            in_use: BTreeSet::new(),
+        }
+    }
+
+    /// One scan; nothing when nobody listens any more.
+    fn scan(mut self) -> Option<Outcome> {
+        self.claim();
         let Finder {
             scanner,
             targets,
             policies,
             events,
+            ..
         } = &mut self;
-        scanner.scan(|change| {
+        let is_awaiting = scanner.scan(Instant::now(), |change| {
             let event = match change {
                 Change::Found {
                     directory,
@@ -138,7 +159,50 @@ impl Finder {
             let _ = events.blocking_send(event);
         });
         self.events.blocking_send(Event::Scanned).ok()?;
-        Some(self)
+        let interests = self.scanner.interests();
+        let look_again_in = match (is_awaiting, self.in_use.is_empty()) {
+            (true, _) => PATIENCE,
+            (false, false) => CLAIM_INTERVAL,
+            (false, true) => Duration::MAX,
+        };
+        Some(Outcome {
+            finder: self,
+            interests,
+            look_again_in,
+        })
+    }
+
+    /// Claims the directories that are not ours yet.
+    fn claim(&mut self) {
+        for (index, (path, recursive)) in self.paths.iter().enumerate() {
+            let directory = path.display();
+            let claim = self.claims.claim(path, *recursive);
+            if matches!(claim, Ok(Claim::InUse)) {
+                if self.in_use.insert(path.clone()) {
+                    tracing::error!(
+                        %directory,
+                        reason = "in_use",
+                        "another staplerd looks after this directory: nothing is written to it \
+                         until that one ends"
+                    );
+                }
+                continue;
+            }
+            let was_in_use = self.in_use.remove(path);
+            // A directory that cannot be opened is the scan's to report.
+            if let Ok(Claim::NotLockable(error)) = claim {
+                tracing::warn!(
+                    %directory,
+                    reason = "not_lockable",
+                    "cannot be locked ({error}): see to it that no other staplerd writes to it"
+                );
+            }
+            if was_in_use && self.claims.cover(path) {
+                tracing::info!(%directory, "the other staplerd has ended: this one writes now");
+                // What that one wrote is not known yet.
+                self.scanner.report_again(index);
+            }
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::agent::{self, Action, Agent, Event, TargetId};
 use crate::config::Config;
 use crate::haproxy::{self, Address};
 use crate::signals::{Request, Signals};
+use crate::store::{Claims, Ownership, UnknownGroup};
 use crate::systemd;
 use crate::telemetry;
 use crate::time::{Now, Timestamp};
@@ -48,6 +49,9 @@ pub enum Error {
     /// No signals.
     #[error("signal handlers cannot be installed: {0}")]
     Signals(io::Error),
+    /// A group that does not exist.
+    #[error(transparent)]
+    Group(#[from] UnknownGroup),
 }
 
 /// The system's clock; the only place that reads it.
@@ -106,7 +110,13 @@ impl Daemon {
         tasks.spawn(requester);
 
         let (writes, orders) = mpsc::unbounded_channel();
-        tasks.spawn(writer::run(orders, sender.clone(), stop.clone()));
+        let claims = Arc::new(Claims::default());
+        let ownership = Ownership::new(config.file_mode, config.file_group.as_deref())?;
+        let places = writer::Places {
+            claims: Arc::clone(&claims),
+            ownership,
+        };
+        tasks.spawn(writer::run(places, orders, sender.clone(), stop.clone()));
 
         let mut deliveries = Vec::new();
         for (index, address) in config.sockets.iter().enumerate() {
@@ -125,7 +135,7 @@ impl Daemon {
         }
 
         let rescan = Arc::new(Notify::new());
-        let finder = finder::run(&config, Arc::clone(&rescan), sender, stop.clone());
+        let finder = finder::run(&config, claims, Arc::clone(&rescan), sender, stop.clone());
         tasks.spawn(finder);
         tasks.close();
 

@@ -1,4 +1,6 @@
 //! The agent's orders to write, carried out by the store in batches.
+//!
+//! What belongs to a directory that another staplerd looks after is not written: the order fails.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{CertificateNumber, Event, Failure};
 use crate::ocsp::Staple;
-use crate::store::{self, Ownership};
+use crate::store::{self, Claims, Ownership};
 
 /// The most staples that share one flush.
 const LARGEST_BATCH: usize = 512;
@@ -21,12 +23,38 @@ pub(super) struct Order {
     pub(super) staple: Arc<Staple>,
 }
 
+/// Where may be written, and what the files are given.
+pub(super) struct Places {
+    pub(super) claims: Arc<Claims>,
+    pub(super) ownership: Ownership,
+}
+
+impl Places {
+    /// Writes what may be written; the results are in the order of the batch.
+    fn write(&self, files: Vec<(PathBuf, Arc<Staple>)>) -> Vec<Result<(), store::Error>> {
+        let (ours, others): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .enumerate()
+            .partition(|(_, (path, _))| self.claims.cover(path));
+        let (places, ours): (Vec<usize>, Vec<_>) = ours.into_iter().unzip();
+        let written = places.into_iter().zip(store::write(&ours, self.ownership));
+        let refused = others
+            .into_iter()
+            .map(|(place, (path, _))| (place, Err(store::Error::InUse(path))));
+        let mut results: Vec<_> = written.chain(refused).collect();
+        results.sort_by_key(|(place, _)| *place);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+}
+
 /// Writes what is ordered. A batch that was begun is finished even when `stop` is cancelled.
 pub(super) async fn run(
+    places: Places,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
+    let places = Arc::new(places);
     let mut batch = Vec::new();
     loop {
         let received = stop
@@ -39,9 +67,8 @@ pub(super) async fn run(
             .iter()
             .map(|order: &Order| (order.staple_path.clone(), Arc::clone(&order.staple)))
             .collect();
-        let Ok(results) =
-            tokio::task::spawn_blocking(move || store::write(&files, Ownership::default())).await
-        else {
+        let places = Arc::clone(&places);
+        let Ok(results) = tokio::task::spawn_blocking(move || places.write(files)).await else {
             return;
         };
         for (order, result) in batch.drain(..).zip(results) {

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::temporary;
+
 /// What became of an attempt to claim a directory.
 #[derive(Debug)]
 pub enum Claim {
@@ -55,12 +57,14 @@ impl Drop for Lock {
 }
 
 impl Claims {
-    /// Claims a directory, or finds that it is ours still. Does not wait.
+    /// Claims a directory, or finds that it is ours still. Does not wait. What a run that was cut
+    /// off left in a directory is removed before anything is written to it, with `recursive` in the
+    /// folders in it as well.
     ///
     /// # Errors
     /// The system's error when there is no such directory or it cannot be opened; a claim that was
     /// there is given up.
-    pub fn claim(&self, path: &Path) -> io::Result<Claim> {
+    pub fn claim(&self, path: &Path, recursive: bool) -> io::Result<Claim> {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = File::open(path).and_then(|directory| {
             let metadata = directory.metadata()?;
@@ -92,6 +96,7 @@ impl Claims {
                 Err(error) => (Claim::NotLockable(error.into()), None),
             },
         };
+        temporary::sweep(path, recursive);
         claimed.insert(path.to_owned(), Claimed { identity, lock });
         Ok(claim)
     }

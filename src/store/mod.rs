@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 pub use batch::write;
 pub use claim::{Claim, Claims};
 pub use ownership::{DEFAULT_MODE, InvalidMode, Ownership, UnknownGroup, parse_mode};
-pub use temporary::sweep;
 
 /// A `.ocsp` file above this size is not read; a response worth stapling is far smaller.
 pub const LARGEST_STAPLE_FILE: u64 = 64 * 1024;

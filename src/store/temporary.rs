@@ -5,7 +5,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -27,19 +26,24 @@ pub(super) fn name_for(staple_name: &OsStr) -> OsString {
     temporary
 }
 
-/// Removes temporary files that an earlier run left behind in this directory. Only names of the
-/// form that this program makes are touched.
-///
-/// # Errors
-/// The system's error when the directory cannot be read.
-pub fn sweep(directory: &Path) -> io::Result<()> {
-    for item in fs::read_dir(directory)? {
-        let item = item?;
-        if is_temporary(item.file_name().as_bytes()) && item.file_type()?.is_file() {
-            fs::remove_file(item.path())?;
+/// Removes temporary files that an earlier run left behind in this directory, and with `recursive`
+/// in the folders in it. Only names of the form that this program makes are touched, no links are
+/// followed, and what cannot be read or removed does no harm where it is.
+pub(super) fn sweep(directory: &Path, recursive: bool) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        let name = entry.file_name();
+        if kind.is_file() && is_temporary(name.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        } else if recursive && kind.is_dir() && !name.as_bytes().starts_with(b".") {
+            sweep(&entry.path(), recursive);
         }
     }
-    Ok(())
 }
 
 /// Whether a name has the form `.<name>.<random>.ocsp`.

@@ -20,7 +20,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // What the operator writes and reads, in the words of the rooms below.
     (
         "config",
-        &["fetch", "haproxy", "ocsp", "schedule", "time", "x509"],
+        &[
+            "discovery",
+            "fetch",
+            "haproxy",
+            "ocsp",
+            "schedule",
+            "store",
+            "time",
+            "x509",
+        ],
     ),
     ("telemetry", &["agent", "haproxy", "time"]),
     (
@@ -64,6 +73,7 @@ const PURE: &[&str] = &[
     "src/ocsp/",
     "src/agent/",
     "src/config/",
+    "src/discovery/selection.rs",
     "src/fetch/address.rs",
     "src/fetch/caching.rs",
     "src/fetch/limits.rs",

@@ -4,7 +4,7 @@ use super::*;
 
 /// What a claim came to, as a word.
 fn claim(claims: &Claims, path: &Path) -> &'static str {
-    match claims.claim(path).unwrap() {
+    match claims.claim(path, false).unwrap() {
         Claim::Kept => "kept",
         Claim::New => "new",
         Claim::InUse => "in use",
@@ -54,6 +54,24 @@ fn a_directory_that_was_replaced_is_claimed_anew() {
     assert_eq!(claim(&first, &path), "in use");
     assert!(!first.cover(&path.join("a.ocsp")));
     fs::remove_dir(&path).unwrap();
-    assert!(second.claim(&path).is_err());
+    assert!(second.claim(&path, false).is_err());
     assert!(!second.cover(&path.join("a.ocsp")));
+}
+
+#[test]
+fn what_a_killed_run_left_is_swept_with_the_claim_and_not_by_the_second() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let name = temporary::name_for("a.pem.ocsp".as_ref());
+    for folder in ["one", "..data"] {
+        fs::create_dir(path.join(folder)).unwrap();
+        fs::write(path.join(folder).join(&name), "half").unwrap();
+    }
+    let (first, second) = (Claims::default(), Claims::default());
+    first.claim(path, true).unwrap();
+    assert!(names(&path.join("one")).is_empty());
+    assert_eq!(names(&path.join("..data")).len(), 1);
+    fs::write(path.join(&name), "being written by the first").unwrap();
+    second.claim(path, true).unwrap();
+    assert!(path.join(&name).exists());
 }
