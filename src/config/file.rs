@@ -20,6 +20,10 @@ pub struct File {
     /// Life below which a staple is renewed.
     #[serde(default, deserialize_with = "duration")]
     pub minimum_validity: Option<Duration>,
+    /// Share of a staple's life, in percent, that must remain; with less it is renewed.
+    pub minimum_validity_percentage: Option<f64>,
+    /// What happens to a response that says revoked.
+    pub on_revoked: Option<OnRevoked>,
     /// Time between scans.
     #[serde(default, deserialize_with = "duration")]
     pub refresh_interval: Option<Duration>,
@@ -45,6 +49,17 @@ pub struct File {
     pub responders: Option<BTreeMap<String, Option<String>>>,
     /// Issuers whose responders may sign with SHA-1 or short RSA keys.
     pub allow_sha1: Option<Vec<String>>,
+}
+
+/// What happens to a response that says that the certificate is revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRevoked {
+    /// It is not handed out; the last good staple runs out where it lies.
+    #[default]
+    Withhold,
+    /// It is stapled, so that clients learn of the revocation.
+    Staple,
 }
 
 /// One directory in the file.
@@ -129,7 +144,7 @@ mod tests {
         let file = File::parse(
             "staplerd.yaml",
             "directories:\n  - path: /etc/haproxy/certs\n    sockets: [/run/haproxy/admin.sock]\n\
-             minimum_validity: 2h\nrefresh_interval: 30\nrenewal_threads: 16\n\
+             minimum_validity: 2h\nminimum_validity_percentage: 42.8\non_revoked: staple\nrefresh_interval: 30\nrenewal_threads: 16\n\
              connect_timeout: 3s\nrequest_timeout: 8s\nallow_addresses: [loopback, 192.0.2.0/24]\n\
              refuse_private_addresses: true\nhttp_proxy: http://proxy:3128\nhttps_proxy: null\n\
              no_proxy: [.internal]\nresponders:\n  ocsp.example.net: null\n\
@@ -140,6 +155,8 @@ mod tests {
         assert_eq!(directory.sockets, ["/run/haproxy/admin.sock"]);
         assert_eq!(file.minimum_validity, Some(Duration::from_secs(7200)));
         assert_eq!(file.refresh_interval, Some(Duration::from_secs(30)));
+        assert_eq!(file.minimum_validity_percentage, Some(42.8));
+        assert_eq!(file.on_revoked, Some(OnRevoked::Staple));
         assert_eq!(file.responders.unwrap().len(), 2);
     }
 
