@@ -214,6 +214,7 @@ fn failure(kind: &'static str, retry_after: Option<Duration>) -> RequestFailure 
             message: kind.to_owned(),
         },
         retry_after,
+        postponed: retry_after.is_some(),
     }
 }
 

@@ -58,7 +58,7 @@ fn a_file_that_goes_is_forgotten_with_everything_that_was_planned() {
     bench.find("/a.pem", &subject, &[0], Some(staple));
     let actions = bench.event(Event::FileGone("/a.pem".into()));
     assert!(matches!(reports(&actions)[..], [Report::Forgotten { .. }]));
-    assert_eq!(bench.agent.certificates(), 0);
+    assert_eq!(bench.agent.states(NOW).count(), 0);
     assert_eq!(bench.agent.next_wakeup(bench.now), None);
 }
 
@@ -142,5 +142,5 @@ fn a_file_that_is_no_certificate_is_reported_once_and_replaced_when_it_becomes_o
         1
     );
     assert_eq!(reports(&bench.event(unreadable())).len(), 1);
-    assert_eq!(bench.agent.certificates(), 0);
+    assert_eq!(bench.state("/a.pem").kind(), "no_responder");
 }
