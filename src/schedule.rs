@@ -17,7 +17,8 @@ pub const FIRST_RETRY: Duration = Duration::from_secs(15);
 /// The shortest wait between two requests for one certificate when the responder's answer would
 /// otherwise be due for renewal at once.
 pub const SHORTEST_REPEAT: Duration = Duration::from_secs(30);
-/// The share of the life, around its half, over which renewals are spread.
+/// The share of the life, before its half, over which renewals are spread. Before: a responder that
+/// is there at the beginning of the second half, and never again, has then been asked.
 const JITTER_SHARE: f64 = 0.1;
 
 /// What the operator asked for, beside renewal at half-life.
@@ -49,11 +50,11 @@ pub struct Life {
     pub end: Timestamp,
 }
 
-/// The instant from which a response should be renewed: around half of its life (spread by
-/// `jitter`, 0 to 1), or earlier where the settings say so.
+/// The instant from which a response should be renewed: at half of its life, or before by `jitter`
+/// (0 to 1) of a tenth of the life, or earlier where the settings say so.
 pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
     let length = life.end.since(life.start);
-    let share = 0.5 + JITTER_SHARE * (jitter.clamp(0.0, 1.0) - 0.5);
+    let share = 0.5 - JITTER_SHARE * jitter.clamp(0.0, 1.0);
     let percentage = settings.minimum_validity_percentage.clamp(0.0, 100.0);
     let by_share = life
         .start
@@ -116,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn a_week_is_renewed_at_its_half_with_a_spread_of_a_tenth() {
+    fn a_week_is_renewed_at_its_half_or_up_to_a_tenth_before() {
         let settings = Settings::default();
         let week = life(0, 7 * DAY);
-        assert_eq!(renewal(week, 0.5, settings).unix(), 7 * DAY / 2);
-        assert_eq!(renewal(week, 0.0, settings).unix(), 7 * DAY * 45 / 100);
-        assert_eq!(renewal(week, 1.0, settings).unix(), 7 * DAY * 55 / 100);
+        assert_eq!(renewal(week, 0.0, settings).unix(), 7 * DAY / 2);
+        assert_eq!(renewal(week, 0.5, settings).unix(), 7 * DAY * 45 / 100);
+        assert_eq!(renewal(week, 1.0, settings).unix(), 7 * DAY * 40 / 100);
     }
 
     #[test]
@@ -131,7 +132,7 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(
-            renewal(life(0, 7 * DAY), 0.5, settings).unix(),
+            renewal(life(0, 7 * DAY), 0.0, settings).unix(),
             2 * DAY,
             "five of seven days must remain"
         );
@@ -144,7 +145,7 @@ mod tests {
                 minimum_validity: Duration::from_secs(days * 86_400),
                 minimum_validity_percentage: percentage,
             };
-            renewal(life(0, 7 * DAY), 0.5, settings).unix()
+            renewal(life(0, 7 * DAY), 0.0, settings).unix()
         };
         // ocspbot's own example: 42.8 % of seven days are three days, later than half-life.
         assert_eq!(renewed_at(42.8, 0), 7 * DAY / 2);
@@ -157,7 +158,7 @@ mod tests {
     fn a_minimum_that_no_response_of_this_life_can_reach_is_passed_over() {
         // One hour of life with two hours of minimum validity.
         let hour = life(0, 3600);
-        assert_eq!(renewal(hour, 0.5, Settings::default()).unix(), 1800);
+        assert_eq!(renewal(hour, 0.0, Settings::default()).unix(), 1800);
     }
 
     fn next_in(life: Life, now: i64, settings: Settings, fresh_for: Option<Duration>) -> u64 {

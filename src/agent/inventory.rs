@@ -261,11 +261,23 @@ impl Entry {
     }
 }
 
+/// How many certificates without a file are remembered; beyond it all of them are forgotten.
+const REMEMBERED_MAX: usize = 4096;
+
+/// What is kept of a certificate whose last file has gone: should it come back (half-written for a
+/// moment, moved), it is not to fall behind what HAProxy holds, nor to be good after a revocation.
+#[derive(Debug)]
+struct Remembered {
+    staple: Option<Arc<Staple>>,
+    standing: Option<Standing>,
+}
+
 /// All certificates, found by number, by content and by file.
 #[derive(Default, Debug)]
 pub(super) struct Inventory {
     pub(super) entries: BTreeMap<CertificateNumber, Entry>,
     numbers: HashMap<Identity, CertificateNumber>,
+    remembered: HashMap<Identity, Remembered>,
     files: HashMap<PathBuf, FileState>,
     next_number: u64,
 }
@@ -284,14 +296,19 @@ impl Inventory {
         subject: &Arc<Subject>,
         jitter: impl FnOnce() -> f64,
     ) -> CertificateNumber {
-        if let Some(number) = self.numbers.get(&subject.identity()) {
+        let identity = subject.identity();
+        if let Some(number) = self.numbers.get(&identity) {
             return *number;
         }
         let number = CertificateNumber(self.next_number);
         self.next_number += 1;
-        self.numbers.insert(subject.identity(), number);
-        self.entries
-            .insert(number, Entry::new(Arc::clone(subject), jitter()));
+        let mut entry = Entry::new(Arc::clone(subject), jitter());
+        if let Some(Remembered { staple, standing }) = self.remembered.remove(&identity) {
+            entry.staple = staple;
+            entry.standing = standing;
+        }
+        self.numbers.insert(identity, number);
+        self.entries.insert(number, entry);
         number
     }
 
@@ -322,7 +339,15 @@ impl Inventory {
             return Some((number, false));
         }
         let identity = entry.subject.identity();
+        let remembered = Remembered {
+            staple: entry.staple.take(),
+            standing: entry.standing,
+        };
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.remembered.clear();
+        }
         self.numbers.remove(&identity);
+        self.remembered.insert(identity, remembered);
         self.entries.remove(&number);
         Some((number, true))
     }
