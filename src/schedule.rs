@@ -17,20 +17,26 @@ pub const FIRST_RETRY: Duration = Duration::from_secs(15);
 /// The shortest wait between two requests for one certificate when the responder's answer would
 /// otherwise be due for renewal at once.
 pub const SHORTEST_REPEAT: Duration = Duration::from_secs(30);
-/// The share of the life, around its half, over which renewals are spread.
+/// The share of the life, before its half, over which renewals are spread. Before: a responder that
+/// is there at the beginning of the second half, and never again, has then been asked.
 const JITTER_SHARE: f64 = 0.1;
 
 /// What the operator asked for, beside renewal at half-life.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Settings {
-    /// A response with less life than this is renewed.
+    /// A response with less life than this is renewed; passed over for responses that never have
+    /// that much.
     pub minimum_validity: Duration,
+    /// A response of which less than this share of the life remains, in percent (0 to 100), is
+    /// renewed. Zero asks for nothing beyond half-life.
+    pub minimum_validity_percentage: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Settings {
             minimum_validity: Duration::from_secs(7200),
+            minimum_validity_percentage: 0.0,
         }
     }
 }
@@ -38,40 +44,47 @@ impl Default for Settings {
 /// The span in which a response is of use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Life {
-    /// thisUpdate of the response.
+    /// The later of the response's thisUpdate and the certificate's notBefore.
     pub start: Timestamp,
     /// Its effective end: the earliest of nextUpdate and the notAfter of delegate and certificate.
     pub end: Timestamp,
 }
 
-/// The instant from which a response should be renewed: around half of its life (spread by
-/// `jitter`, 0 to 1), or earlier where `minimum_validity` says so.
+/// The instant from which a response should be renewed: at half of its life, or before by `jitter`
+/// (0 to 1) of a tenth of the life, or earlier where the settings say so.
 pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
     let length = life.end.since(life.start);
-    let share = 0.5 + JITTER_SHARE * (jitter.clamp(0.0, 1.0) - 0.5);
-    let half_life = life.start.saturating_add(length.mul_f64(share));
-    half_life.min(life.end.saturating_sub(settings.minimum_validity))
+    let share = 0.5 - JITTER_SHARE * jitter.clamp(0.0, 1.0);
+    let percentage = settings.minimum_validity_percentage.clamp(0.0, 100.0);
+    let by_share = life
+        .start
+        .saturating_add(length.mul_f64(share.min(1.0 - percentage / 100.0)));
+    if settings.minimum_validity < length {
+        by_share.min(life.end.saturating_sub(settings.minimum_validity))
+    } else {
+        by_share
+    }
 }
 
-/// When to ask again after a response has just been accepted at `now`: its renewal instant, but
-/// never so soon that a responder which hands out the same response again would be hammered.
-pub fn next_request(life: Life, now: Timestamp, jitter: f64, settings: Settings) -> Timestamp {
-    let repeat = (life.end.since(now) / 8).clamp(SHORTEST_REPEAT, LONGEST_RETRY);
-    renewal(life, jitter, settings).max(now.saturating_add(repeat))
-}
-
-/// When to ask again after the responder handed out the response that is held already: not before
-/// its caching headers promise something new (`fresh_for`, RFC 9919 §6.1), but always while half of
-/// the remaining life is left.
-pub fn repeated_request(
+/// How long from `now` until the next request, when the responder has just answered with the
+/// response that lives so long: until its renewal instant, but never so soon that a responder which
+/// hands out the same response again would be hammered. Where its caching headers promise nothing
+/// new for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but not beyond half of the
+/// remaining life.
+pub fn next_request(
     life: Life,
     now: Timestamp,
     jitter: f64,
     settings: Settings,
     fresh_for: Option<Duration>,
-) -> Timestamp {
-    let patience = fresh_for.unwrap_or_default().min(life.end.since(now) / 2);
-    next_request(life, now, jitter, settings).max(now.saturating_add(patience))
+) -> Duration {
+    let remaining = life.end.since(now);
+    let repeat = (remaining / 8).clamp(SHORTEST_REPEAT, LONGEST_RETRY);
+    let patience = fresh_for.unwrap_or_default().min(remaining / 2);
+    renewal(life, jitter, settings)
+        .since(now)
+        .max(repeat)
+        .max(patience)
 }
 
 /// How long to wait after the `failures`-th failure in a row: exponential, capped at
@@ -104,46 +117,74 @@ mod tests {
     }
 
     #[test]
-    fn a_week_is_renewed_at_its_half_with_a_spread_of_a_tenth() {
+    fn a_week_is_renewed_at_its_half_or_up_to_a_tenth_before() {
         let settings = Settings::default();
         let week = life(0, 7 * DAY);
-        assert_eq!(renewal(week, 0.5, settings).unix(), 7 * DAY / 2);
-        assert_eq!(renewal(week, 0.0, settings).unix(), 7 * DAY * 45 / 100);
-        assert_eq!(renewal(week, 1.0, settings).unix(), 7 * DAY * 55 / 100);
+        assert_eq!(renewal(week, 0.0, settings).unix(), 7 * DAY / 2);
+        assert_eq!(renewal(week, 0.5, settings).unix(), 7 * DAY * 45 / 100);
+        assert_eq!(renewal(week, 1.0, settings).unix(), 7 * DAY * 40 / 100);
     }
 
     #[test]
     fn minimum_validity_brings_the_renewal_forward() {
         let settings = Settings {
             minimum_validity: Duration::from_secs(5 * 86_400),
+            ..Settings::default()
         };
         assert_eq!(
-            renewal(life(0, 7 * DAY), 0.5, settings).unix(),
+            renewal(life(0, 7 * DAY), 0.0, settings).unix(),
             2 * DAY,
             "five of seven days must remain"
         );
     }
 
     #[test]
+    fn the_percentage_is_what_must_remain_and_the_earliest_rule_wins() {
+        let renewed_at = |percentage: f64, days: u64| {
+            let settings = Settings {
+                minimum_validity: Duration::from_secs(days * 86_400),
+                minimum_validity_percentage: percentage,
+            };
+            renewal(life(0, 7 * DAY), 0.0, settings).unix()
+        };
+        // ocspbot's own example: 42.8 % of seven days are three days, later than half-life.
+        assert_eq!(renewed_at(42.8, 0), 7 * DAY / 2);
+        assert_eq!(renewed_at(75.0, 0), 7 * DAY / 4);
+        assert_eq!(renewed_at(75.0, 6), DAY);
+        assert_eq!(renewed_at(100.0, 0), 0);
+    }
+
+    #[test]
+    fn a_minimum_that_no_response_of_this_life_can_reach_is_passed_over() {
+        // One hour of life with two hours of minimum validity.
+        let hour = life(0, 3600);
+        assert_eq!(renewal(hour, 0.0, Settings::default()).unix(), 1800);
+    }
+
+    fn next_in(life: Life, now: i64, settings: Settings, fresh_for: Option<Duration>) -> u64 {
+        next_request(life, Timestamp::from_unix(now), 0.5, settings, fresh_for).as_secs()
+    }
+
+    #[test]
     fn a_response_that_is_always_due_is_not_asked_for_in_a_loop() {
-        // One hour of life with two hours of minimum validity: due from the start.
-        let settings = Settings::default();
-        let next = next_request(life(0, 3600), Timestamp::from_unix(0), 0.5, settings);
-        assert_eq!(next.unix(), 450);
-        let short = next_request(life(0, 120), Timestamp::from_unix(60), 0.5, settings);
-        assert_eq!(short.unix(), 90);
+        let always = Settings {
+            minimum_validity_percentage: 100.0,
+            ..Settings::default()
+        };
+        assert_eq!(next_in(life(0, 3600), 0, always, None), 450);
+        assert_eq!(next_in(life(0, 120), 60, always, None), 30);
+        assert_eq!(next_in(life(0, 7 * DAY), 0, always, None), 3000);
     }
 
     #[test]
     fn caching_headers_put_off_a_repeated_request_up_to_half_of_what_is_left() {
-        let now = Timestamp::from_unix(4 * DAY);
         let next = |hours: u64| {
             let fresh_for = Some(Duration::from_secs(hours * 3600));
-            repeated_request(life(0, 7 * DAY), now, 0.5, Settings::default(), fresh_for).unix()
+            next_in(life(0, 7 * DAY), 4 * DAY, Settings::default(), fresh_for)
         };
-        assert_eq!(next(0), 4 * DAY + 3000);
-        assert_eq!(next(6), 4 * DAY + 6 * 3600);
-        assert_eq!(next(1000), 4 * DAY + 3 * DAY / 2);
+        assert_eq!(next(0), 3000);
+        assert_eq!(next(6), 6 * 3600);
+        assert_eq!(next(1000), 3 * 86_400 / 2);
     }
 
     #[test]
@@ -164,24 +205,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn renewal_lies_before_the_end_of_life(
+        fn renewal_lies_within_the_life_and_before_its_end(
             start in 0i64..4_000_000_000, length in 1i64..400 * DAY, jitter in 0.0f64..=1.0,
-            minimum in 0u64..1_000_000,
+            minimum in 0u64..1_000_000, minimum_validity_percentage in 0.0f64..=100.0,
         ) {
-            let settings = Settings { minimum_validity: Duration::from_secs(minimum) };
+            let settings = Settings {
+                minimum_validity: Duration::from_secs(minimum),
+                minimum_validity_percentage,
+            };
             let life = life(start, start + length);
-            prop_assert!(renewal(life, jitter, settings) < life.end);
+            let at = renewal(life, jitter, settings);
+            prop_assert!(life.start <= at && at < life.end);
         }
 
         #[test]
         fn the_next_request_is_later_than_now_and_not_after_the_end_of_a_longer_life(
             length in 600i64..400 * DAY, elapsed in 0i64..400 * DAY, jitter in 0.0f64..=1.0,
+            fresh_for in proptest::option::of(0u64..1_000_000_000),
         ) {
             let life = life(0, length);
             let now = Timestamp::from_unix(elapsed.min(length - 300));
-            let next = next_request(life, now, jitter, Settings::default());
-            prop_assert!(next.since(now) >= SHORTEST_REPEAT);
-            prop_assert!(next < life.end);
+            let fresh_for = fresh_for.map(Duration::from_secs);
+            let wait = next_request(life, now, jitter, Settings::default(), fresh_for);
+            prop_assert!(wait >= SHORTEST_REPEAT);
+            prop_assert!(now.saturating_add(wait) < life.end);
         }
 
         #[test]

@@ -148,6 +148,9 @@ pub struct RequestFailure {
     pub failure: Failure,
     /// How long the responder asked to be left alone, if it did (already clamped).
     pub retry_after: Option<Duration>,
+    /// Nobody was asked, for the responder is being left alone: this says nothing about the
+    /// certificate, and does not count as its failure.
+    pub postponed: bool,
 }
 
 impl From<Failure> for RequestFailure {
@@ -156,6 +159,7 @@ impl From<Failure> for RequestFailure {
         RequestFailure {
             failure,
             retry_after: None,
+            postponed: false,
         }
     }
 }
@@ -246,7 +250,16 @@ pub enum Report {
         /// Until when a staple is still held.
         staple_until: Option<Timestamp>,
     },
-    /// The responder says that the certificate is revoked.
+    /// Nobody was asked, for the responder is being left alone.
+    RequestPostponed {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Why it is left alone.
+        failure: Failure,
+        /// How long until the next attempt.
+        retry_in: Duration,
+    },
+    /// The responder says that the certificate is revoked: whoever is to be told learns it here.
     Revoked {
         /// The certificate's file.
         path: PathBuf,

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::event::Validators;
-use super::state::{Condition, Exclusion};
-use crate::ocsp::{self, CertId, Standing, Staple};
+use super::SHORTEST_LIFE;
+use super::event::{Failure, Validators};
+use super::state::{Exclusion, State};
+use crate::ocsp::{self, CertId, CertificateStatus, Standing, Staple};
+use crate::schedule::Life;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
@@ -146,14 +148,19 @@ pub(super) struct Entry {
     pub(super) subject: Arc<Subject>,
     pub(super) files: BTreeMap<PathBuf, File>,
     pub(super) live: BTreeMap<TargetId, Place>,
+    /// The staple that belongs on disk and into the processes, as long as it is fit.
     pub(super) staple: Option<Arc<Staple>>,
+    /// Its end was reported already.
+    pub(super) lapsed: bool,
     /// What the last accepted response said; kept beyond its end, for succession is judged by it.
     pub(super) standing: Option<Standing>,
     /// How that response can be asked for conditionally.
     pub(super) validators: Validators,
     pub(super) requesting: bool,
+    /// Failures in a row.
     pub(super) failures: u32,
-    pub(super) condition: Condition,
+    /// The last of them, until an attempt succeeds.
+    pub(super) failure: Option<Failure>,
     /// This certificate's place in the spread of renewals, 0 to 1.
     pub(super) jitter: f64,
 }
@@ -165,12 +172,51 @@ impl Entry {
             files: BTreeMap::new(),
             live: BTreeMap::new(),
             staple: None,
+            lapsed: false,
             standing: None,
             validators: Validators::default(),
             requesting: false,
             failures: 0,
-            condition: Condition::Waiting,
+            failure: None,
             jitter,
+        }
+    }
+
+    /// The held staple, while it has enough life left to be written and delivered.
+    pub(super) fn fit_staple(&self, now: Timestamp) -> Option<&Arc<Staple>> {
+        self.staple
+            .as_ref()
+            .filter(|staple| staple.expires().since(now) >= SHORTEST_LIFE)
+    }
+
+    /// The span in which this staple of the certificate is of use.
+    pub(super) fn life(&self, staple: &Staple) -> Life {
+        Life {
+            start: staple
+                .this_update()
+                .max(self.subject.certificate.not_before()),
+            end: staple.expires(),
+        }
+    }
+
+    /// How it stands with the certificate. What a person has to know first goes first.
+    pub(super) fn state(&self, now: Timestamp) -> State {
+        let not_after = self.not_after();
+        if not_after <= now {
+            return State::Expired { not_after };
+        }
+        if let Some(CertificateStatus::Revoked { at, reason }) =
+            self.standing.map(|standing| standing.status)
+        {
+            return State::Revoked { at, reason };
+        }
+        if let Some(failure) = &self.failure {
+            return State::Failing(failure.clone());
+        }
+        match (self.fit_staple(now), self.requesting) {
+            (None, _) => State::Waiting,
+            (Some(_), true) => State::Renewing,
+            (Some(_), false) => State::Fresh,
         }
     }
 
@@ -215,11 +261,23 @@ impl Entry {
     }
 }
 
+/// How many certificates without a file are remembered; beyond it all of them are forgotten.
+const REMEMBERED_MAX: usize = 4096;
+
+/// What is kept of a certificate whose last file has gone: should it come back (half-written for a
+/// moment, moved), it is not to fall behind what HAProxy holds, nor to be good after a revocation.
+#[derive(Debug)]
+struct Remembered {
+    staple: Option<Arc<Staple>>,
+    standing: Option<Standing>,
+}
+
 /// All certificates, found by number, by content and by file.
 #[derive(Default, Debug)]
 pub(super) struct Inventory {
     pub(super) entries: BTreeMap<CertificateNumber, Entry>,
     numbers: HashMap<Identity, CertificateNumber>,
+    remembered: HashMap<Identity, Remembered>,
     files: HashMap<PathBuf, FileState>,
     next_number: u64,
 }
@@ -238,15 +296,27 @@ impl Inventory {
         subject: &Arc<Subject>,
         jitter: impl FnOnce() -> f64,
     ) -> CertificateNumber {
-        if let Some(number) = self.numbers.get(&subject.identity()) {
+        let identity = subject.identity();
+        if let Some(number) = self.numbers.get(&identity) {
             return *number;
         }
         let number = CertificateNumber(self.next_number);
         self.next_number += 1;
-        self.numbers.insert(subject.identity(), number);
-        self.entries
-            .insert(number, Entry::new(Arc::clone(subject), jitter()));
+        let mut entry = Entry::new(Arc::clone(subject), jitter());
+        if let Some(Remembered { staple, standing }) = self.remembered.remove(&identity) {
+            entry.staple = staple;
+            entry.standing = standing;
+        }
+        self.numbers.insert(identity, number);
+        self.entries.insert(number, entry);
         number
+    }
+
+    /// All files with what is known of them, in no order.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &FileState)> {
+        self.files
+            .iter()
+            .map(|(path, state)| (path.as_path(), state))
     }
 
     pub(super) fn file(&self, path: &Path) -> Option<&FileState> {
@@ -269,7 +339,15 @@ impl Inventory {
             return Some((number, false));
         }
         let identity = entry.subject.identity();
+        let remembered = Remembered {
+            staple: entry.staple.take(),
+            standing: entry.standing,
+        };
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.remembered.clear();
+        }
         self.numbers.remove(&identity);
+        self.remembered.insert(identity, remembered);
         self.entries.remove(&number);
         Some((number, true))
     }

@@ -26,13 +26,13 @@ pub use event::{
     RequestFailure, Validators,
 };
 pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
-pub use state::{Condition, Exclusion};
+pub use state::{Exclusion, State};
 
 use self::inventory::{File, FileState, Inventory, Place};
 use self::timers::{Timer, Timers};
 use crate::ocsp::Staple;
 use crate::schedule;
-use crate::time::Now;
+use crate::time::{Now, Timestamp};
 
 /// A staple with less life than this is neither written nor delivered: HAProxy drops it 300 s
 /// before its end, and throws the good one away when a shorter one is pushed.
@@ -111,9 +111,15 @@ impl Agent {
         self.timers.next(now)
     }
 
-    /// How many different certificates are looked after.
-    pub fn certificates(&self) -> usize {
-        self.inventory.entries.len()
+    /// How it stands with every certificate file at `now`, in no order.
+    pub fn states(&self, now: Timestamp) -> impl Iterator<Item = (&Path, State)> {
+        self.inventory.files().filter_map(move |(path, state)| {
+            let state = match state {
+                FileState::Excluded(exclusion) => State::Excluded(exclusion.clone()),
+                FileState::Holds(number) => self.inventory.entries.get(number)?.state(now),
+            };
+            Some((path, state))
+        })
     }
 
     fn ring(&mut self, now: Now) {
@@ -189,7 +195,8 @@ impl Agent {
         file.disk.holds = staple.clone();
         entry.update_targets();
         if let Some(staple) = staple.filter(|staple| entry.may_take_over(staple, now.wall)) {
-            self.hold(number, staple);
+            self.tell_of_revocation(number, staple.status());
+            self.hold(number, staple, now);
         }
         self.plan_first_request(number, now);
         self.place(number, now);

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inventory::FileState;
-use super::requests::is_fit;
-use super::timers::{Deadline, Timer};
+use super::timers::Timer;
 use super::{
     Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure, Report,
     TargetId,
@@ -49,7 +48,7 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let Some(staple) = entry.staple.clone().filter(|held| is_fit(held, now.wall)) else {
+        let Some(staple) = entry.fit_staple(now.wall).cloned() else {
             return;
         };
         let Some(file) = entry
@@ -97,8 +96,7 @@ impl Agent {
             Err(failure) => {
                 file.disk.failed(failure.kind);
                 let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
-                let at = Deadline::Steady(now.steady.saturating_add(retry_in));
-                self.timers.set(Timer::Write(path), at);
+                self.timers.set(Timer::Write(path), retry_in, now);
                 self.report(Report::WriteFailed {
                     staple_path,
                     failure,
@@ -116,7 +114,7 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let Some(staple) = entry.staple.clone().filter(|held| is_fit(held, now.wall)) else {
+        let Some(staple) = entry.fit_staple(now.wall).cloned() else {
             return;
         };
         let Some(live) = entry
@@ -162,8 +160,9 @@ impl Agent {
             Err(DeliveryFailure { failure, retry }) => {
                 let repeated = live.failed(failure.kind);
                 let retry_in = match retry {
-                    // A new process may have answered before the loss of the old one was told.
-                    DeliveryRetry::NextConnection if !self.connected.contains(&target) => None,
+                    // The next process is offered everything anyway.
+                    _ if !self.connected.contains(&target) => None,
+                    // It may have answered before the loss of the old one was told.
                     DeliveryRetry::Soon | DeliveryRetry::NextConnection => {
                         let doublings = live.failures.saturating_sub(1).min(16);
                         let delay = FIRST_DELIVERY_RETRY.saturating_mul(1 << doublings);
@@ -173,8 +172,7 @@ impl Agent {
                     DeliveryRetry::NextStaple => None,
                 };
                 if let Some(delay) = retry_in {
-                    let at = Deadline::Steady(now.steady.saturating_add(delay));
-                    self.timers.set(Timer::Deliver(number, target), at);
+                    self.timers.set(Timer::Deliver(number, target), delay, now);
                 }
                 if retry != DeliveryRetry::NextConnection {
                     self.report(Report::DeliveryFailed {

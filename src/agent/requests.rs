@@ -7,34 +7,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::Condition;
-use super::timers::{Deadline, Timer};
+use super::timers::Timer;
 use super::{
     Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
     Validators,
 };
 use crate::ocsp::{self, CertificateStatus, Standing, Staple};
-use crate::schedule::{self, Life};
-use crate::time::{Now, Timestamp};
+use crate::schedule;
+use crate::time::Now;
 
 /// How long to wait before asking again about a certificate that is revoked.
 const REVOKED_REPEAT: Duration = schedule::LONGEST_RETRY;
+/// How often a certificate that has ended is looked at again, should the clock have been wrong.
+const EXPIRED_REPEAT: Duration = schedule::LONGEST_RETRY;
 
 impl Agent {
     /// Takes a staple as the one that is held from now on.
-    pub(super) fn hold(&mut self, number: CertificateNumber, staple: Arc<Staple>) {
+    pub(super) fn hold(&mut self, number: CertificateNumber, staple: Arc<Staple>, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let expiry = staple
-            .expires()
-            .saturating_sub(SHORTEST_LIFE)
-            .min(entry.not_after());
-        entry.condition = Condition::of(staple.status());
         entry.standing = Some(staple.standing());
         entry.staple = Some(staple);
-        self.timers
-            .set(Timer::Expiry(number), Deadline::Wall(expiry));
+        entry.lapsed = false;
+        self.watch_expiry(number, now);
     }
 
     /// Plans the first request for a certificate that has none planned or under way.
@@ -42,20 +38,18 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        if entry.requesting || self.timers.get(&Timer::Request(number)).is_some() {
+        if entry.requesting || self.timers.is_set(&Timer::Request(number)) {
             return;
         }
-        let at = match &entry.staple {
+        let wait = match &entry.staple {
             Some(staple) if self.settings.recycle => {
-                schedule::renewal(life(staple), entry.jitter, self.settings.schedule)
+                let life = entry.life(staple);
+                schedule::renewal(life, entry.jitter, self.settings.schedule).since(now.wall)
             }
-            _ => now.wall,
+            _ => Duration::ZERO,
         };
-        self.timers.set(Timer::Request(number), Deadline::Wall(at));
-        if self.timers.get(&Timer::Expiry(number)).is_none() {
-            let end = Deadline::Wall(entry.not_after());
-            self.timers.set(Timer::Expiry(number), end);
-        }
+        self.timers.set(Timer::Request(number), wait, now);
+        self.watch_expiry(number, now);
     }
 
     /// Orders a request, unless one is under way or the certificate has ended.
@@ -63,8 +57,11 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        if entry.requesting || entry.not_after() <= now.wall {
+        if entry.requesting {
             return;
+        }
+        if entry.not_after() <= now.wall {
+            return self.timers.set(Timer::Request(number), EXPIRED_REPEAT, now);
         }
         entry.requesting = true;
         let action = Action::Request {
@@ -75,6 +72,10 @@ impl Agent {
             validators: entry.validators.clone(),
         };
         self.actions.push(action);
+        if !self.timers.is_set(&Timer::Expiry(number)) {
+            // The clock was ahead when the certificate was taken to have ended.
+            self.watch_expiry(number, now);
+        }
     }
 
     pub(super) fn renew_all(&mut self, now: Now) {
@@ -117,22 +118,11 @@ impl Agent {
             };
             return self.request_failed(number, failure.into(), now);
         }
-        if let CertificateStatus::Revoked { at, reason } = assessment.status {
-            let report = Report::Revoked {
-                path: entry.name().to_owned(),
-                at,
-                reason,
-                staple_until: entry.staple.as_ref().map(|staple| staple.expires()),
-                repeated: entry
-                    .standing
-                    .is_some_and(|held| held.status == assessment.status),
-            };
-            self.report(report);
-        }
+        self.tell_of_revocation(number, assessment.status);
         match assessment.stapling {
             Ok(staple) => self.accepted(number, Arc::new(staple), answer.fresh_for, now),
             Err(_) if matches!(assessment.status, CertificateStatus::Revoked { .. }) => {
-                self.revoked(number, standing, now);
+                self.withhold(number, standing, now);
             }
             Err(reason) => {
                 let failure = Failure {
@@ -160,22 +150,23 @@ impl Agent {
             return self.unchanged(number, fresh_for, now);
         }
         entry.failures = 0;
-        let next_request = schedule::next_request(
-            life(&staple),
+        entry.failure = None;
+        let wait = schedule::next_request(
+            entry.life(&staple),
             now.wall,
             entry.jitter,
             self.settings.schedule,
+            None,
         );
         let report = Report::Renewed {
             path: entry.name().to_owned(),
             this_update: staple.this_update(),
             until: staple.expires(),
-            next_request,
+            next_request: now.wall.saturating_add(wait),
         };
-        let at = Deadline::Wall(next_request);
-        self.timers.set(Timer::Request(number), at);
+        self.timers.set(Timer::Request(number), wait, now);
         self.report(report);
-        self.hold(number, staple);
+        self.hold(number, staple, now);
         self.place(number, now);
     }
 
@@ -184,100 +175,146 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let Some(staple) = &entry.staple else {
+        let Some(staple) = entry.fit_staple(now.wall) else {
             // It came to its end while the responder was asked whether it is still current.
             entry.validators = Validators::default();
             return self.request(number, now);
         };
-        entry.failures = 0;
-        entry.condition = Condition::of(staple.status());
-        let next_request = schedule::repeated_request(
-            life(staple),
+        let wait = schedule::next_request(
+            entry.life(staple),
             now.wall,
             entry.jitter,
             self.settings.schedule,
             fresh_for,
         );
+        entry.failures = 0;
+        entry.failure = None;
+        let was_lapsed = std::mem::take(&mut entry.lapsed);
         let report = Report::Unchanged {
             path: entry.name().to_owned(),
-            next_request,
+            next_request: now.wall.saturating_add(wait),
         };
-        let at = Deadline::Wall(next_request);
-        self.timers.set(Timer::Request(number), at);
+        self.timers.set(Timer::Request(number), wait, now);
+        self.report(report);
+        if was_lapsed {
+            // The clock was ahead when the staple was taken to have ended.
+            self.watch_expiry(number, now);
+            self.place(number, now);
+        }
+    }
+
+    /// Says that the certificate is revoked, if that is what a response says; for the first time,
+    /// or once more.
+    pub(super) fn tell_of_revocation(
+        &mut self,
+        number: CertificateNumber,
+        status: CertificateStatus,
+    ) {
+        let (Some(entry), CertificateStatus::Revoked { at, reason }) =
+            (self.inventory.entries.get(&number), status)
+        else {
+            return;
+        };
+        let report = Report::Revoked {
+            path: entry.name().to_owned(),
+            at,
+            reason,
+            staple_until: entry.staple.as_ref().map(|staple| staple.expires()),
+            repeated: entry.standing.is_some_and(|held| held.status == status),
+        };
         self.report(report);
     }
 
-    /// The certificate is revoked and the response that says so is not to be stapled: what is held
-    /// runs out, and the responder is asked on in case the revocation was a hold.
-    fn revoked(&mut self, number: CertificateNumber, standing: Standing, now: Now) {
+    /// The certificate is revoked and the response that says so is not to be stapled. The last good
+    /// staple is let go: where it lies it runs out, but it is not handed to anybody any more. The
+    /// responder is asked on in case the revocation was a hold.
+    fn withhold(&mut self, number: CertificateNumber, standing: Standing, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        entry.condition = Condition::of(standing.status);
+        entry.staple = None;
         entry.standing = Some(standing);
         entry.failures = 0;
-        let at = Deadline::Steady(now.steady.saturating_add(REVOKED_REPEAT));
-        self.timers.set(Timer::Request(number), at);
+        entry.failure = None;
+        self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
     }
 
     fn request_failed(&mut self, number: CertificateNumber, failed: RequestFailure, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        entry.failures = entry.failures.saturating_add(1);
-        let staple_until = entry.staple.as_ref().map(|staple| staple.expires());
+        let path = entry.name().to_owned();
+        let RequestFailure {
+            failure,
+            retry_after,
+            postponed,
+        } = failed;
+        let staple_until = entry.fit_staple(now.wall).map(|staple| staple.expires());
         let remaining = staple_until.map(|end| end.since(now.wall));
-        let mut retry_in = schedule::retry(entry.failures, remaining, self.random.f64());
-        if let Some(asked) = failed.retry_after {
-            // The responder's wish counts, but not beyond the point where the staple would end.
-            let latest = remaining.map_or(asked, |remaining| remaining / 2);
-            retry_in = retry_in.max(asked.min(latest));
-        }
-        entry.condition = Condition::Failing {
-            kind: failed.failure.kind,
-            message: failed.failure.message.clone(),
+        // The responder's wish counts, but not beyond the point where the staple would end.
+        let asked = retry_after.unwrap_or_default();
+        let asked = remaining.map_or(asked, |remaining| asked.min(remaining / 2));
+        let jitter = self.random.f64();
+        let (retry_in, report) = if postponed {
+            // Whoever waits for the same responder comes back at about, not at the same moment.
+            let retry_in = asked.max(schedule::FIRST_RETRY).mul_f64(1.0 + jitter / 4.0);
+            let report = Report::RequestPostponed {
+                path,
+                failure,
+                retry_in,
+            };
+            (retry_in, report)
+        } else {
+            entry.failures = entry.failures.saturating_add(1);
+            entry.failure = Some(failure.clone());
+            let retry_in = schedule::retry(entry.failures, remaining, jitter).max(asked);
+            let report = Report::RequestFailed {
+                path,
+                failure,
+                failures: entry.failures,
+                retry_in,
+                staple_until,
+            };
+            (retry_in, report)
         };
-        let report = Report::RequestFailed {
-            path: entry.name().to_owned(),
-            failure: failed.failure,
-            failures: entry.failures,
-            retry_in,
-            staple_until,
-        };
-        let at = Deadline::Steady(now.steady.saturating_add(retry_in));
-        self.timers.set(Timer::Request(number), at);
+        self.timers.set(Timer::Request(number), retry_in, now);
         self.report(report);
     }
 
-    /// The staple, or the certificate itself, has come to its end.
+    /// Sets the alarm for the end of the staple, or of the certificate where none is held.
+    fn watch_expiry(&mut self, number: CertificateNumber, now: Now) {
+        let Some(entry) = self.inventory.entries.get(&number) else {
+            return;
+        };
+        let not_after = entry.not_after();
+        let end = match &entry.staple {
+            Some(staple) if !entry.lapsed => {
+                // The last second in which it is fit has to pass.
+                let unfit = staple.expires().saturating_sub(SHORTEST_LIFE);
+                unfit.saturating_add(Duration::from_secs(1)).min(not_after)
+            }
+            _ => not_after,
+        };
+        self.timers
+            .set(Timer::Expiry(number), end.since(now.wall), now);
+    }
+
+    /// The staple, or the certificate itself, may have come to its end.
     pub(super) fn expired(&mut self, number: CertificateNumber, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
         let path = entry.name().to_owned();
         let not_after = entry.not_after();
-        let lost = entry.staple.take().is_some();
         if not_after <= now.wall {
-            entry.condition = Condition::Expired;
-            self.timers.cancel(&Timer::Request(number));
+            // Looked at again only when the clock turns out to have been wrong.
             return self.report(Report::CertificateExpired { path, not_after });
         }
-        self.timers
-            .set(Timer::Expiry(number), Deadline::Wall(not_after));
+        let lost = entry.staple.is_some() && !entry.lapsed && entry.fit_staple(now.wall).is_none();
         if lost {
+            entry.lapsed = true;
             self.report(Report::StapleExpired { path });
         }
+        self.watch_expiry(number, now);
     }
-}
-
-fn life(staple: &Staple) -> Life {
-    Life {
-        start: staple.this_update(),
-        end: staple.expires(),
-    }
-}
-
-/// Whether a staple has enough life left to be written or delivered.
-pub(super) fn is_fit(staple: &Staple, now: Timestamp) -> bool {
-    staple.expires().since(now) >= SHORTEST_LIFE
 }

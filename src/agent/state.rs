@@ -3,7 +3,8 @@
 //! Logs, the status page and metrics all take a state's name and reason from here, so that they
 //! cannot disagree. Pure data; the transitions are made by the modules beside this one.
 
-use crate::ocsp::{CertificateStatus, RevocationReason};
+use super::event::Failure;
+use crate::ocsp::RevocationReason;
 use crate::time::Timestamp;
 
 /// Why a file is not stapled for. None of these is an error of the agent.
@@ -44,21 +45,29 @@ impl Exclusion {
     }
 }
 
-/// How it stands with a certificate that is stapled for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Condition {
-    /// No answer yet since the certificate was found.
+/// How it stands with a certificate file. Shown, it gives its reason in words.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum State {
+    /// Not stapled for: no_responder, no_issuer, not_applicable or unreadable.
+    #[error("{0}")]
+    Excluded(Exclusion),
+    /// No usable answer yet, and none that failed.
+    #[error("no staple yet")]
     Waiting,
     /// A valid staple is held.
+    #[error("a valid staple is held")]
     Fresh,
+    /// A valid staple is held, and the responder is being asked for the next.
+    #[error("the next response is being asked for")]
+    Renewing,
     /// The last attempt failed; a staple may still be held.
-    Failing {
-        /// The failure's kind in snake_case.
-        kind: &'static str,
-        /// The failure in a sentence.
-        message: String,
-    },
+    #[error("{}", .0.message)]
+    Failing(Failure),
     /// The responder says that the certificate is revoked.
+    #[error(
+        "the CA has revoked this certificate at {at}{}",
+        .reason.map(|reason| format!(" ({})", reason.name())).unwrap_or_default()
+    )]
     Revoked {
         /// When it was revoked.
         at: Timestamp,
@@ -66,16 +75,24 @@ pub enum Condition {
         reason: Option<RevocationReason>,
     },
     /// The certificate itself has ended.
-    Expired,
+    #[error("the certificate itself ended at {not_after}")]
+    Expired {
+        /// Its notAfter.
+        not_after: Timestamp,
+    },
 }
 
-impl Condition {
-    /// How it stands with a certificate of which an accepted response says this.
-    pub(super) fn of(status: CertificateStatus) -> Self {
-        match status {
-            CertificateStatus::Good => Condition::Fresh,
-            CertificateStatus::Revoked { at, reason } => Condition::Revoked { at, reason },
-            CertificateStatus::Unknown => Condition::Waiting,
+impl State {
+    /// The state's name in logs, status and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            State::Excluded(exclusion) => exclusion.kind(),
+            State::Waiting => "waiting",
+            State::Fresh => "fresh",
+            State::Renewing => "renewing",
+            State::Failing(_) => "failing",
+            State::Revoked { .. } => "revoked",
+            State::Expired { .. } => "expired",
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The agent's alarm clock: at most one deadline for each thing that waits.
 //!
-//! Waiting goes by the steady clock, validity by the wall clock; both kinds live here so that one
-//! question ("what is due?") and one answer ("when next?") cover them. It reads no clock.
+//! A deadline is a time to wait, and passes when either clock says so: the steady one ticks truly
+//! but stands still while the machine is suspended, the wall clock may jump either way. Going off
+//! early is harmless, for whoever is woken looks at the time again; going off late is not. It reads
+//! no clock.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -23,13 +25,11 @@ pub(super) enum Timer {
     Deliver(CertificateNumber, TargetId),
 }
 
-/// When an alarm goes off.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Deadline {
-    /// When the wall clock reaches this time.
-    Wall(Timestamp),
-    /// When the steady clock reaches this time.
-    Steady(Duration),
+/// When an alarm goes off: at the earlier of the two.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    wall: Timestamp,
+    steady: Duration,
 }
 
 /// All alarms that are set.
@@ -41,23 +41,27 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Sets the alarm, in place of one that was set for the same thing.
-    pub(super) fn set(&mut self, timer: Timer, deadline: Deadline) {
+    /// Sets the alarm to go off after `wait`, in place of one that was set for the same thing.
+    pub(super) fn set(&mut self, timer: Timer, wait: Duration, now: Now) {
         self.cancel(&timer);
-        match deadline {
-            Deadline::Wall(at) => self.by_wall.insert((at, timer.clone())),
-            Deadline::Steady(at) => self.by_steady.insert((at, timer.clone())),
+        let deadline = Deadline {
+            // The wall clock counts whole seconds: never before the wait is over.
+            wall: now
+                .wall
+                .saturating_add(wait.saturating_add(Duration::from_secs(2))),
+            steady: now.steady.saturating_add(wait),
         };
+        self.by_wall.insert((deadline.wall, timer.clone()));
+        self.by_steady.insert((deadline.steady, timer.clone()));
         self.deadlines.insert(timer, deadline);
     }
 
     /// Takes the alarm back, if it is set.
     pub(super) fn cancel(&mut self, timer: &Timer) {
-        match self.deadlines.remove(timer) {
-            Some(Deadline::Wall(at)) => self.by_wall.remove(&(at, timer.clone())),
-            Some(Deadline::Steady(at)) => self.by_steady.remove(&(at, timer.clone())),
-            None => false,
-        };
+        if let Some(Deadline { wall, steady }) = self.deadlines.remove(timer) {
+            self.by_wall.remove(&(wall, timer.clone()));
+            self.by_steady.remove(&(steady, timer.clone()));
+        }
     }
 
     /// Takes out the next alarm that is due at `now`, if any.
@@ -81,15 +85,23 @@ impl Timers {
         [wall, steady].into_iter().flatten().min()
     }
 
-    /// When the alarm for this thing goes off, if it is set.
-    pub(super) fn get(&self, timer: &Timer) -> Option<Deadline> {
-        self.deadlines.get(timer).copied()
+    /// Whether the alarm for this thing is set.
+    pub(super) fn is_set(&self, timer: &Timer) -> bool {
+        self.deadlines.contains_key(timer)
+    }
+
+    /// The alarms that are set, in no order.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Timer> {
+        self.deadlines.keys()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     fn now(wall: i64, steady: u64) -> Now {
         Now {
@@ -105,31 +117,45 @@ mod tests {
     #[test]
     fn setting_again_replaces_the_earlier_deadline() {
         let mut timers = Timers::default();
-        timers.set(request(1), Deadline::Wall(Timestamp::from_unix(10)));
-        timers.set(request(1), Deadline::Steady(Duration::from_secs(50)));
-        assert_eq!(timers.take_due(now(100, 0)), None);
-        assert_eq!(timers.next(now(100, 20)), Some(Duration::from_secs(30)));
-        assert_eq!(timers.take_due(now(0, 50)), Some(request(1)));
+        timers.set(request(1), MINUTE, now(0, 0));
+        timers.set(request(1), 2 * MINUTE, now(0, 0));
+        assert_eq!(timers.take_due(now(100, 100)), None);
+        assert_eq!(
+            timers.next(now(100, 100)),
+            Some(Duration::from_secs(20)),
+            "the steady clock is the finer one"
+        );
+        assert_eq!(timers.take_due(now(120, 120)), Some(request(1)));
         assert_eq!(timers.next(now(0, 0)), None);
     }
 
     #[test]
-    fn either_clock_sets_off_its_own_alarms_once() {
+    fn whichever_clock_passes_the_deadline_first_sets_the_alarm_off_and_only_once() {
+        // Suspended, or set forward; and set back.
+        for passed in [now(62, 0), now(-1_000_000, 60)] {
+            let mut timers = Timers::default();
+            timers.set(request(1), MINUTE, now(0, 0));
+            assert_eq!(timers.take_due(now(61, 59)), None);
+            assert_eq!(timers.take_due(passed), Some(request(1)));
+            assert_eq!(timers.take_due(now(1_000_000, 1_000_000)), None);
+        }
+    }
+
+    #[test]
+    fn a_wait_shorter_than_a_second_is_not_cut_short_by_the_wall_clock() {
         let mut timers = Timers::default();
-        timers.set(request(1), Deadline::Wall(Timestamp::from_unix(10)));
-        timers.set(request(2), Deadline::Steady(Duration::from_secs(5)));
-        assert_eq!(timers.take_due(now(9, 5)), Some(request(2)));
-        assert_eq!(timers.take_due(now(9, 5)), None);
-        assert_eq!(timers.take_due(now(10, 5)), Some(request(1)));
-        assert_eq!(timers.take_due(now(10, 5)), None);
+        timers.set(request(1), Duration::from_millis(250), now(0, 0));
+        // The second may have been about to end.
+        assert_eq!(timers.take_due(now(1, 0)), None);
+        assert_eq!(timers.take_due(now(1, 1)), Some(request(1)));
     }
 
     #[test]
     fn a_cancelled_alarm_never_goes_off() {
         let mut timers = Timers::default();
-        timers.set(request(1), Deadline::Wall(Timestamp::from_unix(10)));
+        timers.set(request(1), MINUTE, now(0, 0));
         timers.cancel(&request(1));
-        assert_eq!(timers.get(&request(1)), None);
+        assert!(!timers.is_set(&request(1)));
         assert_eq!(timers.take_due(now(100, 100)), None);
     }
 }

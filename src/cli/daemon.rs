@@ -69,7 +69,7 @@ pub(super) struct DaemonArguments {
     #[arg(short, long, value_name = "DURATION", value_parser = duration)]
     refresh_interval: Option<Duration>,
 
-    /// Requests to responders in flight at once [default: 128]
+    /// Requests to responders in flight at once [default: 160]
     #[arg(short = 't', long, value_name = "N")]
     renewal_threads: Option<usize>,
 
@@ -156,6 +156,30 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
                 run::Error::Group(_) => ExitCode::from(EXIT_CONFIGURATION),
                 run::Error::Runtime(_) | run::Error::Signals(_) => ExitCode::FAILURE,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::*;
+    use crate::config::REFRESH_INTERVAL;
+    use crate::fetch::RENEWAL_THREADS;
+    use crate::schedule;
+
+    #[test]
+    fn the_help_names_the_defaults_that_are_used() {
+        let mut command = DaemonArguments::augment_args(Command::new("run"));
+        let help = command.render_long_help().to_string();
+        let minimum = schedule::Settings::default().minimum_validity.as_secs() / 3600;
+        for default in [
+            format!("at once [default: {RENEWAL_THREADS}]"),
+            format!("of changes [default: {}]", REFRESH_INTERVAL.as_secs()),
+            format!("1d 12h [default: {minimum}h]"),
+        ] {
+            assert!(help.contains(&default), "no '{default}' in {help}");
         }
     }
 }

@@ -68,16 +68,29 @@ fn judge(
     let response = read(&arguments.response)?;
     let certificates = read_certificates(&arguments.cert)?;
     let issuers = read_certificates(&arguments.issuer)?;
-    let certificate = certificates.leaf();
     let subject = Subject {
-        certificate,
-        issuer: x509::find_issuer(certificate, issuers.certificates()).unwrap_or(issuers.leaf()),
+        certificate: certificates.leaf(),
+        issuer: choose_issuer(certificates.leaf(), &issuers),
     };
     let policy = Policy {
         allow_sha1: arguments.allow_sha1,
         staple_revoked: false,
     };
     Ok(ocsp::verify(&response, subject, None, at, policy))
+}
+
+/// The issuer among the certificates given as such. Whoever gives one vouches for it: where none
+/// made the certificate's signature, the one with the issuer's name counts, or the first.
+fn choose_issuer<'a>(certificate: &Certificate, given: &'a Bundle) -> &'a Certificate {
+    let candidates = given.certificates();
+    let named = || {
+        candidates
+            .iter()
+            .find(|candidate| candidate.subject_name() == certificate.issuer_name())
+    };
+    x509::find_issuer(certificate, candidates)
+        .or_else(named)
+        .unwrap_or(given.leaf())
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {

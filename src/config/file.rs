@@ -30,6 +30,10 @@ pub struct File {
     /// Life below which a staple is renewed.
     #[serde(default, deserialize_with = "duration")]
     pub minimum_validity: Option<Duration>,
+    /// Share of a staple's life, in percent, that must remain; with less it is renewed.
+    pub minimum_validity_percentage: Option<f64>,
+    /// What happens to a response that says revoked.
+    pub on_revoked: Option<OnRevoked>,
     /// Time between scans.
     #[serde(default, deserialize_with = "duration")]
     pub refresh_interval: Option<Duration>,
@@ -55,6 +59,17 @@ pub struct File {
     pub responders: Option<BTreeMap<String, Option<String>>>,
     /// Issuers whose responders may sign with SHA-1 or short RSA keys.
     pub allow_sha1: Option<Vec<String>>,
+}
+
+/// What happens to a response that says that the certificate is revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRevoked {
+    /// It is not handed out; the last good staple runs out where it lies.
+    #[default]
+    Withhold,
+    /// It is stapled, so that clients learn of the revocation.
+    Staple,
 }
 
 /// One directory in the file.
@@ -154,7 +169,7 @@ mod tests {
             "directories:\n  - path: /etc/haproxy/certs\n    sockets: [/run/haproxy/admin.sock]\n    recursive: true\n\
              recursive: false\nfile_extensions: [pem]\nignore: [old.pem]\nfile_mode: 0640\n\
              file_group: haproxy\n\
-             minimum_validity: 2h\nrefresh_interval: 30\nrenewal_threads: 16\n\
+             minimum_validity: 2h\nminimum_validity_percentage: 42.8\non_revoked: staple\nrefresh_interval: 30\nrenewal_threads: 16\n\
              connect_timeout: 3s\nrequest_timeout: 8s\nallow_addresses: [loopback, 192.0.2.0/24]\n\
              refuse_private_addresses: true\nhttp_proxy: http://proxy:3128\nhttps_proxy: null\n\
              no_proxy: [.internal]\nresponders:\n  ocsp.example.net: null\n\
@@ -167,7 +182,41 @@ mod tests {
         assert_eq!(file.file_mode.as_deref(), Some("0640"));
         assert_eq!(file.minimum_validity, Some(Duration::from_secs(7200)));
         assert_eq!(file.refresh_interval, Some(Duration::from_secs(30)));
+        assert_eq!(file.minimum_validity_percentage, Some(42.8));
+        assert_eq!(file.on_revoked, Some(OnRevoked::Staple));
         assert_eq!(file.responders.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_example_is_valid_as_it_is_and_with_every_key_in_use() {
+        let example = include_str!("../../haproxy/staplerd.yaml");
+        let file = File::parse("staplerd.yaml", example).unwrap();
+        assert_eq!(file.directories.unwrap().len(), 1);
+        // A setting stands right behind its mark or is indented below one; prose has one space.
+        let is_setting = |line: &str| !line.starts_with(' ') || line.starts_with("  ");
+        let in_use: String = example
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|line| is_setting(line))
+                    .unwrap_or(line)
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file = File::parse("staplerd.yaml", &in_use).unwrap();
+        assert_eq!(file.renewal_threads, Some(crate::fetch::RENEWAL_THREADS));
+        assert_eq!(file.responders.unwrap().len(), 3);
+        assert!(file.allow_sha1.is_some() && file.no_proxy.is_some());
+        // The refusal of an unknown key lists the known ones.
+        let known = mistake("no_such_key: 1\n");
+        let (_, known) = known.split_once("expected one of ").unwrap();
+        let known = known.split('\n').next().unwrap();
+        for key in known.split(", ").map(|key| key.trim_matches('`')) {
+            let shown = in_use
+                .lines()
+                .any(|line| line.starts_with(&format!("{key}:")));
+            assert!(shown, "the example lacks {key}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 pub use error::Error;
-pub use file::{File, FileDirectory, InvalidFile};
+pub use file::{File, FileDirectory, InvalidFile, OnRevoked};
 pub use policies::{InvalidIssuer, Policies};
 pub use units::parse_duration;
 
@@ -193,11 +193,16 @@ impl Config {
                     .minimum_validity
                     .or(file.minimum_validity)
                     .unwrap_or(schedule::Settings::default().minimum_validity),
+                minimum_validity_percentage: mistakes
+                    .percentage(file.minimum_validity_percentage.unwrap_or_default()),
             },
             recycle: !options.no_recycle,
             policies: mistakes.value(
                 "allow_sha1",
-                Policies::parse(&file.allow_sha1.unwrap_or_default()),
+                Policies::parse(
+                    &file.allow_sha1.unwrap_or_default(),
+                    file.on_revoked.unwrap_or_default(),
+                ),
             ),
         };
         let threads = u64::try_from(config.renewal_threads).unwrap_or(u64::MAX);
@@ -254,6 +259,16 @@ impl Mistakes {
                 largest: *bounds.end(),
             });
         }
+    }
+
+    fn percentage(&mut self, value: f64) -> f64 {
+        if !(0.0..=100.0).contains(&value) {
+            self.0.push(Error::Value {
+                setting: "minimum_validity_percentage",
+                reason: format!("{value} is not between 0 and 100"),
+            });
+        }
+        value
     }
 
     fn seconds(
@@ -458,6 +473,24 @@ mod tests {
             text.iter()
                 .any(|line| line.starts_with("file_mode: '0666'"))
         );
+    }
+
+    #[test]
+    fn a_percentage_lies_between_nothing_and_all() {
+        let checked = |value: &str| {
+            let text =
+                format!("directories: [{{path: /a}}]\nminimum_validity_percentage: {value}\n");
+            Config::new(Options::default(), file(&text), |_| None)
+        };
+        let config = checked("42.8").unwrap();
+        assert_eq!(config.schedule.minimum_validity_percentage, 42.8);
+        for wrong in ["-1", "100.5", ".nan"] {
+            let errors = checked(wrong).unwrap_err();
+            assert!(
+                errors[0].to_string().contains("between 0 and 100"),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long HAProxy may take to answer one command completely.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// At most this many questions are sent before the first is answered. Together they stay far below
+/// what a socket buffers, so that neither side waits for the other to read.
+pub const QUESTIONS_AT_ONCE: usize = 32;
+
 /// Bytes asked of the system in one read.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -72,16 +76,34 @@ impl Connection {
     /// # Errors
     /// Whatever ends the connection: it must be dropped then.
     pub async fn exchange(&mut self, command: Command) -> Result<String, Error> {
+        let replies = self.exchange_all(vec![command]).await?;
+        // As many replies as commands, or an error.
+        Ok(replies.into_iter().next().unwrap_or_default())
+    }
+
+    /// Sends `questions` at once and waits for the reply to each, in their order. There may be at
+    /// most [`QUESTIONS_AT_ONCE`], and only such as change nothing: where one is not answered,
+    /// nobody knows what became of the others.
+    ///
+    /// # Errors
+    /// Whatever ends the connection: it must be dropped then.
+    pub async fn exchange_all(&mut self, questions: Vec<Command>) -> Result<Vec<String>, Error> {
         self.refuse_unasked().await?;
-        let name = command.name();
-        self.send([command], &name).await?;
-        self.reply().await.map_err(|error| match error {
-            Error::NoAnswer(after) => Error::ReplyTimedOut {
-                command: name,
-                after,
-            },
-            other => other,
-        })
+        let name = questions.first().map(Command::name).unwrap_or_default();
+        let count = questions.len();
+        self.send(questions, &name).await?;
+        let mut replies = Vec::with_capacity(count);
+        for _ in 0..count {
+            let reply = self.reply().await.map_err(|error| match error {
+                Error::NoAnswer(after) => Error::ReplyTimedOut {
+                    command: name.clone(),
+                    after,
+                },
+                other => other,
+            });
+            replies.push(reply?);
+        }
+        Ok(replies)
     }
 
     /// Waits for the end of a connection on which nothing is being said.
@@ -101,8 +123,11 @@ impl Connection {
 
     async fn greet(&mut self, cli: Cli) -> Result<Process, Error> {
         let name = "prompt i";
-        self.send([command::interactive(), command::show_cli_level()], name)
-            .await?;
+        self.send(
+            vec![command::interactive(), command::show_cli_level()],
+            name,
+        )
+        .await?;
         self.reply().await?;
         let level = self.reply().await?;
         let level =
@@ -124,11 +149,7 @@ impl Connection {
         })
     }
 
-    async fn send<const COUNT: usize>(
-        &mut self,
-        commands: [Command; COUNT],
-        name: &str,
-    ) -> Result<(), Error> {
+    async fn send(&mut self, commands: Vec<Command>, name: &str) -> Result<(), Error> {
         self.output.clear();
         for command in commands {
             let encoded = self.codec.encode(command, &mut self.output);

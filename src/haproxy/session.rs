@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::command;
-use super::connection::{Connection, connect};
-use super::outcome::{DeliveryError, Error, Process, Report};
+use super::connection::{Connection, QUESTIONS_AT_ONCE, connect};
+use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
 use super::reply::{self, Level, Version};
 use super::stores::Stores;
 use crate::ocsp::Staple;
@@ -315,11 +315,16 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     }
                     batch.extend(taken.drain(..));
                     conversation.check_process().await?;
+                    let mut held = conversation.held_already(batch).await?.into_iter();
                     while let Some(delivery) = batch.front().cloned() {
                         if stop.is_cancelled() {
                             return Err(Parting::Ended);
                         }
-                        let outcome = self.deliver(conversation, &delivery).await?;
+                        let outcome = if held.next() == Some(true) {
+                            Ok(Delivered::AlreadyHeld)
+                        } else {
+                            self.deliver(conversation, &delivery).await?
+                        };
                         batch.pop_front();
                         self.answer(&delivery, outcome).await?;
                     }
@@ -365,61 +370,70 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         {
             conversation.list_stores().await?;
         }
-        while let Some(name) = conversation.stores.take_new() {
-            self.read_store(conversation, name).await?;
+        loop {
+            let new = std::iter::from_fn(|| conversation.stores.take_new());
+            let names: Vec<String> = new.take(QUESTIONS_AT_ONCE).collect();
+            if names.is_empty() {
+                return Ok(());
+            }
+            self.read_these_stores(conversation, names).await?;
         }
-        Ok(())
     }
 
     /// Reads up to `count` of the stores that are due.
     async fn read_stores(
         &mut self,
         conversation: &mut Conversation,
-        count: usize,
+        mut count: usize,
     ) -> Result<(), Failure> {
-        for _ in 0..count {
-            let Some(name) = conversation.stores.take_unread() else {
-                break;
-            };
-            self.read_store(conversation, name).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads one store and reports it if it has changed.
-    async fn read_store(
-        &mut self,
-        conversation: &mut Conversation,
-        name: String,
-    ) -> Result<(), Failure> {
-        let text = conversation
-            .connection
-            .exchange(command::show_certificate(&name))
-            .await?;
-        let details = match reply::certificate(&text) {
-            Ok(details) => details,
-            Err(DeliveryError::StoreGone) => {
-                conversation.stores.forget(&name);
+        loop {
+            let due = std::iter::from_fn(|| conversation.stores.take_unread());
+            let names: Vec<String> = due.take(count.min(QUESTIONS_AT_ONCE)).collect();
+            if names.is_empty() {
                 return Ok(());
             }
-            Err(error) => {
-                conversation.stores.put_off(name);
-                return Err(error.into());
-            }
-        };
-        let changed = conversation.stores.note(&name, details);
-        if let (Some(certificate), true) = (changed, conversation.stores_known) {
-            let store = name;
-            let report = Report::StoreChanged { store, certificate };
-            self.report(report).await?;
+            count -= names.len();
+            self.read_these_stores(conversation, names).await?;
         }
-        Ok(())
+    }
+
+    /// Reads stores and reports those that have changed. Those that HAProxy does not show now are
+    /// put off, and the first such answer is the error.
+    async fn read_these_stores(
+        &mut self,
+        conversation: &mut Conversation,
+        names: Vec<String>,
+    ) -> Result<(), Failure> {
+        let questions = names.iter().map(|name| command::show_certificate(name));
+        let questions = questions.collect();
+        let replies = conversation.connection.exchange_all(questions).await?;
+        let mut refused = Ok(());
+        for (name, text) in names.into_iter().zip(replies) {
+            match reply::certificate(&text) {
+                Ok(details) => {
+                    let changed = conversation.stores.note(&name, details);
+                    if let (Some(certificate), true) = (changed, conversation.stores_known) {
+                        let store = name;
+                        self.report(Report::StoreChanged { store, certificate })
+                            .await?;
+                    }
+                }
+                Err(DeliveryError::StoreGone) => {
+                    conversation.stores.forget(&name);
+                }
+                Err(error) => {
+                    conversation.stores.put_off(name);
+                    refused = refused.and(Err(error));
+                }
+            }
+        }
+        Ok(refused?)
     }
 
     async fn answer(
         &self,
         delivery: &Delivery,
-        outcome: Result<super::Delivered, DeliveryError>,
+        outcome: Result<Delivered, DeliveryError>,
     ) -> Result<(), Ended> {
         self.report(Report::Delivered {
             fingerprint: delivery.staple.certificate_fingerprint(),

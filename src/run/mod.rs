@@ -210,9 +210,11 @@ impl Daemon {
 
     /// Everything on disk has been looked at: after the first time, the program is ready.
     fn scanned(&mut self) {
-        if !self.is_ready {
+        let status = telemetry::status_line(self.agent.states(wall_clock()));
+        if self.is_ready {
+            systemd::status(&status);
+        } else {
             self.is_ready = true;
-            let status = format!("looking after {} certificates", self.agent.certificates());
             tracing::info!("ready, {status}");
             systemd::ready(&status);
         }

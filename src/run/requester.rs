@@ -138,19 +138,17 @@ fn event(report: Report<Key, Judged>) -> Event {
             judgement: Err(rejection),
             url,
             ..
-        }) => Err(RequestFailure {
-            failure: Failure {
-                kind: rejection.kind(),
-                message: format!("{url}: {rejection}"),
-            },
-            retry_after: None,
-        }),
+        }) => Err(RequestFailure::from(Failure {
+            kind: rejection.kind(),
+            message: format!("{url}: {rejection}"),
+        })),
         Err(failure) => Err(RequestFailure {
             failure: Failure {
                 kind: failure.error.kind(),
                 message: failure.to_string(),
             },
             retry_after: failure.error.retry_after(),
+            postponed: matches!(failure.error, fetch::Error::CircuitOpen { .. }),
         }),
     };
     Event::Answered {

@@ -6,4 +6,4 @@ mod log;
 mod report;
 
 pub use log::{Verbosity, start};
-pub use report::log_report;
+pub use report::{log_report, status_line};

@@ -1,11 +1,13 @@
 //! The agent's reports as log lines: what happened, to which certificate, and what comes next.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use humantime::format_duration;
 use tracing::{debug, error, info, warn};
 
-use crate::agent::{Delivery, Exclusion, Report};
+use crate::agent::{Delivery, Exclusion, Report, State};
 use crate::haproxy::Address;
 use crate::time::Timestamp;
 
@@ -67,6 +69,17 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
             in_seconds(*retry_in),
             held(*staple_until)
         ),
+        Report::RequestPostponed {
+            path,
+            failure,
+            retry_in,
+        } => debug!(
+            certificate = %path.display(),
+            reason = failure.kind,
+            "not asked: {}; next attempt in {}",
+            failure.message,
+            in_seconds(*retry_in)
+        ),
         Report::Revoked {
             path,
             at,
@@ -74,13 +87,14 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
             staple_until,
             repeated: false,
         } => {
-            let why = reason
-                .map(|reason| format!(" ({})", reason.name()))
-                .unwrap_or_default();
+            let state = State::Revoked {
+                at: *at,
+                reason: *reason,
+            };
             error!(
                 certificate = %path.display(),
-                reason = "revoked",
-                "the CA has revoked this certificate at {at}{why}: replace it; {}",
+                reason = state.kind(),
+                "{state}: replace it; {}",
                 held(*staple_until)
             );
         }
@@ -92,11 +106,16 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
             reason = "staple_expired",
             "the staple has come to its end and no new one could be had"
         ),
-        Report::CertificateExpired { path, not_after } => warn!(
-            certificate = %path.display(),
-            reason = "expired",
-            "the certificate itself ended at {not_after}; nothing more is done for it"
-        ),
+        Report::CertificateExpired { path, not_after } => {
+            let state = State::Expired {
+                not_after: *not_after,
+            };
+            warn!(
+                certificate = %path.display(),
+                reason = state.kind(),
+                "{state}; nothing more is done for it"
+            );
+        }
         Report::Written { staple_path } => {
             debug!(staple = %staple_path.display(), "written");
         }
@@ -141,6 +160,28 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
     }
 }
 
+/// How it stands with all certificate files, in one line: `12 certificate files: 1 failing, 11 fresh`.
+pub fn status_line<'a>(states: impl Iterator<Item = (&'a Path, State)>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, state) in states {
+        *counts.entry(state.kind()).or_default() += 1;
+    }
+    let all: usize = counts.values().sum();
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    let noun = if all == 1 {
+        "certificate file"
+    } else {
+        "certificate files"
+    };
+    match parts.is_empty() {
+        true => format!("{all} {noun}"),
+        false => format!("{all} {noun}: {}", parts.join(", ")),
+    }
+}
+
 fn held(staple_until: Option<Timestamp>) -> String {
     match staple_until {
         Some(until) => format!("the staple held is good until {until}"),
@@ -151,4 +192,24 @@ fn held(staple_until: Option<Timestamp>) -> String {
 fn in_seconds(duration: Duration) -> String {
     let rounded = Duration::from_secs(duration.as_secs().max(1));
     format_duration(rounded).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_counts_the_states_by_name() {
+        let path = Path::new("/a.pem");
+        let states = [
+            State::Fresh,
+            State::Excluded(Exclusion::NoResponder),
+            State::Fresh,
+        ];
+        assert_eq!(
+            status_line(states.into_iter().map(|state| (path, state))),
+            "3 certificate files: 2 fresh, 1 no_responder"
+        );
+        assert_eq!(status_line(std::iter::empty()), "0 certificate files");
+    }
 }

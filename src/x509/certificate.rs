@@ -2,41 +2,31 @@
 //!
 //! Keeps the received bytes of everything that is hashed, compared or verified: names, key, serial
 //! number, the signed part. It judges nothing: whether a certificate may sign a response is for
-//! `ocsp`, whose issuer it is for `issuer`. Governed by RFC 5280 §4, the TLS feature by RFC 7633.
+//! `ocsp`, whose issuer it is for `issuer`; what the extensions say is read in `extensions`.
+//! Governed by RFC 5280 §4.1.
 
 use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use x509_parser::certificate::{X509Certificate, X509CertificateParser};
-use x509_parser::extensions::{
-    AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, GeneralName,
-    KeyIdentifier, KeyUsage, SubjectAlternativeName, X509Extension,
-};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use x509_parser::certificate::X509CertificateParser;
 use x509_parser::nom::Parser as _;
-use x509_parser::oid_registry::asn1_rs::oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use super::Error;
 use super::der::{self, Reader};
+use super::extensions::Extensions;
 use super::signature::{self, Acceptance, AlgorithmIdentifier, Strength};
-use super::{Error, url};
 use crate::time::Timestamp;
 
 /// The length of a full line of a PEM block (RFC 7468 §2).
 const PEM_LINE: usize = 64;
 
-/// At most this many responder URLs of a certificate are kept; real ones have one or two.
-const MAX_OCSP_URLS: usize = 8;
-
 /// At most this many characters of a subject are shown to people.
 const MAX_DISPLAY_CHARACTERS: usize = 256;
-
-/// status_request as a TLS feature (RFC 7633, RFC 6066): the certificate asks to be stapled.
-const STATUS_REQUEST: u8 = 5;
 
 /// One certificate. Cloning shares the facts.
 #[derive(Clone)]
@@ -58,23 +48,6 @@ struct Facts {
     not_before: Timestamp,
     not_after: Timestamp,
     extensions: Extensions,
-}
-
-#[derive(Default)]
-struct Extensions {
-    dns_names: Vec<String>,
-    ocsp_urls: Vec<String>,
-    must_staple: bool,
-    certificate_authority: bool,
-    authority_key_identifier: Option<Vec<u8>>,
-    authority_name: Option<Vec<u8>>,
-    authority_serial: Option<Vec<u8>>,
-    subject_key_identifier: Option<Vec<u8>>,
-    certificate_signing: Option<bool>,
-    digital_signature: Option<bool>,
-    ocsp_signing: bool,
-    ocsp_nocheck: bool,
-    unknown_critical: Option<String>,
 }
 
 impl Certificate {
@@ -313,119 +286,6 @@ impl<'a> Signed<'a> {
         reader.end()?;
         Ok(signed)
     }
-}
-
-impl Extensions {
-    fn read(certificate: &X509Certificate<'_>) -> Result<Self, Error> {
-        certificate
-            .extensions_map()
-            .map_err(|_| Error::Der(der::Error::DuplicateExtension))?;
-        let mut extensions = Extensions::default();
-        for extension in certificate.extensions() {
-            extensions.read_one(extension)?;
-        }
-        Ok(extensions)
-    }
-
-    fn read_one(&mut self, extension: &X509Extension<'_>) -> Result<(), Error> {
-        let oid = &extension.oid;
-        if *oid == oid!(2.5.29.19) {
-            let constraints: BasicConstraints = decode("basicConstraints", extension)?;
-            self.certificate_authority = constraints.ca;
-        } else if *oid == oid!(2.5.29.15) {
-            let usage: KeyUsage = decode("keyUsage", extension)?;
-            self.digital_signature = Some(usage.digital_signature());
-            self.certificate_signing = Some(usage.key_cert_sign());
-        } else if *oid == oid!(2.5.29.37) {
-            let usage: ExtendedKeyUsage<'_> = decode("extKeyUsage", extension)?;
-            self.ocsp_signing = usage.ocsp_signing;
-        } else if *oid == oid!(1.3.6.1.5.5.7.1.1) {
-            let access: AuthorityInfoAccess<'_> = decode("authorityInfoAccess", extension)?;
-            self.ocsp_urls = ocsp_urls(&access);
-        } else if *oid == oid!(1.3.6.1.5.5.7.1.24) {
-            self.must_staple =
-                has_status_request(extension.value).map_err(|_| Error::Extension("tlsFeature"))?;
-        } else if *oid == oid!(1.3.6.1.5.5.7.48.1.5) {
-            self.ocsp_nocheck = true;
-        } else if *oid == oid!(2.5.29.35) {
-            // Only a hint in the choice of the issuer: an ill-formed one is as good as none.
-            let identifier =
-                decode::<AuthorityKeyIdentifier<'_>>("authorityKeyIdentifier", extension);
-            if let Ok(identifier) = identifier {
-                let names = identifier.authority_cert_issuer.unwrap_or_default();
-                self.authority_name = names.iter().find_map(|name| match name {
-                    GeneralName::DirectoryName(name) => Some(name.as_raw().to_vec()),
-                    _ => None,
-                });
-                self.authority_serial = identifier.authority_cert_serial.map(<[u8]>::to_vec);
-                self.authority_key_identifier = identifier
-                    .key_identifier
-                    .map(|identifier| identifier.0.to_vec());
-            }
-        } else if *oid == oid!(2.5.29.14) {
-            self.subject_key_identifier =
-                decode::<KeyIdentifier<'_>>("subjectKeyIdentifier", extension)
-                    .ok()
-                    .map(|identifier| identifier.0.to_vec());
-        } else if *oid == oid!(2.5.29.17) {
-            // Only shown to people.
-            self.dns_names = decode::<SubjectAlternativeName<'_>>("subjectAltName", extension)
-                .map(|names| dns_names(&names))
-                .unwrap_or_default();
-        } else if extension.critical
-            && *oid != oid!(2.5.29.32) // certificatePolicies: no policy is asked for
-            && *oid != oid!(2.5.29.31) // cRLDistributionPoints: CRLs are not asked for
-            && self.unknown_critical.is_none()
-        {
-            self.unknown_critical = Some(oid.to_id_string());
-        }
-        Ok(())
-    }
-}
-
-fn decode<'a, T>(name: &'static str, extension: &X509Extension<'a>) -> Result<T, Error>
-where
-    T: FromDer<'a, x509_parser::error::X509Error>,
-{
-    match T::from_der(extension.value) {
-        Ok(([], value)) => Ok(value),
-        _ => Err(Error::Extension(name)),
-    }
-}
-
-fn ocsp_urls(access: &AuthorityInfoAccess<'_>) -> Vec<String> {
-    access
-        .iter()
-        .filter(|description| description.access_method == oid!(1.3.6.1.5.5.7.48.1))
-        .filter_map(|description| match description.access_location {
-            GeneralName::URI(url) if url::is_usable(url) => Some(url.to_owned()),
-            _ => None,
-        })
-        .take(MAX_OCSP_URLS)
-        .collect()
-}
-
-fn dns_names(names: &SubjectAlternativeName<'_>) -> Vec<String> {
-    names
-        .general_names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) if name.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Some((*name).to_owned())
-            }
-            _ => None,
-        })
-        .collect()
-}
-
-/// `Features ::= SEQUENCE OF INTEGER` (RFC 7633 §4).
-fn has_status_request(value: &[u8]) -> Result<bool, der::Error> {
-    let mut reader = Reader::new(der::only(value, der::SEQUENCE)?);
-    let mut found = false;
-    while !reader.is_empty() {
-        found |= der::integer(reader.content(der::INTEGER)?)? == [STATUS_REQUEST];
-    }
-    Ok(found)
 }
 
 /// A raw Name for people, such as `CN=www.example.org`: control characters replaced, bounded;

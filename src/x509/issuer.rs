@@ -9,9 +9,9 @@ use super::signature::Acceptance;
 
 /// The candidate that issued `certificate`: it has the issuer's name, may sign certificates, does
 /// not contradict the authority key identifier, and its key made the signature. That is all that
-/// HAProxy asks of an issuer (OpenSSL's `X509_check_issued`), and the signature besides. Legacy signatures count here: this
-/// identifies a certificate that the operator chose to serve. Of several (cross-certificates of
-/// one key) the one with the latest end.
+/// HAProxy asks of an issuer (OpenSSL's `X509_check_issued`), and the signature besides. Legacy
+/// signatures count here: this identifies a certificate that the operator chose to serve. Of
+/// several (cross-certificates of one key) the one with the latest end.
 pub fn find_issuer<'a>(
     certificate: &Certificate,
     candidates: impl IntoIterator<Item = &'a Certificate>,

@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod certificate;
 pub mod der;
+mod extensions;
 pub mod issuer;
 mod name;
 mod reference;

@@ -118,7 +118,11 @@ async fn a_yes_is_not_believed_when_another_response_is_held() {
         .await;
         assert_eq!(outcome, Err(DeliveryError::NotHeld), "{held}");
     }
-    let (outcome, _) = deliver(true, vec![(READ_BACK, text(LOCKED))]).await;
+    let (outcome, _) = deliver(
+        true,
+        vec![(READ_BACK, text(LOCKED)), (READ_BACK, text(LOCKED))],
+    )
+    .await;
     assert_eq!(outcome, Err(DeliveryError::Locked));
 }
 

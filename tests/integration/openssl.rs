@@ -9,11 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use staplerd::ocsp::{CertId, CertificateStatus, Note, Policy, Subject, encode_request, verify};
 use staplerd::time::Timestamp;
-use staplerd::x509::{Bundle, Certificate};
+use staplerd::x509::{Bundle, Certificate, find_issuer};
 use tempfile::TempDir;
 
 use crate::pki::{
@@ -32,13 +30,6 @@ fn have_openssl() -> bool {
         skipped("there is no openssl 3 command on this machine");
     }
     found
-}
-
-fn pem(certificate: &Certificate) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        STANDARD.encode(certificate.der())
-    )
 }
 
 fn ours(response: &[u8], world: &World) -> &'static str {
@@ -256,7 +247,8 @@ fn cases(world: &World) -> Vec<Case> {
         laxer(
             "a BER length",
             "good",
-            [&[0x30, 0x83, 0x00], &plain[2..]].concat(),
+            // A delegate's certificate makes it longer than 255 bytes whatever the signatures are.
+            [&[0x30, 0x83, 0x00], &delegated(delegate())[2..]].concat(),
         ),
         laxer(
             "an unknown critical extension",
@@ -315,8 +307,8 @@ fn openssl_agrees_except_where_it_is_laxer() {
     let directory = TempDir::new().unwrap();
     // OpenSSL compares a response's times with the machine's clock, whatever -attime says.
     let world = World::at(Timestamp::from(SystemTime::now()));
-    fs::write(directory.path().join("issuer.pem"), pem(&world.issuer)).unwrap();
-    fs::write(directory.path().join("leaf.pem"), pem(&world.leaf)).unwrap();
+    fs::write(directory.path().join("issuer.pem"), world.issuer.pem()).unwrap();
+    fs::write(directory.path().join("leaf.pem"), world.leaf.pem()).unwrap();
     let surprises: Vec<String> = cases(&world)
         .into_iter()
         .filter_map(|case| {
@@ -378,6 +370,17 @@ impl Authority {
             "openssl {arguments}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+
+    /// What `openssl x509` prints of a certificate with these options.
+    fn printed(&self, name: &str, options: &str) -> String {
+        let output = Command::new("openssl")
+            .current_dir(self.directory.path())
+            .args(["x509", "-noout", "-in", name])
+            .args(options.split_whitespace())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     fn certificate(&self, name: &str) -> Certificate {
@@ -491,4 +494,47 @@ fn our_requests_are_openssls_bytes() {
     let with_nonce = encode_request(&CertId::new(&leaf, &issuer), Some(&[7; 32]));
     fs::write(authority.path("nonce.der"), with_nonce).unwrap();
     authority.run("ocsp -reqin nonce.der -req_text -noverify");
+}
+
+#[test]
+fn a_certificates_facts_are_what_openssl_reads() {
+    if !have_openssl() {
+        return;
+    }
+    let authority = Authority::new("-newkey ec -pkeyopt ec_paramgen_curve:P-384");
+    let extensions = "subjectAltName = DNS:www.example.org, IP:192.0.2.1, DNS:*.example.org\n\
+                      authorityInfoAccess = OCSP;URI:http://b.example.org/, \
+                      caIssuers;URI:http://c.example.org/, OCSP;URI:http://a.example.org/x\n\
+                      tlsfeature = status_request\n\
+                      subjectKeyIdentifier = hash\n\
+                      authorityKeyIdentifier = keyid\n";
+    fs::write(authority.path("rich.cnf"), extensions).unwrap();
+    authority.certify("rich", "0x00f374542e3c7a6836", "-extfile rich.cnf");
+    let (rich, ca) = (
+        authority.certificate("rich.pem"),
+        authority.certificate("ca.pem"),
+    );
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02X}")).collect() };
+    let last = |options: &str| {
+        let printed = authority.printed("rich.pem", options);
+        let value = printed.rsplit(['=', '\n']).next().unwrap_or_default();
+        value.trim().replace(':', "")
+    };
+    assert_eq!(hex(rich.serial()), format!("00{}", last("-serial")));
+    assert_eq!(hex(&rich.sha1_fingerprint()), last("-fingerprint -sha1"));
+    assert_eq!(
+        hex(&rich.sha256_fingerprint()),
+        last("-fingerprint -sha256")
+    );
+    let identifier = rich.subject_key_identifier().unwrap();
+    assert_eq!(hex(identifier), last("-ext subjectKeyIdentifier"));
+    assert_eq!(rich.authority_key_identifier(), ca.subject_key_identifier());
+    let urls = authority.printed("rich.pem", "-ocsp_uri");
+    assert_eq!(rich.ocsp_urls(), urls.lines().collect::<Vec<_>>());
+    assert_eq!(rich.names(), ["www.example.org", "*.example.org"]);
+    assert!(rich.must_staple());
+    assert!(!rich.is_self_signed() && !rich.is_certificate_authority());
+    assert!(ca.is_self_signed() && ca.is_certificate_authority());
+    let candidates = [rich.clone(), ca.clone()];
+    assert_eq!(find_issuer(&rich, &candidates), Some(&ca));
 }

@@ -5,18 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use crate::pki::{NOW, World, revoked, unknown};
-
-fn pem(der: &[u8]) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        STANDARD.encode(der)
-    )
-}
+use crate::pki::{CertificateBuilder, NOW, World, revoked, unknown};
 
 struct Files {
     directory: TempDir,
@@ -28,8 +19,8 @@ impl Files {
         let (directory, world) = (TempDir::new().unwrap(), World::new());
         let files = Files { directory, world };
         let world = &files.world;
-        files.write("cert", pem(world.leaf.der()).as_bytes());
-        files.write("issuer", pem(world.issuer.der()).as_bytes());
+        files.write("cert", world.leaf.pem().as_bytes());
+        files.write("issuer", world.issuer.pem().as_bytes());
         files.write("response", &world.direct().sign(&world.issuer_key));
         files
     }
@@ -124,9 +115,26 @@ fn certificates_may_be_der_and_the_issuer_anywhere_in_a_chain() {
     files.write("issuer", files.world.issuer.der());
     assert_eq!(last_line(&files.verify(&[])), "good");
     let chain = [&files.world.root, &files.world.leaf, &files.world.issuer];
-    let chain: String = chain.iter().map(|link| pem(link.der())).collect();
+    let chain: String = chain.iter().map(|link| link.pem()).collect();
     files.write("issuer", chain.as_bytes());
     assert_eq!(last_line(&files.verify(&[])), "good");
+}
+
+#[test]
+fn whoever_gives_an_issuer_vouches_for_it() {
+    // The certificate's signature is by another key: name and response decide.
+    let files = Files::new();
+    let world = &files.world;
+    let stranger = CertificateBuilder::new("Issuer", "leaf", world.leaf.serial())
+        .sign(&world.leaf_key, &world.root_key);
+    files.write("cert", stranger.pem().as_bytes());
+    assert_eq!(last_line(&files.verify(&[])), "good");
+    let chain = world.root.pem() + &world.issuer.pem();
+    files.write("issuer", chain.as_bytes());
+    assert_eq!(last_line(&files.verify(&[])), "good");
+    files.write("issuer", world.root.pem().as_bytes());
+    let line = last_line(&files.verify(&[]));
+    assert!(line.starts_with("reject:issuer_mismatch the"), "{line}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A small maker of keys, certificates and OCSP responses, right ones and wrong ones.
 //!
 //! Every field is raw DER, so that a test can put into it what no honest CA would write, and have
-//! it signed properly. Used by the unit tests of `src` and by the integration tests alike; it
-//! knows staplerd's DER writer and nothing of its readers.
+//! it signed properly. Used by the unit tests of `src` and by the integration tests alike. What it
+//! makes is read by staplerd's own reader only where a test asks for a `Certificate`.
 #![allow(
     dead_code,
     missing_docs,

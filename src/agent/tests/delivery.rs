@@ -180,3 +180,17 @@ fn a_staple_near_its_end_is_neither_written_nor_delivered() {
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
     assert!(writes(&bench.event(Event::StapleFileGone("/a.pem".into()))).is_empty());
 }
+
+#[test]
+fn a_delivery_that_fails_after_its_process_has_gone_is_left_to_the_next_connection() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    bench.event(Event::Connected(TargetId(0)));
+    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(number, "/a.pem", true);
+    bench.event(Event::Disconnected(TargetId(0)));
+    bench.not_delivered(0, number, DeliveryRetry::Soon);
+    assert!(bench.next_wakeup() > DAY, "only the renewal is waited for");
+    assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
+}

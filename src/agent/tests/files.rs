@@ -58,7 +58,7 @@ fn a_file_that_goes_is_forgotten_with_everything_that_was_planned() {
     bench.find("/a.pem", &subject, &[0], Some(staple));
     let actions = bench.event(Event::FileGone("/a.pem".into()));
     assert!(matches!(reports(&actions)[..], [Report::Forgotten { .. }]));
-    assert_eq!(bench.agent.certificates(), 0);
+    assert_eq!(bench.agent.states(NOW).count(), 0);
     assert_eq!(bench.agent.next_wakeup(bench.now), None);
 }
 
@@ -142,5 +142,41 @@ fn a_file_that_is_no_certificate_is_reported_once_and_replaced_when_it_becomes_o
         1
     );
     assert_eq!(reports(&bench.event(unreadable())).len(), 1);
-    assert_eq!(bench.agent.certificates(), 0);
+    assert_eq!(bench.state("/a.pem").kind(), "no_responder");
+}
+
+#[test]
+fn a_certificate_that_comes_back_does_not_fall_behind_what_was_held() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let older = authority.staple(&subject, NOW.saturating_sub(DAY), 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(older.clone()));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    // The disk did not take the newer one, and the file goes for a moment.
+    bench.written(number, "/a.pem", false);
+    bench.event(Event::FileGone("/a.pem".into()));
+    let actions = bench.find("/a.pem", &subject, &[0], Some(older));
+    let ordered: Vec<Timestamp> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Write { staple, .. } | Action::Deliver { staple, .. } => {
+                Some(staple.this_update())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ordered, [NOW, NOW], "{actions:?}");
+}
+
+#[test]
+fn a_certificate_that_comes_back_is_still_revoked() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(number, authority.revocation(&subject, NOW, 1));
+    bench.event(Event::FileGone("/a.pem".into()));
+    bench.find("/a.pem", &subject, &[], None);
+    assert_eq!(bench.state("/a.pem").kind(), "revoked");
 }

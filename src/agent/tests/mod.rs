@@ -2,7 +2,9 @@
 
 mod delivery;
 mod files;
+mod promises;
 mod requests;
+mod states;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,12 +51,24 @@ impl Authority {
 
     /// A response of `this_update` that is valid for `life`, judged at that time.
     fn answer(&self, subject: &Subject, this_update: Timestamp, life: Duration) -> Assessment {
-        self.judged(subject, this_update, life, |_| {})
+        self.judged(subject, this_update, life, Policy::default(), |_| {})
     }
 
     fn revocation(&self, subject: &Subject, this_update: Timestamp, reason: u8) -> Assessment {
-        self.judged(subject, this_update, 4 * DAY, |single| {
+        let policy = Policy::default();
+        self.judged(subject, this_update, 4 * DAY, policy, |single| {
             single.status = revoked(this_update, Some(reason));
+        })
+    }
+
+    /// A revocation under `on_revoked: staple`.
+    fn stapleable_revocation(&self, subject: &Subject, this_update: Timestamp) -> Assessment {
+        let policy = Policy {
+            staple_revoked: true,
+            ..Policy::default()
+        };
+        self.judged(subject, this_update, 4 * DAY, policy, |single| {
+            single.status = revoked(this_update, Some(1));
         })
     }
 
@@ -63,6 +77,7 @@ impl Authority {
         subject: &Subject,
         this_update: Timestamp,
         life: Duration,
+        policy: Policy,
         change: impl FnOnce(&mut Single),
     ) -> Assessment {
         let mut response = ResponseBuilder::good(&subject.cert_id, &self.issuer);
@@ -71,7 +86,6 @@ impl Authority {
         response.singles[0].next_update = Some(time(this_update.saturating_add(life)));
         change(&mut response.singles[0]);
         let bytes = response.sign(&self.key);
-        let policy = Policy::default();
         ocsp::verify(&bytes, subject.as_ocsp(), None, this_update, policy).unwrap()
     }
 
@@ -169,6 +183,7 @@ impl Bench {
             result: Err(RequestFailure {
                 failure,
                 retry_after,
+                postponed: false,
             }),
         })
     }
@@ -208,6 +223,26 @@ impl Bench {
             certificate: number,
             result: Err(DeliveryFailure { failure, retry }),
         })
+    }
+
+    fn postponed(&mut self, number: CertificateNumber, retry_after: Duration) -> Vec<Action> {
+        self.event(Event::Answered {
+            certificate: number,
+            result: Err(RequestFailure {
+                failure: Failure {
+                    kind: "circuit_open",
+                    message: "left alone".to_owned(),
+                },
+                retry_after: Some(retry_after),
+                postponed: true,
+            }),
+        })
+    }
+
+    fn state(&self, path: &str) -> State {
+        let mut states = self.agent.states(self.now.wall);
+        let found = states.find(|(other, _)| *other == Path::new(path));
+        found.unwrap().1
     }
 
     fn next_wakeup(&self) -> Duration {

@@ -51,6 +51,25 @@ fn the_same_serial_number_of_another_issuer_is_another_certificate() {
 }
 
 #[test]
+fn of_several_foreign_entries_the_closest_is_told() {
+    let entry = |serial: &[u8], issuer| {
+        let other = CertificateBuilder::new("Issuer", "other", serial)
+            .sign(&WORLD.leaf_key, &WORLD.issuer_key);
+        Single::good(CertId::new(&other, issuer).der())
+    };
+    let other_serial = entry(&[0x05], &WORLD.issuer);
+    let other_key = entry(WORLD.leaf.serial(), &WORLD.root);
+    for entries in [
+        [other_serial.clone(), other_key.clone()],
+        [other_key, other_serial],
+    ] {
+        let response = changed(|builder| builder.singles = entries.to_vec());
+        let text = judge(&response).unwrap_err().to_string();
+        assert!(text.contains("another issuer key"), "{text}");
+    }
+}
+
+#[test]
 fn the_hashes_are_those_of_the_algorithm_that_is_named() {
     let with = |algorithm: Vec<u8>, hash: fn(&[u8]) -> Vec<u8>| {
         changed(|builder| {

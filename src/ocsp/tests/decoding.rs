@@ -58,6 +58,10 @@ fn only_version_1_is_read_also_when_it_is_written_out() {
     assert_eq!(verdict(&builder.sign(&WORLD.issuer_key)), "good");
     builder.version = tagged(0, &integer(&[1]));
     assert_eq!(verdict(&builder.sign(&WORLD.issuer_key)), "version");
+    let text = judge(&builder.sign(&WORLD.issuer_key))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("has version 2, not 1"), "{text}");
     builder.version = tagged(0, &integer(&[0x00, 0x00]));
     assert_eq!(verdict(&builder.sign(&WORLD.issuer_key)), "malformed");
     builder.version = tagged(0, &[&integer(&[0])[..], &integer(&[0])].concat());
@@ -279,6 +283,16 @@ fn responder_ids_are_a_name_or_a_sha1() {
         let response = builder.sign(&WORLD.issuer_key);
         assert_eq!(verdict(&response), expected, "{responder_id:02x?}");
     }
+}
+
+#[test]
+fn a_key_hash_that_is_too_long_is_told_by_how_much() {
+    let mut builder = WORLD.direct();
+    builder.responder_id = tagged(2, &octets(&[0; 23]));
+    let text = judge(&builder.sign(&WORLD.issuer_key))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("3 bytes follow"), "{text}");
 }
 
 #[test]

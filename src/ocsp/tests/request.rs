@@ -75,6 +75,8 @@ fn anything_else_is_refused_with_its_reason() {
         &list,
         &tagged(2, &sequence(&[&raw_nonce]))
     ])));
+    let most = single_request(cert_id.der()).repeat(64);
+    assert!(Request::decode(&request(&[&sequence(&[&most])])).is_ok());
     let many = single_request(cert_id.der()).repeat(65);
     assert!(malformed(&request(&[&sequence(&[&many])])));
     for length in 0..good.len() {
@@ -124,6 +126,8 @@ fn cert_ids_are_shown_in_hexadecimal() {
     let shown = format!("{cert_id:?}");
     assert!(shown.starts_with("CertId(30"), "{shown}");
     assert!(shown.ends_with("0303a2ef)"), "{shown}");
+    let just_fits = crate::ocsp::cert_id::hexadecimal(&[0xab; 64]);
+    assert_eq!(just_fits, "ab".repeat(64));
     let long = crate::ocsp::cert_id::hexadecimal(&[0xab; 65]);
     assert_eq!(long, format!("{}…", "ab".repeat(64)));
 }

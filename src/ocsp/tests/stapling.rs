@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{WORLD, judge, subject};
 use crate::ocsp::verify::MAX_STAPLE_BYTES;
-use crate::ocsp::{CertId, CertificateStatus, NotStapleable, Policy, Subject, verify};
+use crate::ocsp::{CertId, CertificateStatus, NotStapleable, Policy, Staple, Subject, verify};
 use crate::pki::{
     self, CertificateBuilder, DAY, HOUR, NOW, ResponseBuilder, SHA1, SHA256, cert_id, extension,
     revoked, time, unknown,
@@ -129,18 +129,25 @@ fn a_staple_fits_every_haproxys_command_line() {
         });
         (response.len(), judge(&response).unwrap().stapling)
     };
-    // ECDSA signatures differ in length by a few bytes.
-    let (length, stapling) = with(MAX_STAPLE_BYTES - 400);
-    assert!(length <= MAX_STAPLE_BYTES);
-    assert!(stapling.is_ok());
-    let (length, stapling) = with(MAX_STAPLE_BYTES - 250);
+    let fits = |(length, stapling): &(usize, Result<Staple, NotStapleable>)| {
+        assert_eq!(stapling.is_ok(), *length <= MAX_STAPLE_BYTES);
+        stapling.is_ok()
+    };
+    // ECDSA signatures differ in length by a few bytes: this goes over the bound, not from it.
+    assert!(fits(&with(MAX_STAPLE_BYTES - 400)));
+    let (length, stapling) = with(MAX_STAPLE_BYTES - 200);
     assert_eq!(
         stapling.unwrap_err(),
         NotStapleable::TooLarge {
             bytes: length,
-            maximum: MAX_STAPLE_BYTES
+            maximum: 11_264
         }
     );
+    // Until the length is exactly the bound.
+    let exact = (0..2000)
+        .map(|step| with(MAX_STAPLE_BYTES - 300 + step % 40))
+        .find(|judged| fits(judged) && judged.0 == MAX_STAPLE_BYTES);
+    assert!(exact.is_some());
 }
 
 #[test]

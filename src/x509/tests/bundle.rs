@@ -138,6 +138,7 @@ fn a_damaged_certificate_is_told_apart_from_damaged_text() {
 
 #[test]
 fn a_file_above_the_bound_is_not_read() {
+    assert_eq!(MAX_PEM_BYTES, 1_048_576);
     let mut pem = leaf();
     pem.push_str(&" ".repeat(MAX_PEM_BYTES - pem.len()));
     assert!(Bundle::from_pem(pem.as_bytes()).is_ok());

@@ -237,6 +237,11 @@ fn keys_that_cannot_be_read_sign_nothing() {
     assert_eq!(verify(&rsa(&enough)), "the signature does not verify");
     let short = modulus(&[&[0x7f], &[0xff; 127][..]].concat());
     assert!(verify(&rsa(&short)).contains("1.2.840.113549.1.1.1"));
+    let odd_parameters = sequence(&[
+        &crate::pki::algorithm("1.2.840.113549.1.1.1", &[2, 1, 0]),
+        &crate::pki::bits(&enough),
+    ]);
+    assert!(verify(&odd_parameters).contains("1.2.840.113549.1.1.1"));
     assert!(verify(&rsa(b"?")).contains("1.2.840.113549.1.1.1"));
     assert!(verify(&rsa(&modulus(&[0]))).contains("1.2.840.113549.1.1.1"));
 }

@@ -1,0 +1,338 @@
+//! What happens in the world without the agent's doing, drawn at random from the seed.
+
+use std::time::Duration;
+
+use staplerd::agent::Event;
+use staplerd::time::Timestamp;
+use staplerd::x509::CertificateReference;
+
+use super::responder::Mode;
+use super::world::{Happening, Hidden, LONGEST_SLEEP, World};
+use crate::pki::{DAY, HOUR};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// No faults any more so long before the end.
+const CALM: Duration = Duration::from_secs(3 * 3600);
+/// A certificate is replaced when it is so old, in days.
+const ROTATED_AFTER: std::ops::Range<u64> = 40..75;
+/// A certificate is valid for so long.
+const VALIDITY: Duration = Duration::from_secs(80 * 86_400);
+
+impl World {
+    /// Plans the first of everything.
+    pub fn start(&mut self) {
+        for target in 0..self.processes.len() {
+            self.process_starts(target);
+            self.plan_within(12 * HOUR, Happening::ReloadBegins(target));
+            self.plan_within(3 * DAY, Happening::Locked(target));
+        }
+        for file in 0..self.files.len() {
+            self.find(file);
+            self.plan_within(60 * DAY, Happening::FileChanges(file));
+            let age = self.random.u64(0..ROTATED_AFTER.end);
+            self.plan_rotation(file, age);
+        }
+        for responder in 0..self.responders.len() {
+            self.plan_within(4 * DAY, Happening::Mode(responder));
+        }
+        self.plan_within(5 * DAY, Happening::Disk);
+        self.plan_within(12 * DAY, Happening::Clock);
+        self.plan_within(8 * DAY, Happening::Suspension);
+        self.plan_within(20 * DAY, Happening::AgentRestarts);
+        self.plan_within(10 * DAY, Happening::RenewAll);
+        self.plan(HOUR, Happening::Hour);
+    }
+
+    pub fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ExchangeEnds(number) => self.exchange_ends(number),
+            Happening::WriteEnds(number) => self.write_ends(number),
+            Happening::DeliveryEnds { target, generation } => {
+                self.delivery_ends(target, generation);
+            }
+            Happening::Look => self.event(Event::Wakeup),
+            Happening::Lapses(number) => self.lapses(number),
+            Happening::Hour => self.hour(),
+            Happening::LeftAloneNoMore(_) => self.observe(),
+            Happening::FileFound(file) => {
+                self.files[file].hidden = None;
+                self.find(file);
+            }
+            Happening::ReloadEnds(target) => self.process_starts(target),
+            Happening::ReplacedLive { target, file } => self.replaced_live(target, file),
+            // What has begun comes to its end also when no more faults begin.
+            Happening::Disk if self.disk_is_full || !self.is_calm => self.disk(),
+            Happening::Clock if self.clock_error != 0 || !self.is_calm => self.clock(),
+            Happening::Mode(responder)
+                if self.responders[responder].mode != Mode::Healthy || !self.is_calm =>
+            {
+                self.mode(responder);
+            }
+            _ if self.is_calm => {}
+            Happening::ReloadBegins(target) => self.reload(target),
+            Happening::Locked(target) => self.lock(target),
+            Happening::FileChanges(file) => self.file_changes(file),
+            Happening::FileRotates(file) => self.rotate(file),
+            Happening::Suspension => self.suspend(),
+            Happening::AgentRestarts => {
+                self.fault("agent restarts");
+                self.restart_agent();
+                self.observe();
+                self.plan_within(40 * DAY, Happening::AgentRestarts);
+            }
+            Happening::RenewAll => {
+                self.event(Event::RenewAll);
+                self.plan_within(20 * DAY, Happening::RenewAll);
+            }
+            Happening::Disk | Happening::Clock | Happening::Mode(_) => {}
+        }
+    }
+
+    /// From now on whatever is wrong is mended, and nothing new goes wrong.
+    fn calm_down(&mut self) {
+        self.is_calm = true;
+        self.disk_is_full = false;
+        if self.clock_error != 0 {
+            self.clock();
+        }
+        for responder in 0..self.responders.len() {
+            if self.responders[responder].mode != Mode::Healthy {
+                self.mode(responder);
+            }
+        }
+    }
+
+    fn hour(&mut self) {
+        self.check_hour();
+        self.plan(HOUR, Happening::Hour);
+        if !self.is_calm && self.time + CALM >= self.end() {
+            self.calm_down();
+        }
+    }
+
+    /// A certificate for this place in the directory, some of them to be revoked some day.
+    pub fn new_case(&mut self, number: usize) -> usize {
+        let responders = self.responders.len();
+        // The last responder is the one with short-lived responses.
+        let responder = match number % 400 {
+            399 => responders - 1,
+            _ => number % (responders - 1),
+        };
+        let now = self.true_wall();
+        let not_after = now.saturating_add(VALIDITY);
+        let revocation = (self.random.u8(0..100) == 0).then(|| {
+            let from = now.saturating_add(self.within(60 * DAY));
+            let is_hold = self.random.bool();
+            let until = match is_hold {
+                true => from.saturating_add(self.within(10 * DAY)),
+                false => Timestamp::from_unix(i64::MAX),
+            };
+            (from, until)
+        });
+        self.authority.issue(responder, now, not_after, revocation)
+    }
+
+    fn plan_within(&mut self, longest: Duration, happening: Happening) {
+        let wait = self.within(longest);
+        self.plan(wait, happening);
+    }
+
+    fn within(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64(self.random.f64())
+    }
+
+    /// Minutes or days: as likely to be between one and ten minutes as between one and ten days.
+    fn outage(&mut self, longest: Duration) -> Duration {
+        let factor = longest.as_secs_f64() / 120.0;
+        Duration::from_secs_f64(120.0 * factor.powf(self.random.f64()))
+    }
+
+    fn fault(&mut self, kind: &'static str) {
+        *self.figures.faults.entry(kind).or_default() += 1;
+    }
+
+    /// Takes note, for every responder, of whether it can be reached from now on.
+    pub fn observe(&mut self) {
+        let (now, machine_is_well) = (self.time, self.clock_error == 0);
+        for responder in &mut self.responders {
+            responder.observe(now, machine_is_well);
+        }
+    }
+
+    fn mode(&mut self, responder: usize) {
+        let mode = match self.responders[responder].mode {
+            Mode::Healthy => Mode::drawn(&mut self.random),
+            _ => Mode::Healthy,
+        };
+        self.responders[responder].mode = mode;
+        self.responders[responder].hour.was_silent = false;
+        self.observe();
+        if mode == Mode::Healthy {
+            self.plan_within(8 * DAY, Happening::Mode(responder));
+        } else {
+            self.fault(match mode {
+                Mode::Lying => "responder lies",
+                Mode::Slow => "responder is slow",
+                Mode::Busy { .. } => "responder is busy",
+                _ => "responder is out",
+            });
+            let wait = self.outage(3 * DAY);
+            self.plan(wait, Happening::Mode(responder));
+        }
+    }
+
+    /// A responder asked for a pause; it is taken at its word, and up to a quarter longer.
+    pub fn left_alone(&mut self, responder: usize, retry_after: Duration) {
+        let until = self.time + retry_after.mul_f64(1.25) + MINUTE;
+        let state = &mut self.responders[responder];
+        if until > state.left_alone_until {
+            state.left_alone_until = until;
+            self.plan(until - self.time, Happening::LeftAloneNoMore(responder));
+            self.observe();
+        }
+    }
+
+    fn reload(&mut self, target: usize) {
+        let is_restart = self.random.u8(0..10) == 0;
+        self.fault(if is_restart {
+            "HAProxy is down"
+        } else {
+            "HAProxy reloads"
+        });
+        let down = match is_restart {
+            true => self.outage(6 * HOUR),
+            false => Duration::from_millis(self.random.u64(100..3000)),
+        };
+        if self.processes[target].up {
+            self.process_ends(target);
+            self.plan(down, Happening::ReloadEnds(target));
+        }
+        self.plan_within(DAY, Happening::ReloadBegins(target));
+    }
+
+    fn lock(&mut self, target: usize) {
+        if self.processes[target].up {
+            self.fault("foreign transaction");
+            let until = self.time + self.outage(2 * HOUR);
+            self.processes[target].locked_until = until;
+            self.processes[target].troubled_at = until;
+        }
+        self.plan_within(6 * DAY, Happening::Locked(target));
+    }
+
+    fn file_changes(&mut self, number: usize) {
+        let (kind, hidden, longest) = match self.random.u8(0..3) {
+            0 => (".ocsp deleted", None, HOUR),
+            1 => ("certificate deleted", Some(Hidden::Deleted), 2 * DAY),
+            _ => ("certificate half-written", Some(Hidden::HalfWritten), HOUR),
+        };
+        self.fault(kind);
+        if hidden.is_some() {
+            self.files[number].hidden = hidden;
+            self.find(number);
+            let wait = self.outage(longest);
+            self.plan(wait, Happening::FileFound(number));
+        } else {
+            self.files[number].staple = None;
+            let path = self.files[number].path.clone();
+            self.event(Event::StapleFileGone(path));
+        }
+        self.plan_within(120 * DAY, Happening::FileChanges(number));
+    }
+
+    /// Plans the replacement of a certificate that is so many days old; few are forgotten.
+    fn plan_rotation(&mut self, file: usize, age: u64) {
+        let days = self.random.u64(ROTATED_AFTER).saturating_sub(age);
+        let is_forgotten = self.random.u8(0..30) == 0;
+        let wait = days as u32 * DAY + self.within(DAY);
+        let wait = if is_forgotten { wait + 60 * DAY } else { wait };
+        self.plan(wait, Happening::FileRotates(file));
+    }
+
+    fn rotate(&mut self, number: usize) {
+        self.fault("certificate replaced");
+        let case = self.new_case(number);
+        self.files[number].case = case;
+        self.files_of.entry(case).or_default().push(number);
+        self.files[number].hidden = None;
+        self.find(number);
+        let targets: Vec<usize> = self.files[number].targets.iter().map(|id| id.0).collect();
+        for target in targets {
+            // Live, as a deployment tool does, or by the next reload.
+            if self.processes[target].up && self.random.bool() {
+                self.processes[target].replace(number, case);
+                let happening = Happening::ReplacedLive {
+                    target,
+                    file: number,
+                };
+                self.plan(Duration::from_secs(2), happening);
+            }
+        }
+        self.plan_rotation(number, 0);
+    }
+
+    /// The session notices that a file's certificate is another one in the process.
+    fn replaced_live(&mut self, target: usize, file: usize) {
+        if !self.processes[target].up {
+            return;
+        }
+        let Some(store) = self.processes[target].stores.get(&file) else {
+            return;
+        };
+        let certificate = &self.authority.cases[store.case].subject.certificate;
+        let fingerprint = CertificateReference::Fingerprint(certificate.sha1_fingerprint());
+        self.event(Event::StoreChanged {
+            target: staplerd::agent::TargetId(target),
+            certificate: fingerprint,
+        });
+    }
+
+    fn disk(&mut self) {
+        self.disk_is_full = !self.disk_is_full;
+        let wait = match self.disk_is_full {
+            true => {
+                self.fault("disk full");
+                self.outage(2 * DAY)
+            }
+            false => self.within(10 * DAY),
+        };
+        self.plan(wait, Happening::Disk);
+    }
+
+    /// The clock is set wrong, or right again.
+    fn clock(&mut self) {
+        let wait = if self.clock_error == 0 {
+            let wrong = self.outage(20 * DAY).as_secs() as i64;
+            let is_ahead = self.random.bool();
+            self.fault(if is_ahead {
+                "clock set forward"
+            } else {
+                "clock set back"
+            });
+            self.clock_error = if is_ahead { wrong } else { -wrong };
+            self.outage(2 * DAY)
+        } else {
+            self.clock_error = 0;
+            self.within(24 * DAY)
+        };
+        self.machine_troubled_at = self.time;
+        self.observe();
+        self.plan(LONGEST_SLEEP, Happening::Look);
+        self.plan(wait, Happening::Clock);
+    }
+
+    /// True time goes on, nothing on the machine does.
+    fn suspend(&mut self) {
+        self.fault("machine suspended");
+        for responder in &mut self.responders {
+            responder.observe(self.time, false);
+        }
+        let pause = self.outage(DAY);
+        self.time += pause;
+        self.suspended += pause;
+        self.machine_troubled_at = self.time;
+        self.observe();
+        self.plan(LONGEST_SLEEP, Happening::Look);
+        self.plan_within(16 * DAY, Happening::Suspension);
+    }
+}

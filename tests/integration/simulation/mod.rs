@@ -1,0 +1,89 @@
+//! A year of operation in seconds: the agent in a simulated world of certificates, responders and
+//! HAProxy processes, with faults drawn at random.
+//!
+//! The deciding parts are the real ones (agent, schedule, fetch's limits, `ocsp::verify`); the
+//! network, the disks, the processes and the clocks are played. Everything follows from a seed: a
+//! failing one is printed, and `STAPLERD_SEED=<seed>` replays it. The large runs are ignored by
+//! default; `cargo test --release --test integration simulation -- --include-ignored --nocapture`
+//! runs them.
+
+mod authority;
+mod faults;
+mod process;
+mod promises;
+mod responder;
+mod world;
+
+use std::time::Instant;
+
+use world::{Scale, World};
+
+/// Names the seed of a run that fails, however it fails.
+struct Guard(Scale);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "{:?} failed; STAPLERD_SEED={} replays it",
+                self.0, self.0.seed
+            );
+        }
+    }
+}
+
+/// The seed given in the environment, or else one of its own for each run.
+fn seed() -> u64 {
+    match std::env::var("STAPLERD_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => fastrand::u64(..),
+    }
+}
+
+fn run(certificates: usize, days: u32, seed: u64) -> World {
+    let scale = Scale {
+        certificates,
+        days,
+        seed,
+    };
+    let guard = Guard(scale);
+    let begun = Instant::now();
+    let mut world = World::new(scale);
+    world.run();
+    world.check_end();
+    println!(
+        "simulated {} certificate-days ({certificates} certificates, {days} days, seed {seed}) in {:.1?}\n{}",
+        certificates * days as usize,
+        begun.elapsed(),
+        world.figures
+    );
+    drop(guard);
+    world
+}
+
+#[test]
+fn sixty_certificates_live_through_a_month_of_faults() {
+    run(60, 30, seed());
+}
+
+#[test]
+fn one_seed_leads_to_one_history() {
+    let seed = seed();
+    let history = |world: World| {
+        let figures = &world.figures;
+        (world.states(), figures.to_string(), figures.events)
+    };
+    assert_eq!(history(run(40, 10, seed)), history(run(40, 10, seed)));
+}
+
+#[test]
+#[ignore = "takes long unless optimised"]
+fn ten_thousand_certificates_live_through_a_month_of_faults() {
+    run(10_000, 30, seed());
+}
+
+#[test]
+#[ignore = "takes long unless optimised"]
+fn two_hundred_certificates_live_through_a_year_of_faults() {
+    run(200, 365, seed());
+}

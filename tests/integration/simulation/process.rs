@@ -1,0 +1,162 @@
+//! A HAProxy process with its own rules: what it loads at start, what it takes, what it staples.
+//!
+//! The session's part of a delivery (push, else attach) is played here too: the outcome is what
+//! `haproxy::run` would report. Rules from HAProxy's source, as `src/haproxy` documents them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use staplerd::agent::{CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure};
+use staplerd::ocsp::Staple;
+use staplerd::time::Timestamp;
+
+/// HAProxy stops stapling so long before nextUpdate, and refuses what is so far in the future.
+const MARGIN: Duration = Duration::from_secs(300);
+
+/// A certificate as the process loaded it from a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Store {
+    pub case: usize,
+    /// It has a place for a staple.
+    pub slot: bool,
+}
+
+/// One delivery that waits for its turn.
+pub struct Order {
+    pub certificate: CertificateNumber,
+    pub case: usize,
+    pub staple: Arc<Staple>,
+}
+
+#[derive(Default)]
+pub struct Process {
+    pub up: bool,
+    /// Counts processes: what was begun with one does not end with the next.
+    pub generation: u64,
+    /// Certificates by file.
+    pub stores: HashMap<usize, Store>,
+    /// The files of each certificate.
+    files_of: HashMap<usize, Vec<usize>>,
+    /// Staples by CertID: all stores of one certificate share one.
+    staples: HashMap<usize, Arc<Staple>>,
+    /// Somebody else's transaction is open until then.
+    pub locked_until: Duration,
+    /// The last time something was wrong with it.
+    pub troubled_at: Duration,
+    pub queue: VecDeque<Order>,
+    pub is_delivering: bool,
+}
+
+impl Process {
+    /// A new process with what it found on disk: file, certificate, and the staple beside it.
+    pub fn load<'a>(
+        &mut self,
+        files: impl Iterator<Item = (usize, usize, Option<&'a (usize, Arc<Staple>)>)>,
+        wall: Timestamp,
+    ) {
+        self.up = true;
+        self.stores.clear();
+        self.files_of.clear();
+        self.staples.clear();
+        for (file, case, staple) in files {
+            // A `.ocsp` of whatever content makes a place; only a matching, current one fills it.
+            let slot = staple.is_some();
+            self.stores.insert(file, Store { case, slot });
+            self.files_of.entry(case).or_default().push(file);
+            if let Some((of, staple)) = staple
+                && *of == case
+                && is_current(staple, wall)
+            {
+                self.staples.insert(case, Arc::clone(staple));
+            }
+        }
+    }
+
+    /// The process ends; whoever waited for an answer gets none.
+    pub fn end(&mut self) -> VecDeque<Order> {
+        self.up = false;
+        self.generation += 1;
+        self.is_delivering = false;
+        self.locked_until = Duration::ZERO;
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Another tool gives a file another certificate: the new one has no place for a staple.
+    pub fn replace(&mut self, file: usize, case: usize) {
+        let replaced = self.stores.insert(file, Store { case, slot: false });
+        if let Some(files) = replaced.and_then(|store| self.files_of.get_mut(&store.case)) {
+            files.retain(|other| *other != file);
+        }
+        self.files_of.entry(case).or_default().push(file);
+    }
+
+    /// What the session reports of a delivery.
+    pub fn deliver(
+        &mut self,
+        order: &Order,
+        now: Duration,
+        wall: Timestamp,
+    ) -> Result<Delivery, DeliveryFailure> {
+        let (case, staple) = (order.case, &order.staple);
+        assert!(
+            staple.expires().since(wall) > MARGIN,
+            "would take the good staple away"
+        );
+        let files = self.files_of.get(&case).cloned().unwrap_or_default();
+        if files.is_empty() {
+            return Err(failure("not_loaded", DeliveryRetry::Later));
+        }
+        let has_place = |file: &usize| self.stores.get(file).is_some_and(|store| store.slot);
+        let lacking: Vec<usize> = files.into_iter().filter(|file| !has_place(file)).collect();
+        if !lacking.is_empty() && now < self.locked_until {
+            return Err(failure("locked", DeliveryRetry::Soon));
+        }
+        if staple.this_update() > wall.saturating_add(MARGIN) {
+            return Err(failure("expired", DeliveryRetry::Later));
+        }
+        for file in &lacking {
+            self.stores.insert(*file, Store { case, slot: true });
+        }
+        let held = self.staples.insert(case, Arc::clone(staple));
+        Ok(match held {
+            Some(held) if held.der() == staple.der() && lacking.is_empty() => Delivery::AlreadyHeld,
+            _ if lacking.is_empty() => Delivery::Pushed,
+            _ => Delivery::Attached,
+        })
+    }
+
+    /// Whether this file was loaded with this certificate.
+    pub fn has_loaded(&self, file: usize, case: usize) -> bool {
+        self.stores
+            .get(&file)
+            .is_some_and(|store| store.case == case)
+    }
+
+    /// Whether a client that connects now gets a valid staple of this file's certificate.
+    pub fn staples(&self, file: usize, case: usize, wall: Timestamp) -> bool {
+        let has_place = self
+            .stores
+            .get(&file)
+            .is_some_and(|store| store.case == case && store.slot);
+        has_place
+            && self
+                .staples
+                .get(&case)
+                .is_some_and(|staple| is_current(staple, wall))
+    }
+}
+
+fn is_current(staple: &Staple, wall: Timestamp) -> bool {
+    staple.expires().since(wall) > MARGIN && staple.this_update() <= wall.saturating_add(MARGIN)
+}
+
+pub fn failure(kind: &'static str, retry: DeliveryRetry) -> DeliveryFailure {
+    DeliveryFailure {
+        failure: Failure {
+            kind,
+            message: kind.to_owned(),
+        },
+        retry,
+    }
+}

@@ -1,0 +1,660 @@
+//! The simulated world around the agent: clocks, orders under way, and what they lead to.
+//!
+//! Everything happens at a moment of true time. The agent's steady clock stands still while its
+//! machine is suspended, its wall clock may be set wrong. What happens at random is in `faults`,
+//! what must hold in `promises`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use staplerd::agent::{
+    Action, Agent, Answer, CertificateNumber, Content, DeliveryRetry, Event, Exclusion, Failure,
+    FoundFile, Report, RequestFailure, TargetId, Validators,
+};
+use staplerd::fetch::{Dismissed, Health, Limits, RENEWAL_THREADS};
+use staplerd::ocsp::{Policy, Staple, verify};
+use staplerd::schedule;
+use staplerd::time::{Now, Timestamp};
+
+use super::authority::{Authority, LIES};
+use super::process::{Order, Process, failure};
+use super::promises::Figures;
+use super::responder::{Mode, Responder};
+use crate::pki::{DAY, HOUR, NOW};
+
+/// How long a batch of writes takes.
+const WRITE_TAKES: Duration = Duration::from_millis(50);
+/// How long one delivery takes.
+const DELIVERY_TAKES: Duration = Duration::from_micros(300);
+/// The program looks at the clock at least this often.
+pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What may happen next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Happening {
+    ExchangeEnds(u64),
+    WriteEnds(u64),
+    DeliveryEnds {
+        target: usize,
+        generation: u64,
+    },
+    /// The program's loop looks at the clock.
+    Look,
+    Mode(usize),
+    LeftAloneNoMore(usize),
+    ReloadBegins(usize),
+    ReloadEnds(usize),
+    Locked(usize),
+    FileChanges(usize),
+    FileRotates(usize),
+    FileFound(usize),
+    ReplacedLive {
+        target: usize,
+        file: usize,
+    },
+    Disk,
+    Clock,
+    Suspension,
+    AgentRestarts,
+    RenewAll,
+    /// A staple that was accepted stops being stapled.
+    Lapses(u64),
+    Hour,
+}
+
+/// A certificate file, and what lies beside it.
+pub struct File {
+    pub path: PathBuf,
+    pub targets: Arc<[TargetId]>,
+    /// The certificate in it.
+    pub case: usize,
+    /// Deleted, or not written to its end yet.
+    pub hidden: Option<Hidden>,
+    /// The staple beside it, and whose it is.
+    pub staple: Option<(usize, Arc<Staple>)>,
+    /// Since when everything about it has been as it is.
+    pub changed_at: Duration,
+}
+
+/// Why a certificate file cannot be read for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hidden {
+    Deleted,
+    HalfWritten,
+}
+
+/// A request that was let in.
+struct Request {
+    certificate: CertificateNumber,
+    case: usize,
+}
+
+struct Exchange {
+    request: Request,
+    mode: Mode,
+    begun: Duration,
+}
+
+struct Write {
+    certificate: CertificateNumber,
+    file: usize,
+    staple: Arc<Staple>,
+}
+
+/// What at most one order may be under way for.
+#[derive(PartialEq, Eq, Hash, Debug)]
+pub enum Open {
+    Request(CertificateNumber),
+    Write(CertificateNumber, usize),
+    Delivery(CertificateNumber, usize),
+}
+
+/// How large the world is and how long it lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub certificates: usize,
+    pub days: u32,
+    pub seed: u64,
+}
+
+pub struct World {
+    pub scale: Scale,
+    pub random: fastrand::Rng,
+    pub time: Duration,
+    pub suspended: Duration,
+    /// How far the wall clock is wrong, in seconds.
+    pub clock_error: i64,
+    /// When the machine was last not well: clock wrong, suspended, program restarted.
+    pub machine_troubled_at: Duration,
+    agent: Agent,
+    limits: Limits<Request>,
+    pub authority: Authority,
+    pub responders: Vec<Responder>,
+    pub processes: Vec<Process>,
+    pub files: Vec<File>,
+    file_of: HashMap<PathBuf, usize>,
+    /// The files that a certificate was ever put into.
+    pub files_of: HashMap<usize, Vec<usize>>,
+    pub disk_is_full: bool,
+    /// Faults come to an end before the end, to see that everything converges.
+    pub is_calm: bool,
+    happenings: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
+    counter: u64,
+    exchanges: BTreeMap<u64, Exchange>,
+    writes: BTreeMap<u64, Write>,
+    pub lapsing_number: u64,
+    pub lapsing: BTreeMap<u64, (usize, Timestamp, Timestamp)>,
+    pub open: HashSet<Open>,
+    /// The newest order for each certificate since the program started: thisUpdate and end.
+    pub newest: HashMap<usize, (Timestamp, Timestamp)>,
+    /// Certificates that the agent was told are revoked.
+    pub told_revoked: BTreeSet<usize>,
+    pub asked: HashMap<usize, u32>,
+    pub figures: Figures,
+}
+
+impl World {
+    pub fn new(scale: Scale) -> Self {
+        let lives = [4 * DAY, 7 * DAY, 10 * DAY, 2 * DAY];
+        let count = (scale.certificates / 800).clamp(4, 12);
+        let mut responders: Vec<Responder> = (0..count)
+            .map(|number| Responder::new(number, lives[number % lives.len()]))
+            .collect();
+        // The last one answers for few, and for short.
+        responders.push(Responder::new(count, 3 * HOUR));
+        let mut world = World {
+            scale,
+            random: fastrand::Rng::with_seed(scale.seed),
+            time: Duration::ZERO,
+            suspended: Duration::ZERO,
+            clock_error: 0,
+            machine_troubled_at: Duration::ZERO,
+            agent: agent(scale.seed),
+            limits: Limits::new(RENEWAL_THREADS),
+            authority: Authority::new(),
+            responders,
+            processes: (0..3).map(|_| Process::default()).collect(),
+            files: Vec::new(),
+            file_of: HashMap::new(),
+            files_of: HashMap::new(),
+            disk_is_full: false,
+            is_calm: false,
+            happenings: BinaryHeap::new(),
+            counter: 0,
+            exchanges: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            lapsing_number: 0,
+            lapsing: BTreeMap::new(),
+            open: HashSet::new(),
+            newest: HashMap::new(),
+            told_revoked: BTreeSet::new(),
+            asked: HashMap::new(),
+            figures: Figures::default(),
+        };
+        world.furnish();
+        world
+    }
+
+    /// Lays the files out, one in twenty of them a second time in another directory.
+    fn furnish(&mut self) {
+        let certificates = self.scale.certificates;
+        for number in 0..certificates + certificates / 20 {
+            let case = match number < certificates {
+                true => self.new_case(number),
+                false => number - certificates,
+            };
+            let targets: Arc<[TargetId]> = match (number + number / certificates) % 3 {
+                0 => [TargetId(0)].into(),
+                1 => [TargetId(1)].into(),
+                _ => [TargetId(1), TargetId(2)].into(),
+            };
+            let path = PathBuf::from(format!("/{number:05}.pem"));
+            self.file_of.insert(path.clone(), number);
+            self.files_of.entry(case).or_default().push(number);
+            self.files.push(File {
+                path,
+                targets,
+                case,
+                hidden: None,
+                staple: None,
+                changed_at: Duration::ZERO,
+            });
+        }
+    }
+
+    pub fn wall(&self) -> Timestamp {
+        let truth = self.true_wall();
+        Timestamp::from_unix(truth.unix() + self.clock_error)
+    }
+
+    pub fn true_wall(&self) -> Timestamp {
+        NOW.saturating_add(self.time)
+    }
+
+    pub fn now(&self) -> Now {
+        Now {
+            wall: self.wall(),
+            steady: self.time - self.suspended,
+        }
+    }
+
+    pub fn end(&self) -> Duration {
+        self.scale.days * DAY
+    }
+
+    pub fn plan(&mut self, wait: Duration, happening: Happening) {
+        self.counter += 1;
+        self.happenings
+            .push(Reverse((self.time + wait, self.counter, happening)));
+    }
+
+    /// Lets everything happen until the end.
+    pub fn run(&mut self) {
+        self.start();
+        loop {
+            let happening = self.happenings.peek().map(|Reverse((at, ..))| *at);
+            let wakeup = self.agent.next_wakeup(self.now());
+            let wakeup = wakeup.map(|wait| self.time + wait.max(Duration::from_millis(1)));
+            let Some(at) = [happening, wakeup].into_iter().flatten().min() else {
+                return;
+            };
+            if at > self.end() {
+                return;
+            }
+            self.time = self.time.max(at);
+            if happening.is_some_and(|happening| happening <= self.time) {
+                if let Some(Reverse((_, _, happening))) = self.happenings.pop() {
+                    self.happen(happening);
+                }
+            } else {
+                self.event(Event::Wakeup);
+            }
+        }
+    }
+
+    /// Hands an event to the agent and starts what it orders.
+    pub fn event(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let now = self.now();
+            self.figures.events += 1;
+            for action in self.agent.handle(event, now) {
+                self.carry_out(action, &mut events);
+            }
+        }
+        self.start_exchanges();
+    }
+
+    fn carry_out(&mut self, action: Action, events: &mut Vec<Event>) {
+        match action {
+            Action::Request {
+                certificate,
+                subject,
+                must_staple,
+                ..
+            } => {
+                let case = self.authority.place_of(&subject);
+                self.opened(Open::Request(certificate));
+                let responder = self.authority.cases[case].responder;
+                let request = Request { certificate, case };
+                let steady = self.now().steady;
+                let admitted = self.limits.admit(
+                    &self.responders[responder].name,
+                    request,
+                    must_staple,
+                    steady,
+                );
+                if let Err(dismissed) = admitted {
+                    events.push(self.dismissed(dismissed));
+                }
+            }
+            Action::Write {
+                certificate,
+                path,
+                staple,
+                ..
+            } => {
+                let file = self.file_of[&path];
+                self.opened(Open::Write(certificate, file));
+                self.check_order(&staple);
+                self.counter += 1;
+                let number = self.counter;
+                self.writes.insert(
+                    number,
+                    Write {
+                        certificate,
+                        file,
+                        staple,
+                    },
+                );
+                self.plan(WRITE_TAKES, Happening::WriteEnds(number));
+            }
+            Action::Deliver {
+                target,
+                certificate,
+                subject,
+                staple,
+            } => {
+                self.opened(Open::Delivery(certificate, target.0));
+                self.check_order(&staple);
+                let case = self.authority.place_of(&subject);
+                self.processes[target.0].queue.push_back(Order {
+                    certificate,
+                    case,
+                    staple,
+                });
+                self.deliver_next(target.0);
+            }
+            Action::Report(report) => self.reported(&report),
+        }
+    }
+
+    fn reported(&mut self, report: &Report) {
+        match report {
+            Report::Renewed { .. } => self.figures.renewals += 1,
+            Report::RequestFailed { .. } => self.figures.failures += 1,
+            Report::RequestPostponed { .. } => self.figures.postponed += 1,
+            Report::StapleExpired { .. } => self.figures.staples_expired += 1,
+            _ => {}
+        }
+    }
+
+    fn dismissed(&mut self, dismissed: Dismissed<Request>) -> Event {
+        let Request { certificate, .. } = dismissed.job;
+        self.open.remove(&Open::Request(certificate));
+        Event::Answered {
+            certificate,
+            result: Err(RequestFailure {
+                failure: words("circuit_open"),
+                retry_after: Some(dismissed.retry_after),
+                postponed: true,
+            }),
+        }
+    }
+
+    fn start_exchanges(&mut self) {
+        while let Some((_, request)) = self.limits.start_next() {
+            let responder = self.authority.cases[request.case].responder;
+            let mode = self.responders[responder].mode;
+            self.responders[responder].hour.requests += 1;
+            *self.asked.entry(request.case).or_default() += 1;
+            self.figures.requests += 1;
+            let takes = mode.takes(&mut self.random);
+            self.counter += 1;
+            let number = self.counter;
+            let begun = self.now().steady;
+            self.exchanges.insert(
+                number,
+                Exchange {
+                    request,
+                    mode,
+                    begun,
+                },
+            );
+            self.plan(takes, Happening::ExchangeEnds(number));
+        }
+    }
+
+    pub fn exchange_ends(&mut self, number: u64) {
+        // Begun by a program that has been restarted since.
+        let Some(exchange) = self.exchanges.remove(&number) else {
+            return;
+        };
+        let Request { certificate, case } = exchange.request;
+        let responder = self.authority.cases[case].responder;
+        let steady = self.now().steady;
+        let took = steady - exchange.begun;
+        let is_lost = exchange.mode == Mode::Flaky && self.random.bool();
+        let (health, result) = match exchange.mode {
+            Mode::Silent => (Health::Failed, Err(words("timeout").into())),
+            Mode::Refusing => (Health::Failed, Err(words("connect_refused").into())),
+            Mode::Flaky if is_lost => (Health::Failed, Err(words("reset").into())),
+            Mode::Busy { retry_after } => {
+                self.left_alone(responder, retry_after);
+                let failure = RequestFailure {
+                    failure: words("http_status"),
+                    retry_after: Some(retry_after),
+                    postponed: false,
+                };
+                (Health::Busy(retry_after), Err(failure))
+            }
+            mode => {
+                let lies = mode == Mode::Lying && self.random.u8(0..10) < 7;
+                let bytes = self.answer(case, responder, lies);
+                (Health::Answered(took), self.judge(case, &bytes))
+            }
+        };
+        let random = self.random.f64();
+        let name = &self.responders[responder].name;
+        let dismissed = self.limits.finished(name, health, steady, random);
+        self.open.remove(&Open::Request(certificate));
+        self.event(Event::Answered {
+            certificate,
+            result,
+        });
+        for dismissed in dismissed {
+            let event = self.dismissed(dismissed);
+            self.event(event);
+        }
+    }
+
+    fn answer(&mut self, case: usize, responder: usize, lies: bool) -> Vec<u8> {
+        let (truth, life) = (self.true_wall(), self.responders[responder].life);
+        if lies {
+            self.figures.lies += 1;
+            let lie = LIES[self.random.usize(0..LIES.len())];
+            self.authority.lie(lie, case, truth, life)
+        } else {
+            self.authority.response(case, truth, life)
+        }
+    }
+
+    /// What the program makes of an answer, as `run` does.
+    fn judge(&mut self, case: usize, bytes: &[u8]) -> Result<Answer, RequestFailure> {
+        let subject = Arc::clone(&self.authority.cases[case].subject);
+        let wall = self.wall();
+        let judged = verify(bytes, subject.as_ocsp(), None, wall, Policy::default());
+        let assessment = judged.map_err(|rejection| words(rejection.kind()))?;
+        match &assessment.stapling {
+            Ok(staple) => self.promise_successor(case, staple),
+            Err(reason) if reason.kind() == "revoked" => {
+                self.told_revoked.insert(case);
+            }
+            Err(_) => {}
+        }
+        Ok(Answer {
+            assessment: Some(assessment),
+            fresh_for: None,
+            validators: Validators::default(),
+        })
+    }
+
+    pub fn write_ends(&mut self, number: u64) {
+        let Some(write) = self.writes.remove(&number) else {
+            return;
+        };
+        self.open
+            .remove(&Open::Write(write.certificate, write.file));
+        let result = match self.disk_is_full {
+            true => Err(words("no_space")),
+            false => {
+                let case = self.case_of(&write.staple);
+                self.figures.writes += 1;
+                self.files[write.file].staple = Some((case, write.staple));
+                Ok(())
+            }
+        };
+        let path = self.files[write.file].path.clone();
+        self.event(Event::Written {
+            certificate: write.certificate,
+            path,
+            result,
+        });
+    }
+
+    fn deliver_next(&mut self, target: usize) {
+        let process = &mut self.processes[target];
+        if process.is_delivering || process.queue.is_empty() {
+            return;
+        }
+        process.is_delivering = true;
+        let generation = process.generation;
+        self.plan(
+            DELIVERY_TAKES,
+            Happening::DeliveryEnds { target, generation },
+        );
+    }
+
+    pub fn delivery_ends(&mut self, target: usize, generation: u64) {
+        let (steady, wall) = (self.time, self.wall());
+        let process = &mut self.processes[target];
+        if process.generation != generation {
+            return;
+        }
+        process.is_delivering = false;
+        let Some(order) = process.queue.pop_front() else {
+            return;
+        };
+        let result = match process.up {
+            // The session has seen the process go, the agent has not yet.
+            false => Err(failure("disconnected", DeliveryRetry::NextConnection)),
+            true if order.staple.expires().since(wall) <= staplerd::agent::SHORTEST_LIFE => {
+                // The session looks at the clock once more.
+                Err(failure("short_lived", DeliveryRetry::NextStaple))
+            }
+            true => process.deliver(&order, steady, wall),
+        };
+        self.figures.deliveries += u64::from(result.is_ok());
+        let certificate = order.certificate;
+        self.open.remove(&Open::Delivery(certificate, target));
+        self.event(Event::Delivered {
+            target: TargetId(target),
+            certificate,
+            result,
+        });
+        self.deliver_next(target);
+    }
+
+    /// The process is gone: each delivery under way fails, before or after the agent hears of it.
+    pub fn process_ends(&mut self, target: usize) {
+        let orders = self.processes[target].end();
+        let hears_first = self.random.bool();
+        if hears_first {
+            self.event(Event::Disconnected(TargetId(target)));
+        }
+        for order in orders {
+            let certificate = order.certificate;
+            self.open.remove(&Open::Delivery(certificate, target));
+            self.event(Event::Delivered {
+                target: TargetId(target),
+                certificate,
+                result: Err(failure("disconnected", DeliveryRetry::NextConnection)),
+            });
+        }
+        if !hears_first {
+            self.event(Event::Disconnected(TargetId(target)));
+        }
+    }
+
+    pub fn process_starts(&mut self, target: usize) {
+        let wall = self.wall();
+        let loaded = self.files.iter().enumerate().filter_map(|(number, file)| {
+            let serves = file.targets.contains(&TargetId(target));
+            (serves && file.hidden.is_none()).then_some((number, file.case, file.staple.as_ref()))
+        });
+        self.processes[target].load(loaded, wall);
+        self.processes[target].troubled_at = self.time;
+        self.event(Event::Connected(TargetId(target)));
+    }
+
+    /// Discovery looks at a file and says what it finds.
+    pub fn find(&mut self, number: usize) {
+        let wall = self.wall();
+        let file = &mut self.files[number];
+        file.changed_at = self.time;
+        let path = file.path.clone();
+        let content = match file.hidden {
+            Some(Hidden::Deleted) => return self.event(Event::FileGone(path)),
+            Some(Hidden::HalfWritten) => Content::Excluded(Exclusion::Unreadable {
+                reason: "no END".to_owned(),
+            }),
+            None => {
+                let subject = Arc::clone(&self.authority.cases[file.case].subject);
+                let staple = file.staple.as_ref().and_then(|(_, staple)| {
+                    let policy = Policy::default();
+                    let judged = verify(staple.der(), subject.as_ocsp(), None, wall, policy);
+                    judged.ok()?.stapling.ok().map(Arc::new)
+                });
+                Content::Certificate { subject, staple }
+            }
+        };
+        let found = FoundFile {
+            staple_path: path.with_extension("pem.ocsp"),
+            path,
+            targets: Arc::clone(&file.targets),
+            content,
+        };
+        self.event(Event::FileFound(found));
+    }
+
+    /// The program ends and starts again: it knows what lies on disk, and nothing else.
+    pub fn restart_agent(&mut self) {
+        self.agent = agent(self.random.u64(..));
+        self.limits = Limits::new(RENEWAL_THREADS);
+        self.exchanges.clear();
+        self.writes.clear();
+        self.open.clear();
+        self.newest.clear();
+        self.told_revoked.clear();
+        self.machine_troubled_at = self.time;
+        for target in 0..self.processes.len() {
+            let process = &mut self.processes[target];
+            process.queue.clear();
+            process.is_delivering = false;
+            process.generation += 1;
+            process.troubled_at = self.time;
+            if process.up {
+                self.event(Event::Connected(TargetId(target)));
+            }
+        }
+        for file in 0..self.files.len() {
+            self.find(file);
+        }
+    }
+
+    pub fn case_of(&self, staple: &Staple) -> usize {
+        // The last four bytes of the serial, which end the CertID.
+        let id = staple.cert_id().der();
+        let number: [u8; 4] = id[id.len() - 4..].try_into().unwrap();
+        u32::from_be_bytes(number) as usize
+    }
+
+    pub fn states(&self) -> BTreeMap<PathBuf, &'static str> {
+        self.agent
+            .states(self.wall())
+            .map(|(path, state)| (path.to_owned(), state.kind()))
+            .collect()
+    }
+
+    pub fn has_next_step(&self) -> bool {
+        self.agent.next_wakeup(self.now()).is_some() || !self.open.is_empty()
+    }
+}
+
+fn agent(seed: u64) -> Agent {
+    let settings = staplerd::agent::Settings {
+        schedule: schedule::Settings::default(),
+        recycle: true,
+    };
+    Agent::new(settings, seed)
+}
+
+fn words(kind: &'static str) -> Failure {
+    Failure {
+        kind,
+        message: kind.to_owned(),
+    }
+}
