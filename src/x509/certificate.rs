@@ -6,6 +6,7 @@
 //! Governed by RFC 5280 §4.1.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -34,17 +35,18 @@ pub struct Certificate {
     facts: Arc<Facts>,
 }
 
+/// The received bytes once, and where the parts lie in them.
 struct Facts {
-    der: Vec<u8>,
-    signed_part: Vec<u8>,
-    signature_algorithm: Vec<u8>,
-    signature: Vec<u8>,
-    serial: Vec<u8>,
-    issuer_name: Vec<u8>,
-    subject_name: Vec<u8>,
-    subject_display: String,
-    public_key_info: Vec<u8>,
-    public_key_bits: Vec<u8>,
+    der: Box<[u8]>,
+    signed_part: Range<usize>,
+    signature_algorithm: Range<usize>,
+    signature: Range<usize>,
+    serial: Range<usize>,
+    issuer_name: Range<usize>,
+    subject_name: Range<usize>,
+    subject_display: Box<str>,
+    public_key_info: Range<usize>,
+    public_key_bits: Range<usize>,
     not_before: Timestamp,
     not_after: Timestamp,
     extensions: Extensions,
@@ -71,21 +73,25 @@ impl Certificate {
         let validity = parsed.validity();
         Ok(Certificate {
             facts: Arc::new(Facts {
-                der: der.to_vec(),
-                signed_part: signed.part.to_vec(),
-                signature_algorithm: signed.algorithm.to_vec(),
-                signature: signed.signature.to_vec(),
-                serial: parsed.raw_serial().to_vec(),
-                issuer_name: parsed.issuer().as_raw().to_vec(),
-                subject_name: parsed.subject().as_raw().to_vec(),
-                subject_display: display_name(parsed.subject().as_raw()),
-                public_key_info: public_key_info.to_vec(),
-                public_key_bits: public_key_bits.to_vec(),
+                der: der.into(),
+                signed_part: place_in(der, signed.part)?,
+                signature_algorithm: place_in(der, signed.algorithm)?,
+                signature: place_in(der, signed.signature)?,
+                serial: place_in(der, parsed.raw_serial())?,
+                issuer_name: place_in(der, parsed.issuer().as_raw())?,
+                subject_name: place_in(der, parsed.subject().as_raw())?,
+                subject_display: display_name(parsed.subject().as_raw()).into(),
+                public_key_info: place_in(der, public_key_info)?,
+                public_key_bits: place_in(der, public_key_bits)?,
                 not_before: Timestamp::from_unix(validity.not_before.timestamp()),
                 not_after: Timestamp::from_unix(validity.not_after.timestamp()),
                 extensions: Extensions::read(&parsed)?,
             }),
         })
+    }
+
+    fn part(&self, place: &Range<usize>) -> &[u8] {
+        self.facts.der.get(place.clone()).unwrap_or_default()
     }
 
     /// The whole certificate as received.
@@ -106,17 +112,17 @@ impl Certificate {
 
     /// Content octets of the serial number's INTEGER, as received.
     pub fn serial(&self) -> &[u8] {
-        &self.facts.serial
+        self.part(&self.facts.serial)
     }
 
     /// The issuer's Name, raw DER.
     pub fn issuer_name(&self) -> &[u8] {
-        &self.facts.issuer_name
+        self.part(&self.facts.issuer_name)
     }
 
     /// The subject's Name, raw DER.
     pub fn subject_name(&self) -> &[u8] {
-        &self.facts.subject_name
+        self.part(&self.facts.subject_name)
     }
 
     /// The subject for people, such as `CN=www.example.org`; control characters replaced, bounded.
@@ -131,13 +137,13 @@ impl Certificate {
 
     /// The raw SubjectPublicKeyInfo.
     pub fn public_key_info(&self) -> &[u8] {
-        &self.facts.public_key_info
+        self.part(&self.facts.public_key_info)
     }
 
     /// The public key's BIT STRING without tag, length and unused-bits octet: what a CertID's
     /// issuerKeyHash and a ResponderID's KeyHash are taken over (RFC 6960 §4.1.1, §4.2.2.3).
     pub fn public_key_bits(&self) -> &[u8] {
-        &self.facts.public_key_bits
+        self.part(&self.facts.public_key_bits)
     }
 
     /// First second of validity.
@@ -239,13 +245,14 @@ impl Certificate {
         signer: &Certificate,
         acceptance: Acceptance,
     ) -> Result<Strength, signature::Error> {
-        let algorithm = AlgorithmIdentifier::from_content(&self.facts.signature_algorithm)
-            .map_err(|_| signature::Error::Invalid)?;
+        let algorithm =
+            AlgorithmIdentifier::from_content(self.part(&self.facts.signature_algorithm))
+                .map_err(|_| signature::Error::Invalid)?;
         signature::verify(
             signer.public_key_info(),
             algorithm,
-            &self.facts.signed_part,
-            &self.facts.signature,
+            self.part(&self.facts.signed_part),
+            self.part(&self.facts.signature),
             acceptance,
         )
     }
@@ -285,6 +292,16 @@ impl<'a> Signed<'a> {
         };
         reader.end()?;
         Ok(signed)
+    }
+}
+
+/// Where `part`, which was read from `whole`, lies in it.
+fn place_in(whole: &[u8], part: &[u8]) -> Result<Range<usize>, Error> {
+    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    let place = start..start.saturating_add(part.len());
+    match whole.get(place.clone()) {
+        Some(found) if found == part => Ok(place),
+        _ => Err(Error::Certificate),
     }
 }
 
