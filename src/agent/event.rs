@@ -297,6 +297,8 @@ pub enum Report {
         failure: Failure,
         /// How long until the next attempt.
         retry_in: Duration,
+        /// It failed for the same reason last time.
+        repeated: bool,
     },
     /// A HAProxy process holds the staple.
     Live {

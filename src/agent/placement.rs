@@ -94,13 +94,14 @@ impl Agent {
                 self.place_file(&path, now);
             }
             Err(failure) => {
-                file.disk.failed(failure.kind);
+                let repeated = file.disk.failed(failure.kind);
                 let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
                 self.timers.set(Timer::Write(path), retry_in, now);
                 self.report(Report::WriteFailed {
                     staple_path,
                     failure,
                     retry_in,
+                    repeated,
                 });
             }
         }

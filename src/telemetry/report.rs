@@ -123,12 +123,21 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
             staple_path: _,
             failure,
             retry_in,
-        } => error!(
-            reason = failure.kind,
-            "staple not written: {}; next attempt in {}",
-            failure.message,
-            in_seconds(*retry_in)
-        ),
+            repeated,
+        } => {
+            let (reason, next) = (failure.kind, in_seconds(*retry_in));
+            if *repeated {
+                debug!(
+                    reason,
+                    "staple not written: {}; next attempt in {next}", failure.message
+                );
+            } else {
+                error!(
+                    reason,
+                    "staple not written: {}; next attempt in {next}", failure.message
+                );
+            }
+        }
         Report::Live { path, target, how } => {
             let (certificate, socket) = (path.display(), socket(target.0));
             match how {
