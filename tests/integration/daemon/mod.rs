@@ -2,6 +2,7 @@
 //! everything that can be wrong around it.
 
 mod authority;
+mod directories;
 mod end_to_end;
 mod process;
 mod trouble;
