@@ -10,6 +10,7 @@ mod haproxy_lifecycle;
 mod haproxy_session;
 mod month;
 mod openssl;
+mod responder;
 mod scripted_responder;
 mod seeds;
 mod skip;
