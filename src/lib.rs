@@ -14,8 +14,8 @@
 //! Seven floors; a room knows only rooms below it, and `tests/integration/architecture.rs` reads
 //! the imports and fails on an arrow upwards.
 //! ```text
-//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery
-//!                         └──────┴───┬───┴────┴────┘
+//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder
+//!                         └──────┴───┬───┴────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
 //!                                                                  signals: known to cli and run
 //! ```
@@ -29,6 +29,7 @@ pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
 pub mod ocsp;
+pub mod responder;
 pub mod run;
 pub mod schedule;
 pub mod signals;

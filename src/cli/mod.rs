@@ -4,6 +4,7 @@
 //! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
 mod daemon;
+mod responder;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Run(daemon::DaemonArguments),
     /// Judge one OCSP response: good, revoked, unknown or a reason to reject it.
     Verify(verify::VerifyArguments),
+    /// Answer OCSP requests for one or several private CAs.
+    Responder(responder::ResponderArguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -44,5 +47,6 @@ pub fn run() -> ExitCode {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
+        Some(Command::Responder(responder)) => responder::run(responder),
     }
 }

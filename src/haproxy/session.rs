@@ -26,8 +26,9 @@ use crate::ocsp::Staple;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
-/// How often the process is asked whether it is stopping.
-pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the process is asked whether it is stopping: one short command, and what a reload costs
+/// before the new process is found.
+pub const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shortest wait before connecting again.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(50);

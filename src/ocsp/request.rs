@@ -71,6 +71,8 @@ pub struct Request<'a> {
     pub nonce: Option<&'a [u8]>,
     /// All requestExtensions.
     pub extensions: Vec<Extension<'a>>,
+    /// The singleRequestExtensions of all certificates asked about.
+    pub single_extensions: Vec<Extension<'a>>,
 }
 
 /// Why bytes are no OCSP request.
@@ -115,13 +117,15 @@ impl<'a> Request<'a> {
         tbs_request.end()?;
 
         let mut cert_ids = Vec::new();
+        let mut single_extensions = Vec::new();
         while !list.is_empty() {
             if cert_ids.len() >= MAX_REQUESTED {
                 return Err(der::Error::TooMany(MAX_REQUESTED).into());
             }
             let mut request = Reader::new(list.content(der::SEQUENCE)?);
             cert_ids.push(ReceivedCertId::read(&mut request)?);
-            extension::read(request.optional(der::context_constructed(0))?)?;
+            let tagged = request.optional(der::context_constructed(0))?;
+            single_extensions.extend(extension::read(tagged)?);
             request.end()?;
         }
         if cert_ids.is_empty() {
@@ -134,6 +138,7 @@ impl<'a> Request<'a> {
             cert_ids,
             nonce,
             extensions,
+            single_extensions,
         })
     }
 }

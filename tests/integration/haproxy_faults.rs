@@ -1,11 +1,10 @@
 //! Every answer and every fault of the tables, played by a scripted HAProxy.
 
-use crate::support::pki::Offer;
 use staplerd::haproxy::codec::MAX_REPLY_BYTES;
 use staplerd::haproxy::{Delivered, DeliveryError, Error};
 
 use crate::support::fake_haproxy::{Answer, FakeHaproxy, Line, STORE, Script};
-use crate::support::pki::{Authority, Response};
+use crate::support::pki::{Authority, Offer, Response};
 use crate::support::session::Session;
 
 const PUSH: &str = "set ssl ocsp-response ";

@@ -9,6 +9,7 @@ mod haproxy_faults;
 mod haproxy_lifecycle;
 mod haproxy_session;
 mod openssl;
+mod responder;
 mod scripted_responder;
 mod seeds;
 mod simulation;

@@ -1,0 +1,327 @@
+//! An OCSP responder: for private CAs, and as a test bench.
+//!
+//! [`Responder`] turns the bytes of a request into the bytes of an answer, [`serve`] speaks HTTP.
+//! Statuses come from a [`StatusSource`]: a closure, OpenSSL's `index.txt`, a directory with a
+//! revocation list, or your own. Answers are signed once and given from memory. Governed by
+//! RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
+//!
+//! # A complete responder
+//! ```
+//! use std::sync::Arc;
+//! use std::time::{Duration, SystemTime};
+//!
+//! use staplerd::ocsp::{CertificateStatus, RevocationReason};
+//! use staplerd::responder::{Authority, Inquiry, Responder, Server, Settings, SigningKey};
+//! use staplerd::time::Timestamp;
+//! use staplerd::x509::Bundle;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # // The authority of this example; yours is in files.
+//! # let authority_key = rcgen::KeyPair::generate()?;
+//! # let mut parameters = rcgen::CertificateParams::new([])?;
+//! # parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+//! # let ca_pem = parameters.self_signed(&authority_key)?.pem();
+//! # let key_pem = authority_key.serialize_pem();
+//! // The CA signs for itself; a delegate's certificate would stand in its second place.
+//! let issuer = Bundle::from_pem(ca_pem.as_bytes())?.leaf().clone();
+//! let key = SigningKey::from_pem(&key_pem)?;
+//! let statuses = |inquiry: Inquiry<'_>| {
+//!     Ok(match inquiry.serial {
+//!         [1] => CertificateStatus::Good,
+//!         [2] => CertificateStatus::Revoked {
+//!             at: Timestamp::from_unix(1_768_478_400),
+//!             reason: Some(RevocationReason::KeyCompromise),
+//!         },
+//!         _ => CertificateStatus::Unknown,
+//!     })
+//! };
+//! let authority = Authority::new(issuer.clone(), issuer, key, statuses)?;
+//! let settings = Settings {
+//!     validity: Duration::from_secs(24 * 3600),
+//!     ..Settings::default()
+//! };
+//! let server = Server {
+//!     responder: Responder::new(vec![authority], settings),
+//!     clock: || Timestamp::from(SystemTime::now()),
+//!     faults: None,
+//! };
+//!
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! runtime.block_on(async {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     println!("asking {} gets an answer", listener.local_addr()?);
+//!     let stop = CancellationToken::new();
+//!     let serving = tokio::spawn(staplerd::responder::serve(
+//!         listener,
+//!         Arc::new(server),
+//!         stop.clone(),
+//!     ));
+//!     // Until somebody cancels it:
+//!     stop.cancel();
+//!     serving.await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod answer;
+mod authority;
+mod caching;
+pub mod crl;
+pub mod fault;
+mod http;
+pub mod index;
+mod key;
+mod presigned;
+mod question;
+mod refusal;
+pub mod sources;
+mod status;
+mod trickle;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use hyper::body::Bytes;
+
+pub use answer::{ResponseData, SingleAnswer, error_response};
+pub use authority::{Authority, AuthorityError, Warning};
+pub use http::{Server, serve};
+pub use key::{KeyError, SigningFailed, SigningKey};
+pub use question::{PathContent, Question, from_path};
+pub use refusal::Refusal;
+pub use status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
+
+use presigned::Presigned;
+
+use crate::ocsp::CertificateStatus;
+use crate::time::Timestamp;
+
+/// How long answers are valid, unless configured otherwise (Baseline Requirements 4.9.9: 8 hours
+/// to 10 days).
+pub const VALIDITY: Duration = Duration::from_secs(4 * 24 * 3600);
+
+/// The most memory that pre-signed answers take, in bytes: 100,000 with a delegate's certificate.
+const MAX_PRESIGNED_BYTES: usize = 160 * 1024 * 1024;
+
+/// How answers are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// From thisUpdate to nextUpdate; less where source or signer do not last so long.
+    pub validity: Duration,
+    /// Whether a request's nonce is echoed, which costs a signature each time (RFC 9654).
+    pub echo_nonce: bool,
+    /// How long expired certificates are remembered; stated as archive cutoff (RFC 6960 §4.4.4).
+    pub archive: Option<Duration>,
+}
+
+impl Default for Settings {
+    /// Four days, without nonce and archive cutoff.
+    fn default() -> Self {
+        Settings {
+            validity: VALIDITY,
+            echo_nonce: false,
+            archive: None,
+        }
+    }
+}
+
+/// A signed answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Signed {
+    /// The OCSPResponse.
+    pub der: Bytes,
+    /// When it was signed.
+    pub produced_at: Timestamp,
+    /// Its earliest nextUpdate.
+    pub next_update: Timestamp,
+    /// Tells it from others: half of its SHA-256.
+    tag: u128,
+}
+
+impl Signed {
+    fn new(der: Vec<u8>, produced_at: Timestamp, next_update: Timestamp) -> Self {
+        let mut tag = [0; 16];
+        for (to, from) in tag
+            .iter_mut()
+            .zip(digest::digest(&digest::SHA256, &der).as_ref())
+        {
+            *to = *from;
+        }
+        Signed {
+            der: der.into(),
+            produced_at,
+            next_update,
+            tag: u128::from_be_bytes(tag),
+        }
+    }
+
+    /// Whether less than half of its life is over.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        let half = self.next_update.since(self.produced_at) / 2;
+        self.produced_at <= now && now < self.produced_at.saturating_add(half)
+    }
+}
+
+/// What a request gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// An answer for everybody who asks the same.
+    Shared(Arc<Signed>),
+    /// An answer with this client's nonce.
+    Personal(Bytes),
+}
+
+/// Answers requests for one or several authorities.
+#[derive(Debug)]
+pub struct Responder {
+    authorities: Vec<Authority>,
+    settings: Settings,
+    presigned: Mutex<Presigned>,
+}
+
+/// An answer that is not signed yet.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// Who will sign it.
+    pub authority: &'a Authority,
+    /// What will be signed.
+    pub data: ResponseData<'a>,
+}
+
+impl std::fmt::Debug for Presigned {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Presigned")
+    }
+}
+
+impl Responder {
+    /// Answers for these authorities.
+    pub fn new(authorities: Vec<Authority>, settings: Settings) -> Self {
+        Responder {
+            authorities,
+            settings,
+            presigned: Mutex::new(Presigned::new(MAX_PRESIGNED_BYTES)),
+        }
+    }
+
+    /// The authorities that are answered for.
+    pub fn authorities(&self) -> &[Authority] {
+        &self.authorities
+    }
+
+    /// Answers the DER of a request: from memory where possible, signed now otherwise.
+    ///
+    /// # Errors
+    /// [`Refusal`], which says what the client is told instead.
+    pub async fn answer(&self, request: &[u8], now: Timestamp) -> Result<Answer, Refusal> {
+        let question = Question::read(request)?;
+        let (authority, statements) = self.statements(&question, now).await?;
+        let nonce = question.nonce.filter(|_| self.settings.echo_nonce);
+        let reusable = match (&question.cert_ids[..], &statements[..], nonce) {
+            ([cert_id], [statement], None) => Some((cert_id.raw, *statement)),
+            _ => None,
+        };
+        if let Some((cert_id, statement)) = reusable {
+            let known = self.presigned().get(cert_id, &statement, now);
+            if let Some(signed) = known {
+                return Ok(Answer::Shared(signed));
+            }
+        }
+        let data = self.data(&question, nonce, authority, &statements, now)?;
+        let der = authority.sign(&data)?;
+        if nonce.is_some() {
+            return Ok(Answer::Personal(der.into()));
+        }
+        let ends = data.answers.iter().filter_map(|answer| answer.next_update);
+        let signed = Arc::new(Signed::new(der, now, ends.min().unwrap_or(now)));
+        // Anybody can ask about numbers that no certificate has: they are not worth memory.
+        if let Some((cert_id, statement)) = reusable
+            && statement.status != CertificateStatus::Unknown
+        {
+            self.presigned()
+                .insert(cert_id, statement, Arc::clone(&signed));
+        }
+        Ok(Answer::Shared(signed))
+    }
+
+    /// What would be signed for `question`, its nonce included, for those who change it first.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn draft<'a>(
+        &'a self,
+        question: &Question<'a>,
+        now: Timestamp,
+    ) -> Result<Draft<'a>, Refusal> {
+        let (authority, statements) = self.statements(question, now).await?;
+        let nonce = question.nonce.filter(|_| self.settings.echo_nonce);
+        let data = self.data(question, nonce, authority, &statements, now)?;
+        Ok(Draft { authority, data })
+    }
+
+    fn presigned(&self) -> std::sync::MutexGuard<'_, Presigned> {
+        // A panic elsewhere leaves whole entries: the memory stays usable.
+        self.presigned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one authority that issued all certificates asked about, and what its source states.
+    async fn statements(
+        &self,
+        question: &Question<'_>,
+        now: Timestamp,
+    ) -> Result<(&Authority, Vec<Statement>), Refusal> {
+        let issued_all =
+            |authority: &&Authority| question.cert_ids.iter().all(|one| authority.issued(one));
+        let authority = self.authorities.iter().find(issued_all);
+        let authority = authority.ok_or(Refusal::Unauthorized)?;
+        let mut statements = Vec::with_capacity(question.cert_ids.len());
+        for cert_id in &question.cert_ids {
+            let inquiry = Inquiry {
+                serial: cert_id.serial,
+                issuer: authority.issuer(),
+                now,
+            };
+            statements.push(authority.source().statement(inquiry).await?);
+        }
+        Ok((authority, statements))
+    }
+
+    fn data<'a>(
+        &self,
+        question: &Question<'_>,
+        nonce: Option<&'a [u8]>,
+        authority: &Authority,
+        statements: &[Statement],
+        now: Timestamp,
+    ) -> Result<ResponseData<'a>, Refusal> {
+        let not_after = authority.signer().not_after();
+        if now >= not_after {
+            return Err(Refusal::SignerExpired { not_after });
+        }
+        let answers = question.cert_ids.iter().zip(statements);
+        let answers = answers.map(|(cert_id, statement)| {
+            let latest = now.saturating_add(self.settings.validity).min(not_after);
+            SingleAnswer {
+                cert_id: cert_id.raw.to_vec(),
+                status: statement.status,
+                this_update: statement.this_update.unwrap_or(now),
+                next_update: Some(statement.next_update.map_or(latest, |end| end.min(latest))),
+                archive_cutoff: self
+                    .settings
+                    .archive
+                    .map(|length| now.saturating_sub(length)),
+            }
+        });
+        Ok(ResponseData {
+            key_hash: authority.key_hash(),
+            produced_at: now,
+            answers: answers.collect(),
+            nonce,
+            padding: 0,
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! What a responder knows about certificates, and where it knows it from.
+//!
+//! [`StatusSource`] is the one thing an embedder writes: serial number and issuer in, status out.
+//! A closure is a source; files are in [`super::sources`]. Nothing is signed or sent here, and the
+//! time is an argument. The statuses are those of RFC 6960 §2.2.
+
+use std::pin::Pin;
+
+use crate::ocsp::CertificateStatus;
+use crate::time::Timestamp;
+use crate::x509::Certificate;
+
+/// The certificate a client asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    /// Content octets of the serial number's INTEGER, as the certificate has them.
+    pub serial: &'a [u8],
+    /// The authority that issued it.
+    pub issuer: &'a Certificate,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+/// What a source states about a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Statement {
+    /// The status.
+    pub status: CertificateStatus,
+    /// When it was known to be correct; the time of signing where the source is always current.
+    pub this_update: Option<Timestamp>,
+    /// Until when the source vouches for it; as long as responses are valid where it sets no limit.
+    pub next_update: Option<Timestamp>,
+}
+
+impl From<CertificateStatus> for Statement {
+    /// Correct at any time.
+    fn from(status: CertificateStatus) -> Self {
+        Statement {
+            status,
+            this_update: None,
+            next_update: None,
+        }
+    }
+}
+
+/// Why a source has no statement. Clients are told tryLater, the text is for the log.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+/// A statement on its way.
+pub type StatementFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Statement, SourceError>> + Send + 'a>>;
+
+/// Knows the status of an authority's certificates. It is asked once for every certificate in every
+/// request, also where the answer is signed already: a revocation shows in the next answer.
+pub trait StatusSource: Send + Sync + 'static {
+    /// The status of one certificate; `Unknown` for one the authority did not issue.
+    fn statement<'a>(&'a self, inquiry: Inquiry<'a>) -> StatementFuture<'a>;
+}
+
+/// A closure as source, for what can be answered without waiting.
+impl<F> StatusSource for F
+where
+    F: Fn(Inquiry<'_>) -> Result<CertificateStatus, SourceError> + Send + Sync + 'static,
+{
+    fn statement<'a>(&'a self, inquiry: Inquiry<'a>) -> StatementFuture<'a> {
+        let statement = self(inquiry).map(Statement::from);
+        Box::pin(std::future::ready(statement))
+    }
+}
