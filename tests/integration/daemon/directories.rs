@@ -151,6 +151,50 @@ fn the_second_staplerd_says_so_writes_nothing_and_takes_over_when_the_first_is_k
     );
 }
 
+/// More events than the kernel queues, in thousands of names that are not looked at.
+fn overflow_the_queue(directory: &Path) -> bool {
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    if limit > MOST_QUEUED_EVENTS {
+        return false;
+    }
+    // Creating, closing and removing are an event each.
+    for number in 0..limit {
+        let path = directory.join(format!(".x.{number:08}.ocsp"));
+        fs::write(&path, "").unwrap();
+        fs::remove_file(&path).unwrap();
+    }
+    true
+}
+
+/// Longer queues take too long to fill.
+const MOST_QUEUED_EVENTS: usize = 100_000;
+
+#[test]
+fn a_certificate_whose_event_the_kernel_dropped_is_found_all_the_same() {
+    let Some(mut authority) = OpensslAuthority::new("dropped events") else {
+        return;
+    };
+    authority.issue("site", "prime256v1");
+    authority.start_responder(Signer::Delegate);
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = daemon_for(directory.path(), &[]);
+    daemon.wait_for_line(&["ready"]);
+    daemon.signal("STOP");
+    let status = format!("/proc/{}/stat", daemon.pid());
+    wait_for("the daemon to stand still", || {
+        fs::read_to_string(&status).unwrap().contains(") T ")
+    });
+    if !overflow_the_queue(directory.path()) {
+        skipped("dropped events: this machine queues too many of them");
+        return;
+    }
+    let path = directory.path().join("site.pem");
+    fs::write(&path, authority.bundle("site")).unwrap();
+    daemon.signal("CONT");
+    wait_until_written(&authority, &path, "site");
+}
+
 /// A file system in memory with little room, mounted over a directory; gone with this.
 struct SmallDisk<'a>(&'a Path);
 
