@@ -1,0 +1,386 @@
+//! How many answers a second, and in how much memory. Run with `cargo bench --bench responder`.
+//!
+//! The load generator is `wrk` with keep-alive connections on loopback, which shares the machine's
+//! cores with the responder. The authority has 100,000 certificates in an `index.txt` and a P-256
+//! delegate. Beside staplerd, in the same run, stand `openssl ocsp -port` and, where the environment
+//! variable OCSPRESPONDER_PYTHON names a Python that can import it, `ocspresponder` 0.5.0 (its
+//! oscrypto 1.3.0 does not know OpenSSL versions with two digits, such as 3.0.22, and has to be
+//! corrected by hand). Those two know no keep-alive, and OpenSSL's hangs at the connection that wrk
+//! opens to try: a thread here asks them, a connection for each request; they answer
+//! one at a time.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tempfile::TempDir;
+
+const CERTIFICATES: u32 = 100_000;
+const SECONDS: &str = "5s";
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
+const CONNECTIONS: &str = "32";
+/// The serial number that every load asks about.
+const SERIAL: &str = "0x00C0FFEE";
+
+fn main() {
+    if Command::new("wrk").arg("-v").output().is_err() {
+        eprintln!("SKIPPED: there is no wrk on this machine (apt-get install wrk)");
+        return;
+    }
+    let files = Files::new();
+    let plain = files.request(&["-no_nonce"]);
+    let nonce = files.request(&[]);
+    let get = format!("/{}", STANDARD.encode(&plain).replace('/', "%2F"));
+
+    let begun = Instant::now();
+    let responder = Responder::staplerd(&files);
+    let load = fs::read_to_string("/proc/loadavg").unwrap();
+    let load = load.split(' ').next().unwrap();
+    println!("load average of the machine before: {load}");
+    println!(
+        "start with {CERTIFICATES} certificates: {:.2} s, {:.1} MiB resident",
+        begun.elapsed().as_secs_f64(),
+        responder.resident_mebibytes()
+    );
+    let by_get = responder.load(&get, None);
+    println!("pre-signed, GET:            {by_get:>9.0} answers/s");
+    let presigned = responder.load("/", Some(&files.script("plain.lua", &[&plain])));
+    println!("pre-signed, POST:           {presigned:>9.0} answers/s");
+    let signed = responder.load("/", Some(&files.script("nonce.lua", &[&nonce])));
+    println!("signed on the fly, P-256:   {signed:>9.0} answers/s");
+    let garbage: &[u8] = b"\x30\x82\xff\xffgarbage";
+    let mixed = responder.load("/", Some(&files.script("mixed.lua", &[&plain, garbage])));
+    println!("half of them malformed:     {mixed:>9.0} answers/s");
+    responder.ask_about_all(&plain);
+    println!(
+        "all {CERTIFICATES} asked about: {:.1} MiB resident",
+        responder.resident_mebibytes()
+    );
+    drop(responder);
+
+    let openssl = Responder::openssl(&files);
+    report(
+        "openssl ocsp -port",
+        openssl.ask_again("/", &plain),
+        presigned,
+        signed,
+    );
+    drop(openssl);
+    match std::env::var("OCSPRESPONDER_PYTHON") {
+        Ok(python) => {
+            let ancestor = Responder::ocspresponder(&files, &python);
+            let rate = ancestor.ask_again("/status/", &plain);
+            report("ocspresponder 0.5.0", rate, presigned, signed);
+        }
+        Err(_) => eprintln!("SKIPPED: OCSPRESPONDER_PYTHON names no Python with ocspresponder"),
+    }
+}
+
+fn report(name: &str, rate: f64, presigned: f64, signed: f64) {
+    println!(
+        "{name:<27} {rate:>9.0} answers/s: pre-signed {:.0} times, on the fly {:.0} times as many",
+        presigned / rate,
+        signed / rate
+    );
+}
+
+/// An authority's files, made by openssl.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        const EXTENSIONS: &str =
+            "extendedKeyUsage=OCSPSigning\nnoCheck=ignored\nkeyUsage=critical,digitalSignature\n";
+        let files = Files(tempfile::tempdir().unwrap());
+        let rows: String = (0..CERTIFICATES - 1)
+            .map(|number| format!("V\t361120000000Z\t\t{number:08X}\tunknown\t/CN={number}\n"))
+            .collect();
+        let row = "V\t361120000000Z\t\tC0FFEE\tunknown\t/CN=leaf\n";
+        fs::write(files.path("index.txt"), rows + row).unwrap();
+        fs::write(files.path("extensions"), EXTENSIONS).unwrap();
+        for name in ["ca", "ocsp", "leaf"] {
+            let arguments =
+                format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key");
+            files.openssl(&arguments);
+        }
+        files.openssl("req -x509 -new -key ca.key -subj /CN=CA -out ca.pem");
+        for (name, serial, more) in [
+            ("ocsp", "4096", "-extfile extensions"),
+            ("leaf", SERIAL, ""),
+        ] {
+            files.openssl(&format!(
+                "req -new -key {name}.key -subj /CN={name} -out {name}.csr"
+            ));
+            files.openssl(&format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -set_serial {serial} {more} -out {name}.pem"
+            ));
+        }
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let output = Command::new("openssl")
+            .current_dir(self.0.path())
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments}: {output:?}");
+    }
+
+    fn request(&self, options: &[&str]) -> Vec<u8> {
+        let options = options.join(" ");
+        self.openssl(&format!(
+            "ocsp -issuer ca.pem {options} -serial {SERIAL} -reqout request"
+        ));
+        fs::read(self.path("request")).unwrap()
+    }
+
+    /// A script that makes wrk post these bodies in turn.
+    fn script(&self, name: &str, bodies: &[&[u8]]) -> PathBuf {
+        let path = self.path(name);
+        let mut text = "local requests, turn = {}, 0\nfunction init()\n".to_owned();
+        for body in bodies {
+            let escaped: String = body.iter().map(|byte| format!("\\{byte:03}")).collect();
+            text += &format!(
+                "requests[#requests + 1] = wrk.format('POST', nil, {{['Content-Type'] = 'application/ocsp-request'}}, \"{escaped}\")\n"
+            );
+        }
+        text +=
+            "end\nfunction request()\nturn = turn % #requests + 1\nreturn requests[turn]\nend\n";
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// A responder at work; killed when dropped.
+struct Responder {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Responder {
+    fn staplerd(files: &Files) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .current_dir(files.0.path())
+            .env_remove("JOURNAL_STREAM")
+            .args(["responder", "--issuer", "ca.pem", "--signer", "ocsp.pem"])
+            .args(["--key", "ocsp.key", "--index", "index.txt", "--nonce"])
+            .args(["--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        log.read_line(&mut line).unwrap();
+        let (_, port) = line.trim().trim_end_matches('/').rsplit_once(':').unwrap();
+        let port = port.parse().unwrap();
+        Responder { child, port }
+    }
+
+    fn openssl(files: &Files) -> Self {
+        let port = free_port();
+        let log = files.path("openssl.log");
+        let output = fs::File::create(&log).unwrap();
+        let child = Command::new("openssl")
+            .current_dir(files.0.path())
+            .args([
+                "ocsp",
+                "-index",
+                "index.txt",
+                "-CA",
+                "ca.pem",
+                "-ndays",
+                "4",
+            ])
+            .args(["-rsigner", "ocsp.pem", "-rkey", "ocsp.key"])
+            .args(["-port", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let responder = Responder { child, port };
+        // Not by connecting: it hangs when a connection is closed without a request.
+        wait_until(|| {
+            let text = fs::read_to_string(&log).unwrap();
+            text.contains("waiting for OCSP client")
+        });
+        responder
+    }
+
+    fn ocspresponder(files: &Files, python: &str) -> Self {
+        const PROGRAM: &str = "\
+import sys
+from ocspresponder import OCSPResponder, CertificateStatus
+leaf = open('leaf.pem').read()
+responder = OCSPResponder('ca.pem', 'ocsp.pem', 'ocsp.key',
+                          lambda serial: (CertificateStatus.good, None), lambda serial: leaf)
+responder.serve(port=int(sys.argv[1]), debug=False)
+";
+        let port = free_port();
+        let child = Command::new(python)
+            .current_dir(files.0.path())
+            .args(["-c", PROGRAM, &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let responder = Responder { child, port };
+        wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
+        responder
+    }
+
+    /// Answers per second that wrk counts; every one must be a success.
+    fn load(&self, path: &str, script: Option<&Path>) -> f64 {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["-t", "1", "-c", CONNECTIONS, "-d", SECONDS]);
+        if let Some(script) = script {
+            wrk.arg("-s").arg(script);
+        }
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let output = wrk.arg(url).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!text.contains("Non-2xx"), "{text}");
+        let line = text.lines().find(|line| line.starts_with("Requests/sec:"));
+        let number = line.and_then(|line| line.split_whitespace().last());
+        number.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+    }
+
+    /// Answers per second by connections that end with their answer.
+    fn ask_again(&self, path: &str, request: &[u8]) -> f64 {
+        let head = format!(
+            "POST {path} HTTP/1.0\r\nContent-Type: application/ocsp-request\r\nContent-Length: {}\r\n\r\n",
+            request.len()
+        );
+        let message = [head.as_bytes(), request].concat();
+        let begun = Instant::now();
+        let mut count = 0_u32;
+        while begun.elapsed() < ASKED_AGAIN {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+            stream.set_read_timeout(Some(ASKED_AGAIN)).unwrap();
+            stream.write_all(&message).unwrap();
+            // Not to the end: OpenSSL closes late.
+            let length = read_reply(&mut stream);
+            assert!(length > 500, "an answer of {length} bytes");
+            count += 1;
+        }
+        f64::from(count) / begun.elapsed().as_secs_f64()
+    }
+
+    /// Asks about every certificate of the index once.
+    fn ask_about_all(&self, request: &[u8]) {
+        const SERIAL_BYTES: &[u8] = &[0x02, 0x04, 0x00, 0xc0, 0xff, 0xee];
+        let width = SERIAL_BYTES.len();
+        let at = request
+            .windows(width)
+            .position(|window| window == SERIAL_BYTES)
+            .unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for number in 0..CERTIFICATES {
+            // Four octets of content need a number from 2^24 on to be DER: shorter ones are
+            // written with their own length.
+            let octets = number.to_be_bytes();
+            let skip = octets
+                .iter()
+                .take(3)
+                .take_while(|octet| **octet == 0)
+                .count();
+            let mut content = octets[skip..].to_vec();
+            if content[0] >= 0x80 {
+                content.insert(0, 0);
+            }
+            let cut = 4 - content.len();
+            let mut body = request[..at].to_vec();
+            body.extend([0x02, u8::try_from(content.len()).unwrap()]);
+            body.extend(content);
+            body.extend(&request[at + width..]);
+            // The serial number is the innermost element of five SEQUENCEs around it.
+            shorten(&mut body, at, u8::try_from(cut).unwrap());
+            let head = format!(
+                "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream
+                .write_all(&[head.as_bytes(), &body].concat())
+                .unwrap();
+            let length = read_reply(&mut stream);
+            assert!(length > 500, "an answer of {length} bytes");
+        }
+    }
+
+    fn resident_mebibytes(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        let kibibytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kibibytes / 1024.0
+    }
+}
+
+/// Takes `cut` off the lengths of the SEQUENCEs that are open at `end`.
+fn shorten(body: &mut [u8], end: usize, cut: u8) {
+    let mut at = 0;
+    while at < end {
+        let (tag, length) = (body[at], usize::from(body[at + 1]));
+        if tag == 0x30 && at + 2 + length > end {
+            body[at + 1] -= cut;
+            at += 2;
+        } else {
+            at += 2 + length;
+        }
+    }
+}
+
+/// Reads one reply; returns the length of its body.
+fn read_reply(stream: &mut TcpStream) -> usize {
+    let mut received = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        let length = stream.read(&mut buffer).unwrap();
+        assert!(length > 0, "the connection was closed");
+        received.extend_from_slice(&buffer[..length]);
+        let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&received[..end]).to_lowercase();
+        let (_, rest) = head.split_once("content-length: ").unwrap();
+        let body: usize = rest.lines().next().unwrap().trim().parse().unwrap();
+        if received.len() == end + 4 + body {
+            return body;
+        }
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "the responder does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
