@@ -146,7 +146,9 @@ impl World {
         if self.machine_troubled_at + CONVERGED_WITHIN > self.time {
             return;
         }
-        let half = this_update.saturating_add(expires.since(this_update) / 2);
+        let subject = &self.authority.cases[case].subject;
+        let start = this_update.max(subject.certificate.not_before());
+        let half = start.saturating_add(expires.since(start) / 2);
         let half = self.time_of(half);
         let until = self.time_of(expires.saturating_sub(STAPLED_UNTIL));
         let responder = &self.responders[self.authority.cases[case].responder];

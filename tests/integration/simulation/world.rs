@@ -160,7 +160,7 @@ pub struct World {
 
 impl World {
     pub fn new(scale: Scale) -> Self {
-        let lives = [4 * DAY, 7 * DAY, 10 * DAY, 7 * DAY];
+        let lives = [4 * DAY, 7 * DAY, 10 * DAY, 10 * DAY];
         let count = (scale.certificates / 800).clamp(4, 12);
         let mut responders: Vec<Responder> = (0..count)
             .map(|number| Responder::new(number, lives[number % lives.len()]))
