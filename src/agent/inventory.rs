@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::SHORTEST_LIFE;
 use super::event::{Failure, Validators};
 use super::state::{Exclusion, State};
+use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, CertId, CertificateStatus, Standing, Staple};
 use crate::schedule::Life;
 use crate::time::Timestamp;
@@ -220,17 +221,22 @@ impl Entry {
         }
     }
 
+    /// What the next response has to be a successor of. A response from the future was accepted when
+    /// the clock was ahead and does not stand in the way of the present; a revocation does.
+    pub(super) fn predecessor(&self, now: Timestamp) -> Option<Standing> {
+        self.standing.filter(|standing| {
+            standing.this_update <= now.saturating_add(CLOCK_SKEW)
+                || matches!(standing.status, CertificateStatus::Revoked { .. })
+        })
+    }
+
     /// Whether a staple found on disk is better than what is held.
     pub(super) fn may_take_over(&self, found: &Staple, now: Timestamp) -> bool {
-        let newer = self
-            .staple
-            .as_ref()
-            .is_none_or(|held| found.this_update() > held.this_update());
-        newer
-            && self
-                .standing
-                .as_ref()
-                .is_none_or(|held| ocsp::check_succession(held, &found.standing(), now).is_ok())
+        let predecessor = self.predecessor(now);
+        predecessor.is_none_or(|held| {
+            found.this_update() > held.this_update
+                && ocsp::check_succession(&held, &found.standing(), now).is_ok()
+        })
     }
 
     /// The first of the certificate's files: what log lines call it.

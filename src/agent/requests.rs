@@ -68,7 +68,7 @@ impl Agent {
             certificate: number,
             subject: Arc::clone(&entry.subject),
             must_staple: entry.subject.certificate.must_staple(),
-            held: entry.standing,
+            held: entry.predecessor(now.wall),
             validators: entry.validators.clone(),
         };
         self.actions.push(action);
@@ -109,8 +109,8 @@ impl Agent {
             Err(_) => Validators::default(),
         };
         let standing = assessment.standing();
-        if let Some(held) = &entry.standing
-            && let Err(setback) = ocsp::check_succession(held, &standing, now.wall)
+        if let Some(held) = entry.predecessor(now.wall)
+            && let Err(setback) = ocsp::check_succession(&held, &standing, now.wall)
         {
             let failure = Failure {
                 kind: setback.kind(),

@@ -180,3 +180,30 @@ fn a_certificate_that_comes_back_is_still_revoked() {
     bench.find("/a.pem", &subject, &[], None);
     assert_eq!(bench.state("/a.pem").kind(), "revoked");
 }
+
+#[test]
+fn one_certificate_in_several_directories_is_delivered_once_to_each_process() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    for target in [0, 1] {
+        bench.event(Event::Connected(TargetId(target)));
+    }
+    let number = requested(&bench.find("/a/x.pem", &subject, &[0], None))[0];
+    assert!(requested(&bench.find("/b/y.pem", &subject, &[0, 1], None)).is_empty());
+    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    assert_eq!(writes(&actions), ["/a/x.pem.ocsp", "/b/y.pem.ocsp"]);
+    assert_eq!(deliveries(&actions), [0, 1]);
+}
+
+#[test]
+fn the_certificates_of_a_bundle_are_looked_after_separately() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let (rsa, ecdsa) = (authority.subject(1), authority.subject(2));
+    let number = requested(&bench.find("/x.pem.rsa", &rsa, &[0], None))[0];
+    let other = requested(&bench.find("/x.pem.ecdsa", &ecdsa, &[0], None))[0];
+    let actions = bench.answer(number, authority.answer(&rsa, NOW, 4 * DAY));
+    assert_eq!(writes(&actions), ["/x.pem.rsa.ocsp"]);
+    bench.fail(other, None);
+    assert_eq!(bench.state("/x.pem.rsa").kind(), "fresh");
+    assert_eq!(bench.state("/x.pem.ecdsa").kind(), "failing");
+}

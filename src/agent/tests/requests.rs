@@ -385,3 +385,18 @@ fn short_responses_are_renewed_at_their_half_too() {
     let wait = bench.next_wakeup().as_secs();
     assert!((1440..=1800).contains(&wait), "{wait}");
 }
+
+#[test]
+fn a_response_from_the_future_does_not_stand_in_the_way_once_the_clock_is_right() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    let ahead = NOW.saturating_add(2 * DAY);
+    bench.now.wall = ahead;
+    bench.answer(number, authority.answer(&subject, ahead, 4 * DAY));
+    bench.written(number, "/a.pem", true);
+    bench.now.wall = NOW;
+    bench.event(Event::RenewAll);
+    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+}

@@ -17,7 +17,7 @@ use crate::pki::{
 };
 
 /// A response's life consists of so many rounds of the responder: it is replaced after one.
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 10;
 /// What no HAProxy takes: more than a command line.
 const TOO_MUCH: usize = 12 * 1024;
 const HOLD: u8 = 6;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use staplerd::agent::{SHORTEST_LIFE, TargetId};
-use staplerd::ocsp::verify::MAX_STAPLE_BYTES;
+use staplerd::ocsp::verify::{CLOCK_SKEW, MAX_STAPLE_BYTES};
 use staplerd::ocsp::{CertificateStatus, Staple};
 use staplerd::time::Timestamp;
 
@@ -102,7 +102,7 @@ impl World {
         let offered = (staple.this_update(), staple.expires());
         let newest = self.newest.insert(case, offered).unwrap_or(offered);
         assert!(
-            newest.0 <= offered.0 || newest.1 <= wall,
+            newest.0 <= offered.0 || newest.1 <= wall || newest.0 > wall.saturating_add(CLOCK_SKEW),
             "at {:?}, clock wrong by {} s: {offered:?} of certificate {case} is older than {newest:?}",
             self.time,
             self.clock_error
@@ -114,6 +114,9 @@ impl World {
         let revocation = self.authority.cases[case].revocation;
         if revocation.is_none_or(|(_, until)| until <= staple.this_update()) {
             self.told_revoked.remove(&case);
+        }
+        if staple.this_update() > self.true_wall() {
+            self.misled_at.insert(case, self.time);
         }
         self.lapsing_number += 1;
         let number = self.lapsing_number;
@@ -143,7 +146,9 @@ impl World {
         if self.machine_troubled_at + CONVERGED_WITHIN > self.time {
             return;
         }
-        let half = this_update.saturating_add(expires.since(this_update) / 2);
+        let subject = &self.authority.cases[case].subject;
+        let start = this_update.max(subject.certificate.not_before());
+        let half = start.saturating_add(expires.since(start) / 2);
         let half = self.time_of(half);
         let until = self.time_of(expires.saturating_sub(STAPLED_UNTIL));
         let responder = &self.responders[self.authority.cases[case].responder];
@@ -161,7 +166,8 @@ impl World {
                 if !is_expected || process.staples(number, case, wall) {
                     continue;
                 }
-                let from = half.max(file.changed_at);
+                let misled_at = self.misled_at.get(&case).copied().unwrap_or_default();
+                let from = half.max(file.changed_at).max(misled_at);
                 let was_reachable = responder.was_reachable_between(from, until);
                 assert!(
                     !was_reachable,

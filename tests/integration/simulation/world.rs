@@ -152,13 +152,15 @@ pub struct World {
     pub newest: HashMap<usize, (Timestamp, Timestamp)>,
     /// Certificates that the agent was told are revoked.
     pub told_revoked: BTreeSet<usize>,
+    /// When a certificate's responder last told the future, and a clock set forward believed it.
+    pub misled_at: HashMap<usize, Duration>,
     pub asked: HashMap<usize, u32>,
     pub figures: Figures,
 }
 
 impl World {
     pub fn new(scale: Scale) -> Self {
-        let lives = [4 * DAY, 7 * DAY, 10 * DAY, 2 * DAY];
+        let lives = [4 * DAY, 7 * DAY, 10 * DAY, 10 * DAY];
         let count = (scale.certificates / 800).clamp(4, 12);
         let mut responders: Vec<Responder> = (0..count)
             .map(|number| Responder::new(number, lives[number % lives.len()]))
@@ -191,6 +193,7 @@ impl World {
             open: HashSet::new(),
             newest: HashMap::new(),
             told_revoked: BTreeSet::new(),
+            misled_at: HashMap::new(),
             asked: HashMap::new(),
             figures: Figures::default(),
         };
