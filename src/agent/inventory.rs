@@ -4,7 +4,7 @@
 //! certificate is its content (leaf and CertID), not its file name: one certificate under several
 //! names is fetched once, written beside each and delivered once to each HAProxy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, CertId, CertificateStatus, Standing, Staple};
 use crate::schedule::Life;
 use crate::time::Timestamp;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, CertificateReference};
 
 /// The agent's own handle for one certificate; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -283,6 +283,8 @@ struct Remembered {
 pub(super) struct Inventory {
     pub(super) entries: BTreeMap<CertificateNumber, Entry>,
     numbers: HashMap<Identity, CertificateNumber>,
+    /// By what HAProxy shows of a certificate, which need not be unique.
+    references: HashMap<CertificateReference, BTreeSet<CertificateNumber>>,
     remembered: HashMap<Identity, Remembered>,
     files: HashMap<PathBuf, FileState>,
     next_number: u64,
@@ -313,9 +315,18 @@ impl Inventory {
             entry.staple = staple;
             entry.standing = standing;
         }
+        for reference in CertificateReference::all(&subject.certificate) {
+            self.references.entry(reference).or_default().insert(number);
+        }
         self.numbers.insert(identity, number);
         self.entries.insert(number, entry);
         number
+    }
+
+    /// The certificates that this reference may stand for.
+    pub(super) fn referred_to(&self, reference: &CertificateReference) -> Vec<CertificateNumber> {
+        let numbers = self.references.get(reference);
+        numbers.into_iter().flatten().copied().collect()
     }
 
     /// All files with what is known of them, in no order.
@@ -349,6 +360,14 @@ impl Inventory {
             staple: entry.staple.take(),
             standing: entry.standing,
         };
+        for reference in CertificateReference::all(&entry.subject.certificate) {
+            if let Some(numbers) = self.references.get_mut(&reference) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.references.remove(&reference);
+                }
+            }
+        }
         if self.remembered.len() >= REMEMBERED_MAX {
             self.remembered.clear();
         }

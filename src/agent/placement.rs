@@ -223,17 +223,12 @@ impl Agent {
         certificate: &CertificateReference,
         now: Now,
     ) {
-        let mut numbers = Vec::new();
-        for (number, entry) in &mut self.inventory.entries {
-            if certificate.fits(&entry.subject.certificate)
-                && let Some(live) = entry.live.get_mut(&target)
-            {
+        for number in self.inventory.referred_to(certificate) {
+            let entry = self.inventory.entries.get_mut(&number);
+            if let Some(live) = entry.and_then(|entry| entry.live.get_mut(&target)) {
                 live.holds = None;
-                numbers.push(*number);
+                self.deliver(number, target, now);
             }
-        }
-        for number in numbers {
-            self.deliver(number, target, now);
         }
     }
 }
