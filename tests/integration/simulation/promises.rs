@@ -21,8 +21,9 @@ const CONVERGED_WITHIN: Duration = Duration::from_secs(3600 + 300);
 /// Nothing may be wrong with a HAProxy process for this long before it is expected to hold what it
 /// should: a delivery is tried again after a minute at the latest.
 const QUIET: Duration = Duration::from_secs(300);
-/// Requests to a responder that is silent for a whole hour: it is only probed.
-const REQUESTS_TO_SILENT: u64 = 60;
+/// Requests to a responder that is silent for a whole hour, however many certificates wait for it: it
+/// is only probed. Room for a restart of the program, which has to find out anew.
+const REQUESTS_TO_SILENT: u64 = 100;
 /// Requests for one certificate in an hour, whatever happens.
 const REQUESTS_FOR_ONE: u32 = 64;
 
