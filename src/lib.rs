@@ -2,7 +2,7 @@
 //!
 //! # The way of a staple
 //! ```text
-//!  directory, haproxy.cfg                responder (HTTP)                  disk           HAProxy
+//!  directories                           responder (HTTP)                  disk           HAProxy
 //!        │                                     │                             ▲                ▲
 //!   discovery ──certificate──▶ agent ──fetch──▶ fetch ──DER──▶ ocsp ──Staple──▶ agent ─┬▶ store
 //!   (scan, watch)             (pure: decides)              (pure: the only             └▶ haproxy
@@ -19,6 +19,23 @@
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
 //!                                                                  signals: known to cli and run
 //! ```
+//! | room | what lives there |
+//! |---|---|
+//! | [`cli`] | arguments to subcommands, results to exit codes |
+//! | [`run`] | the daemon: the only place that knows all tasks |
+//! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
+//! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
+//! | [`discovery`] | scans of directories, hints that one has changed |
+//! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
+//! | [`store`] | staples on disk, durable and atomic |
+//! | [`haproxy`] | the control socket: framing, commands, one session for each |
+//! | [`responder`] | an RFC 6960 responder, as a library and a command |
+//! | [`schedule`] | pure: when to ask again |
+//! | [`ocsp`] | pure: requests, responses, and the only maker of a `Staple` |
+//! | [`x509`] | pure: certificates, issuers, signatures, DER |
+//! | [`time`] | pure: points in time |
+//!
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.
 
