@@ -17,4 +17,4 @@ mod stores;
 pub use address::Address;
 pub use outcome::{Delivered, DeliveryError, Error, Process, Report};
 pub use reply::Fingerprint;
-pub use session::{Delivery, Settings, TargetId, run};
+pub use session::{Delivery, Settings, run};

@@ -54,10 +54,6 @@ const STORES_LEVEL: Level = Level::Operator;
 /// The first version with its own OCSP updater and with base64 dumps.
 const OCSP_UPDATE_SINCE: Version = Version { major: 2, minor: 8 };
 
-/// Which control socket a report is about: the number its session was started with.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct TargetId(pub usize);
-
 /// A staple to be made live in this session's HAProxy.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -82,16 +78,14 @@ pub struct Settings {
 /// Reports must be received while deliveries are sent: the session takes no further delivery
 /// before its reports are taken.
 pub async fn run(
-    id: TargetId,
     target: Address,
     settings: Settings,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
-    reports: mpsc::Sender<(TargetId, Report)>,
+    reports: mpsc::Sender<Report>,
     now: impl Fn() -> Timestamp,
     stop: CancellationToken,
 ) {
     let mut session = Session {
-        id,
         target,
         settings,
         deliveries,
@@ -107,11 +101,10 @@ pub async fn run(
 struct Ended;
 
 struct Session<Now> {
-    id: TargetId,
     target: Address,
     settings: Settings,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
-    reports: mpsc::Sender<(TargetId, Report)>,
+    reports: mpsc::Sender<Report>,
     now: Now,
     /// A transaction of this session's whose end was not seen: the process and the store.
     open_transaction: Option<(u32, String)>,
@@ -444,7 +437,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     async fn report(&self, report: Report) -> Result<(), Ended> {
-        let sent = self.reports.send((self.id, report)).await;
+        let sent = self.reports.send(report).await;
         sent.map_err(|_| Ended)
     }
 }

@@ -36,7 +36,6 @@ pub(super) async fn run(
     let (deliveries, taken) = mpsc::unbounded_channel();
     let (reporter, mut reports) = mpsc::channel(REPORTS);
     let session = haproxy::run(
-        haproxy::TargetId(target.0),
         address.clone(),
         settings,
         taken,
@@ -61,7 +60,7 @@ pub(super) async fn run(
                     });
                 }
                 report = reports.recv() => {
-                    let Some((_, report)) = report else {
+                    let Some(report) = report else {
                         return;
                     };
                     if let Some(event) = translator.event(report)

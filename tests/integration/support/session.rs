@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use staplerd::haproxy::{
-    self, Delivered, Delivery, DeliveryError, Error, Process, Report, Settings, TargetId,
+    self, Delivered, Delivery, DeliveryError, Error, Process, Report, Settings,
 };
 use staplerd::ocsp::Staple;
 use staplerd::x509::CertificateReference;
@@ -23,7 +23,7 @@ const QUEUE: usize = 256;
 /// A running session.
 pub struct Session {
     deliveries: mpsc::UnboundedSender<Delivery>,
-    reports: mpsc::Receiver<(TargetId, Report)>,
+    reports: mpsc::Receiver<Report>,
     /// Reports that were not what a test waited for.
     others: VecDeque<Report>,
     stop: CancellationToken,
@@ -42,7 +42,6 @@ impl Session {
         let (sender, reports) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
         let task = tokio::spawn(haproxy::run(
-            TargetId(0),
             target.parse().unwrap(),
             Settings { refresh_interval },
             taken,
@@ -75,7 +74,7 @@ impl Session {
             return found;
         }
         loop {
-            let (_, report) = timeout(DEADLINE, self.reports.recv())
+            let report = timeout(DEADLINE, self.reports.recv())
                 .await
                 .unwrap_or_else(|_| panic!("waited in vain for {what}; had {:?}", self.others))
                 .expect("the session to go on");
