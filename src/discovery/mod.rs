@@ -10,6 +10,7 @@ mod links;
 mod listing;
 mod scan;
 mod selection;
+pub mod source;
 mod watch;
 
 #[cfg(test)]

@@ -77,6 +77,7 @@ const PURE: &[&str] = &[
     "src/agent/",
     "src/config/",
     "src/discovery/selection.rs",
+    "src/discovery/source.rs",
     "src/fetch/address.rs",
     "src/fetch/caching.rs",
     "src/fetch/limits.rs",
