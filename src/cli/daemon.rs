@@ -1,14 +1,13 @@
 //! `staplerd [run]`: the daemon.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::EXIT_CONFIGURATION;
-use crate::config::{Config, Error, File, Options, Origin, parse_duration};
+use super::{EXIT_CONFIGURATION, configuration};
+use crate::config::{Config, Error, Options, Origin, parse_duration};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
@@ -96,19 +95,6 @@ impl DaemonArguments {
         }
     }
 
-    /// The configuration file's content, or an empty one where none is named.
-    fn file(&self) -> Result<File, Error> {
-        let Some(path) = &self.config else {
-            return Ok(File::default());
-        };
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|error| Error::Unreadable {
-            path: name.clone(),
-            reason: error.to_string(),
-        })?;
-        Ok(File::parse(&name, &text)?)
-    }
-
     fn options(self) -> Options {
         let mut directories = self.directories;
         directories.extend(self.positional);
@@ -124,12 +110,13 @@ impl DaemonArguments {
             renewal_threads: self.renewal_threads,
             no_recycle: self.no_recycle,
             haproxy_config: Vec::new(),
+            certificate_paths: Vec::new(),
         }
     }
 
     fn check(self) -> Result<Config, Vec<Error>> {
-        let file = self.file().map_err(|error| vec![error])?;
-        let config = Config::new(self.options(), file, |name| std::env::var(name).ok())?;
+        let file = self.config.clone();
+        let config = configuration::load(self.options(), file.as_deref())?;
         match config.origin() {
             Origin::Named => Ok(config),
             Origin::Processes | Origin::Nothing => Err(vec![Error::NothingNamed]),

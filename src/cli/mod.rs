@@ -3,6 +3,7 @@
 //! Each subcommand has a file here that reads its arguments, calls the rooms that do the work and
 //! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
+mod configuration;
 mod daemon;
 mod responder;
 mod verify;
