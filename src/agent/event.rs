@@ -189,10 +189,11 @@ pub struct DeliveryFailure {
 pub enum DeliveryRetry {
     /// Something passing stood in the way.
     Soon,
-    /// HAProxy does not have this certificate loaded: look again at leisure.
+    /// Something that may last stood in the way: at leisure.
     Later,
-    /// Only another staple or another process changes anything.
-    NextStaple,
+    /// Only another staple, another process, or another certificate in this one changes anything:
+    /// each of them is offered what is held when it comes ([`Event::StoreChanged`]).
+    NextChange,
     /// The connection was lost; the next process is offered everything anyway.
     NextConnection,
 }

@@ -166,8 +166,14 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::NotHeld
         | E::OutOfMemory
         | E::UnexpectedReply(_) => DeliveryRetry::Soon,
-        E::NotLoaded | E::OwnedByHaproxy | E::PermissionDenied | E::Expired => DeliveryRetry::Later,
-        E::TooBig
+        // HAProxy's clock is another one.
+        E::Expired => DeliveryRetry::Later,
+        // The session says when this process loads it.
+        E::NotLoaded
+        // Both are so for as long as this connection lasts.
+        | E::OwnedByHaproxy
+        | E::PermissionDenied
+        | E::TooBig
         | E::ShortLived
         | E::StatusUnknown
         | E::NextUpdateMissing
@@ -178,6 +184,6 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::Malformed
         | E::NoSlot
         | E::IssuerMissing
-        | E::Unsupported => DeliveryRetry::NextStaple,
+        | E::Unsupported => DeliveryRetry::NextChange,
     }
 }

@@ -101,6 +101,44 @@ fn a_delivery_that_something_passing_stopped_is_tried_again_soon_and_less_and_le
 }
 
 #[test]
+fn what_may_last_is_tried_again_after_a_minute_and_at_last_every_hour() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        bench.not_delivered(0, number, DeliveryRetry::Later);
+        waits.push(bench.next_wakeup().as_secs());
+        assert_eq!(
+            deliveries(&bench.pass(Duration::from_secs(waits[waits.len() - 1]))),
+            [0]
+        );
+    }
+    assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+}
+
+#[test]
+fn a_certificate_that_haproxy_does_not_have_is_offered_when_it_has_it_and_not_before() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    bench.not_delivered(0, number, DeliveryRetry::NextChange);
+    assert!(deliveries(&bench.pass(DAY)).is_empty());
+    let [certificate, _] = CertificateReference::all(&subject.certificate);
+    let loaded = Event::StoreChanged {
+        target: TargetId(0),
+        certificate,
+    };
+    assert_eq!(deliveries(&bench.event(loaded)), [0]);
+}
+
+#[test]
 fn a_failure_that_repeats_is_marked_so_that_it_is_not_shouted_twice() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
@@ -129,7 +167,7 @@ fn what_only_another_staple_can_mend_is_not_tried_again() {
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
     let number = requested(&bench.event(Event::RenewAll))[0];
-    bench.not_delivered(0, number, DeliveryRetry::NextStaple);
+    bench.not_delivered(0, number, DeliveryRetry::NextChange);
     assert!(deliveries(&bench.pass(DAY)).is_empty());
     let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
     assert_eq!(deliveries(&bench.answer(number, answer)), [0]);
