@@ -63,6 +63,16 @@ pub enum Event {
         /// How the process came to hold it, or why it does not.
         result: Result<Delivery, DeliveryFailure>,
     },
+    /// Another answer to [`Action::Deliver`]: the process holds a newer response already, which an
+    /// older one must not replace.
+    HeldNewer {
+        /// The HAProxy process.
+        target: TargetId,
+        /// Whose response it is.
+        certificate: CertificateNumber,
+        /// What it says, validated.
+        assessment: Box<Assessment>,
+    },
     /// The operator wants every response renewed now.
     RenewAll,
     /// Time has passed.

@@ -13,6 +13,7 @@ use super::{
     Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure, Report,
     TargetId,
 };
+use crate::ocsp::Assessment;
 use crate::schedule;
 use crate::time::Now;
 use crate::x509::CertificateReference;
@@ -186,6 +187,33 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// A process held a newer response than the one it was to be given, as after a restart with an
+    /// old file on disk: it is taken over, unless something newer still has come meanwhile.
+    pub(super) fn held_newer(
+        &mut self,
+        target: TargetId,
+        number: CertificateNumber,
+        assessment: Assessment,
+        now: Now,
+    ) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let is_better = entry.may_take_over(&assessment.standing(), now.wall);
+        let Some(live) = entry.live.get_mut(&target) else {
+            return;
+        };
+        let offered = live.underway.take();
+        if is_better {
+            self.take_over(number, assessment, now);
+        } else if entry.staple == offered {
+            // The two do not agree on what is newer: not to be argued about in a circle.
+            let [wait, _] = LATER;
+            return self.timers.set(Timer::Deliver(number, target), wait, now);
+        }
+        self.place(number, now);
     }
 
     /// A new process: everything is offered to it, must-staple certificates first.

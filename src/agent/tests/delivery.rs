@@ -232,3 +232,65 @@ fn a_delivery_that_fails_after_its_process_has_gone_is_left_to_the_next_connecti
     assert!(bench.next_wakeup() > DAY, "only the renewal is waited for");
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
 }
+
+/// A certificate whose older staple is on its way, and the newer one that HAProxy holds.
+fn older_on_its_way(
+    authority: &Authority,
+    bench: &mut Bench,
+    held: Assessment,
+) -> (CertificateNumber, Vec<Action>) {
+    let subject = authority.subject(1);
+    bench.event(Event::Connected(TargetId(0)));
+    let older = NOW.saturating_sub(Duration::from_secs(3600));
+    let staple = authority.staple(&subject, older, 4 * DAY);
+    assert_eq!(
+        deliveries(&bench.find("/a.pem", &subject, &[0], Some(staple))),
+        [0]
+    );
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.event(Event::HeldNewer {
+        target: TargetId(0),
+        certificate: number,
+        assessment: Box::new(held),
+    });
+    (number, actions)
+}
+
+#[test]
+fn a_newer_staple_found_in_haproxy_is_taken_over_and_written() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let held = authority.answer(&subject, NOW, 4 * DAY);
+    let newer = held.stapling.clone().unwrap();
+    let (number, actions) = older_on_its_way(&authority, &mut bench, held);
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+    // Offered, since a second store of the same certificate may lack it.
+    let offered = actions.iter().find_map(|action| match action {
+        Action::Deliver { staple, .. } => Some(staple.der().to_vec()),
+        _ => None,
+    });
+    assert_eq!(offered.as_deref(), Some(newer.der()));
+    assert!(deliveries(&bench.delivered(0, number)).is_empty());
+}
+
+#[test]
+fn a_revocation_found_in_haproxy_is_told_and_no_older_staple_replaces_it() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let held = authority.revocation(&subject, NOW, 1);
+    let (_, actions) = older_on_its_way(&authority, &mut bench, held);
+    assert!(matches!(reports(&actions)[..], [Report::Revoked { .. }]));
+    assert!(deliveries(&actions).is_empty() && writes(&actions).is_empty());
+    assert_eq!(bench.state("/a.pem").kind(), "revoked");
+}
+
+#[test]
+fn a_response_in_haproxy_that_is_not_newer_after_all_is_not_argued_about_in_a_circle() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let oldest = NOW.saturating_sub(Duration::from_secs(7200));
+    let held = authority.answer(&subject, oldest, 4 * DAY);
+    let (_, actions) = older_on_its_way(&authority, &mut bench, held);
+    assert!(actions.is_empty(), "{actions:?}");
+    assert_eq!(deliveries(&bench.pass(Duration::from_secs(60))), [0]);
+}
