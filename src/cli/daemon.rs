@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::EXIT_CONFIGURATION;
-use crate::config::{Config, Error, File, Options, parse_duration};
+use crate::config::{Config, Error, File, Options, Origin, parse_duration};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
@@ -123,12 +123,17 @@ impl DaemonArguments {
             minimum_validity: self.minimum_validity,
             renewal_threads: self.renewal_threads,
             no_recycle: self.no_recycle,
+            haproxy_config: Vec::new(),
         }
     }
 
     fn check(self) -> Result<Config, Vec<Error>> {
         let file = self.file().map_err(|error| vec![error])?;
-        Config::new(self.options(), file, |name| std::env::var(name).ok())
+        let config = Config::new(self.options(), file, |name| std::env::var(name).ok())?;
+        match config.origin() {
+            Origin::Named => Ok(config),
+            Origin::Processes | Origin::Nothing => Err(vec![Error::NothingNamed]),
+        }
     }
 }
 

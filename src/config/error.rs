@@ -21,7 +21,7 @@ pub enum Error {
         "no certificate directory given: name at least one, as in: \
          staplerd -d /etc/haproxy/certs -s /run/haproxy/admin.sock"
     )]
-    NoDirectories,
+    NothingNamed,
     /// The n-th socket belongs to the n-th directory.
     #[error(
         "{directories} certificate {} but {sockets} HAProxy {}: the n-th socket belongs to the \

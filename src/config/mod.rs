@@ -6,7 +6,11 @@
 
 mod error;
 mod file;
+mod hooks;
+mod logging;
 mod policies;
+mod responder;
+mod sources;
 mod units;
 
 use std::ops::RangeInclusive;
@@ -15,15 +19,22 @@ use std::time::Duration;
 
 pub use error::Error;
 pub use file::{File, FileDirectory, InvalidFile, OnRevoked};
+pub use hooks::{HookCommand, Hooks};
+pub use logging::{LogFile, Logging};
 pub use policies::{InvalidIssuer, Policies};
+pub use responder::{AuthorityConfig, ResponderConfig, Statuses};
+pub use sources::{Backups, ConfiguredSource, Origin, ResponderOverride};
 pub use units::parse_duration;
 
+use crate::discovery::source::{Directory, Naming, Source};
 use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::Address;
 use crate::schedule;
 use crate::store;
 
+/// Where the daemon listens for its own commands, unless configured otherwise.
+pub const CONTROL_SOCKET: &str = "/run/staplerd/control.sock";
 /// Time between scans, unless configured otherwise.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 /// The bounds of `refresh_interval` in seconds: a scan a second at most, one a day at least.
@@ -56,15 +67,22 @@ pub struct Options {
     pub renewal_threads: Option<usize>,
     /// Staples found on disk are not used but renewed.
     pub no_recycle: bool,
+    /// HAProxy's configuration files, or directories of them.
+    pub haproxy_config: Vec<PathBuf>,
 }
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The directories, each once.
-    pub directories: Vec<Directory>,
-    /// The control sockets, each once.
+    /// Where certificates are looked for, each place once.
+    pub sources: Vec<ConfiguredSource>,
+    /// HAProxy's configuration files, or directories of them, that name further certificates and
+    /// control sockets.
+    pub haproxy_config: Vec<PathBuf>,
+    /// The control sockets, each once, those that belong to no source included.
     pub sockets: Vec<Address>,
+    /// Where the daemon listens for its own commands; nowhere where it is none.
+    pub control_socket: Option<PathBuf>,
     /// Which of the files in the directories are looked at.
     pub selection: Selection,
     /// The permissions of staples' files.
@@ -91,20 +109,34 @@ pub struct Config {
     pub recycle: bool,
     /// What is accepted of whom.
     pub policies: Policies,
-}
-
-/// One directory with certificates.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Directory {
-    /// Its path, without a trailing slash, as HAProxy forms the names of the files in it.
-    pub path: PathBuf,
-    /// The control sockets of the processes that load it, as places in [`Config::sockets`].
-    pub sockets: Vec<usize>,
-    /// Folders in it are scanned as well.
-    pub recursive: bool,
+    /// Programs to be told of what happens.
+    pub hooks: Hooks,
+    /// Copies of new staples, with the time in their names.
+    pub backups: Option<Backups>,
+    /// A single run ends at its first error.
+    pub stop_on_error: bool,
+    /// Where a single run writes what it did, in place of standard output.
+    pub output_log: Option<LogFile>,
+    /// Where a single run writes what went wrong, in place of standard error.
+    pub error_log: Option<LogFile>,
+    /// What the daemon logs, and where.
+    pub logging: Logging,
+    /// What `staplerd responder` answers for.
+    pub responder: Option<ResponderConfig>,
 }
 
 impl Config {
+    /// Where the names of the certificates come from.
+    pub fn origin(&self) -> Origin {
+        if !self.sources.is_empty() || !self.haproxy_config.is_empty() {
+            Origin::Named
+        } else if !self.sockets.is_empty() {
+            Origin::Processes
+        } else {
+            Origin::Nothing
+        }
+    }
+
     /// Checks options and file; `variable` reads the environment, for the proxies.
     ///
     /// # Errors
@@ -121,13 +153,16 @@ impl Config {
             let paths = options.directories.into_iter();
             paths.map(FileDirectory::from).collect()
         };
+        let mut sockets = Vec::new();
         if given.is_empty() {
-            mistakes.0.push(Error::NoDirectories);
+            for socket in &options.sockets {
+                mistakes.socket(&mut sockets, socket);
+            }
         } else if !options.sockets.is_empty() {
             mistakes.pair(&mut given, &options.sockets);
         }
         let recursive = options.recursive || file.recursive == Some(true);
-        let (directories, sockets) = mistakes.join(given, recursive);
+        let sources = mistakes.join(given, recursive, &mut sockets);
         let extensions = given_or(options.file_extensions, file.file_extensions);
         let ignored = given_or(options.ignore, file.ignore).unwrap_or_default();
         let selection = Selection {
@@ -156,8 +191,10 @@ impl Config {
                 .map(|(key, url)| (key.as_str(), url.as_deref())),
         );
         let config = Config {
-            directories,
+            sources,
+            haproxy_config: options.haproxy_config,
             sockets,
+            control_socket: Some(PathBuf::from(CONTROL_SOCKET)),
             selection,
             file_mode: file.file_mode.map_or(store::DEFAULT_MODE, |text| {
                 mistakes.value("file_mode", store::parse_mode(&text))
@@ -204,6 +241,13 @@ impl Config {
                     file.on_revoked.unwrap_or_default(),
                 ),
             ),
+            hooks: Hooks::default(),
+            backups: None,
+            stop_on_error: false,
+            output_log: None,
+            error_log: None,
+            logging: Logging::default(),
+            responder: None,
         };
         let threads = u64::try_from(config.renewal_threads).unwrap_or(u64::MAX);
         mistakes.within("renewal_threads", threads, RENEWAL_THREADS);
@@ -296,49 +340,57 @@ impl Mistakes {
         }
     }
 
+    /// The place of this socket in the list of all.
+    fn socket(&mut self, sockets: &mut Vec<Address>, text: &str) -> Option<usize> {
+        match text.parse::<Address>() {
+            Ok(address) => Some(position_or_push(
+                sockets,
+                |known| *known == address,
+                || address.clone(),
+            )),
+            Err(error) => {
+                self.0.push(Error::Value {
+                    setting: "haproxy_sockets",
+                    reason: error.to_string(),
+                });
+                None
+            }
+        }
+    }
+
     /// Every directory and every socket once; a directory named twice gets the sockets of both.
     fn join(
         &mut self,
         given: Vec<FileDirectory>,
         recursive: bool,
-    ) -> (Vec<Directory>, Vec<Address>) {
-        let mut directories: Vec<Directory> = Vec::new();
-        let mut addresses: Vec<Address> = Vec::new();
+        sockets: &mut Vec<Address>,
+    ) -> Vec<ConfiguredSource> {
+        let mut paths: Vec<PathBuf> = Vec::new();
+        let mut sources: Vec<ConfiguredSource> = Vec::new();
         for given in given {
             let path = without_trailing_slash(&given.path);
-            let place = position_or_push(
-                &mut directories,
-                |known| known.path == path,
-                || Directory {
-                    path: path.clone(),
+            let place = position_or_push(&mut paths, |known| *known == path, || path.clone());
+            if place == sources.len() {
+                sources.push(ConfiguredSource {
+                    source: Source::Directory(Directory {
+                        path,
+                        recursive: given.recursive.unwrap_or(recursive),
+                        naming: Naming::default(),
+                    }),
                     sockets: Vec::new(),
-                    recursive: given.recursive.unwrap_or(recursive),
-                },
-            );
-            for socket in given.sockets {
-                let address = match socket.parse::<Address>() {
-                    Ok(address) => address,
-                    Err(error) => {
-                        self.0.push(Error::Value {
-                            setting: "haproxy_sockets",
-                            reason: error.to_string(),
-                        });
-                        continue;
-                    }
-                };
-                let socket = position_or_push(
-                    &mut addresses,
-                    |known| *known == address,
-                    || address.clone(),
-                );
-                if let Some(directory) = directories.get_mut(place)
-                    && !directory.sockets.contains(&socket)
+                    responder: None,
+                });
+            }
+            for text in given.sockets {
+                if let Some(socket) = self.socket(sockets, &text)
+                    && let Some(source) = sources.get_mut(place)
+                    && !source.sockets.contains(&socket)
                 {
-                    directory.sockets.push(socket);
+                    source.sockets.push(socket);
                 }
             }
         }
-        (directories, addresses)
+        sources
     }
 }
 
@@ -393,12 +445,20 @@ mod tests {
         Config::new(options, File::default(), |_| None)
     }
 
+    /// The n-th source, which is a directory.
+    fn directory(config: &Config, place: usize) -> &Directory {
+        match &config.sources[place].source {
+            Source::Directory(directory) => directory,
+            other => panic!("{other:?} is no directory"),
+        }
+    }
+
     #[test]
     fn the_nth_socket_belongs_to_the_nth_directory() {
         let config = check(options(&["/a/", "/b"], &["/1.sock", "/2.sock"])).unwrap();
-        assert_eq!(config.directories[0].path, Path::new("/a"));
-        assert_eq!(config.directories[0].sockets, [0]);
-        assert_eq!(config.directories[1].sockets, [1]);
+        assert_eq!(directory(&config, 0).path, Path::new("/a"));
+        assert_eq!(config.sources[0].sockets, [0]);
+        assert_eq!(config.sources[1].sockets, [1]);
         assert_eq!(config.sockets.len(), 2);
     }
 
@@ -406,20 +466,20 @@ mod tests {
     fn one_socket_for_two_directories_is_opened_once() {
         let config = check(options(&["/a", "/b"], &["/1.sock", "/1.sock"])).unwrap();
         assert_eq!(config.sockets.len(), 1);
-        assert_eq!(config.directories[1].sockets, [0]);
+        assert_eq!(config.sources[1].sockets, [0]);
     }
 
     #[test]
     fn a_directory_named_twice_serves_both_sockets() {
         let config = check(options(&["/a", "/a/"], &["/1.sock", "/2.sock"])).unwrap();
-        assert_eq!(config.directories.len(), 1);
-        assert_eq!(config.directories[0].sockets, [0, 1]);
+        assert_eq!(config.sources.len(), 1);
+        assert_eq!(config.sources[0].sockets, [0, 1]);
     }
 
     #[test]
     fn directories_without_sockets_are_files_only() {
         let config = check(options(&["/a"], &[])).unwrap();
-        assert!(config.directories[0].sockets.is_empty());
+        assert!(config.sources[0].sockets.is_empty());
     }
 
     #[test]
@@ -446,8 +506,7 @@ mod tests {
                     file_mode: 0644\nfile_group: haproxy\n\
                     directories:\n- path: /f\n- path: /g\n  recursive: false\n";
         let config = Config::new(Options::default(), file(text), |_| None).unwrap();
-        let recursive: Vec<bool> = config.directories.iter().map(|it| it.recursive).collect();
-        assert_eq!(recursive, [true, false]);
+        assert!(directory(&config, 0).recursive && !directory(&config, 1).recursive);
         assert_eq!(config.selection.extensions, Some(vec!["pem".to_owned()]));
         assert_eq!(config.selection.ignored, [Pattern::new("old.pem")]);
         assert_eq!(config.file_mode, 0o644);
@@ -455,10 +514,10 @@ mod tests {
         given.recursive = true;
         given.file_extensions = vec!["crt".into()];
         let both = Config::new(given, file(text), |_| None).unwrap();
-        assert!(both.directories[0].recursive);
+        assert!(directory(&both, 0).recursive);
         assert_eq!(both.selection.extensions, Some(vec!["crt".to_owned()]));
         let plain = check(options(&["/a"], &[])).unwrap();
-        assert!(!plain.directories[0].recursive);
+        assert!(!directory(&plain, 0).recursive);
         assert_eq!(plain.selection, Selection::default());
         assert_eq!(plain.file_mode, 0o640);
     }
@@ -501,18 +560,23 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_is_a_mistake() {
-        assert_eq!(
-            check(options(&[], &[])).unwrap_err(),
-            [Error::NoDirectories]
-        );
+    fn where_the_certificates_come_from_is_said() {
+        let origin = |options| check(options).unwrap().origin();
+        assert_eq!(origin(options(&["/a"], &["/1.sock"])), Origin::Named);
+        assert_eq!(origin(options(&[], &["/1.sock"])), Origin::Processes);
+        assert_eq!(origin(options(&[], &[])), Origin::Nothing);
+        let read = Options {
+            haproxy_config: vec!["/etc/haproxy/haproxy.cfg".into()],
+            ..Options::default()
+        };
+        assert_eq!(origin(read), Origin::Named);
     }
 
     #[test]
     fn the_command_line_beats_the_file_and_the_file_the_default() {
         let text = "directories:\n- path: /f\n  sockets: [/1.sock, /2.sock]\nminimum_validity: 1h\nrefresh_interval: 5\n";
         let from_file = Config::new(Options::default(), file(text), |_| None).unwrap();
-        assert_eq!(from_file.directories[0].sockets, [0, 1]);
+        assert_eq!(from_file.sources[0].sockets, [0, 1]);
         assert_eq!(
             from_file.schedule.minimum_validity,
             Duration::from_secs(3600)
@@ -522,7 +586,7 @@ mod tests {
         let mut given = options(&["/a"], &[]);
         given.refresh_interval = Some(Duration::from_secs(7));
         let both = Config::new(given, file(text), |_| None).unwrap();
-        assert_eq!(both.directories[0].path, Path::new("/a"));
+        assert_eq!(directory(&both, 0).path, Path::new("/a"));
         assert_eq!(both.refresh_interval, Duration::from_secs(7));
         assert_eq!(both.schedule.minimum_validity, Duration::from_secs(3600));
     }

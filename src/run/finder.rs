@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::wall_clock;
 use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
 use crate::config::{Config, Policies};
+use crate::discovery::source::Source;
 use crate::discovery::{
     self, Change, Directory, Finding, Hints, Interests, PATIENCE, Refusal, Scanner,
 };
@@ -109,21 +110,24 @@ struct Outcome {
 
 impl Finder {
     fn new(config: &Config, claims: Arc<Claims>, events: mpsc::Sender<Event>) -> Self {
-        let directories = &config.directories;
-        let scanned = directories.iter().map(|directory| Directory {
-            path: directory.path.clone(),
-            recursive: directory.recursive,
+        let mut paths = Vec::new();
+        let mut targets = Vec::new();
+        for configured in &config.sources {
+            let Source::Directory(directory) = &configured.source else {
+                tracing::warn!("passed over: {:?}", configured.source);
+                continue;
+            };
+            paths.push((directory.path.clone(), directory.recursive));
+            targets.push(configured.sockets.iter().copied().map(TargetId).collect());
+        }
+        let scanned = paths.iter().map(|(path, recursive)| Directory {
+            path: path.clone(),
+            recursive: *recursive,
         });
-        let targets = directories
-            .iter()
-            .map(|directory| directory.sockets.iter().copied().map(TargetId).collect());
         Finder {
             scanner: Scanner::new(scanned.collect(), config.selection.clone()),
-            paths: directories
-                .iter()
-                .map(|it| (it.path.clone(), it.recursive))
-                .collect(),
-            targets: targets.collect(),
+            paths,
+            targets,
             policies: config.policies.clone(),
             events,
             claims,
