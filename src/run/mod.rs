@@ -22,6 +22,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use requester::settings as fetch_settings;
+
 use crate::agent::{self, Action, Agent, Event, TargetId};
 use crate::config::Config;
 use crate::haproxy::{self, Address};

@@ -33,6 +33,18 @@ struct Key {
 /// Reports of the fetch room that may wait to be translated.
 const REPORTS: usize = 256;
 
+/// How the configuration wants responders to be asked.
+pub(crate) fn settings(config: &Config) -> fetch::Settings {
+    fetch::Settings {
+        renewal_threads: config.renewal_threads,
+        connect_timeout: config.connect_timeout,
+        request_timeout: config.request_timeout,
+        addresses: config.address_rules.clone(),
+        proxies: config.proxies.clone(),
+        lookup: fetch::system_lookup(),
+    }
+}
+
 /// Runs the fetch room and translates between it and the agent.
 pub(super) fn run(
     config: &Config,
@@ -40,14 +52,7 @@ pub(super) fn run(
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let settings = fetch::Settings {
-        renewal_threads: config.renewal_threads,
-        connect_timeout: config.connect_timeout,
-        request_timeout: config.request_timeout,
-        addresses: config.address_rules.clone(),
-        proxies: config.proxies.clone(),
-        lookup: fetch::system_lookup(),
-    };
+    let settings = settings(config);
     let rules = Rules {
         overrides: config.overrides.clone(),
         policies: config.policies.clone(),
