@@ -15,7 +15,7 @@ use crate::telemetry::{self, Verbosity};
 const FILE_EXTENSIONS: &str = "crt,pem,cer";
 
 /// The daemon's options; the names are those of `stapled`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct DaemonArguments {
     /// Directories with certificates
     #[arg(value_name = "DIR")]
@@ -117,8 +117,8 @@ impl DaemonArguments {
         let named = self.config.clone();
         let config = configuration::check(self.options(), named.as_deref())?;
         match config.origin() {
-            Origin::Named => Ok(config),
-            Origin::Processes | Origin::Nothing => Err(vec![Error::NothingNamed]),
+            Origin::Named | Origin::Processes => Ok(config),
+            Origin::Nothing => Err(vec![Error::NothingNamed]),
         }
     }
 }
@@ -126,7 +126,7 @@ impl DaemonArguments {
 /// Checks the options and runs until a signal ends it.
 pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     telemetry::start(arguments.verbosity());
-    let config = match arguments.check() {
+    let config = match arguments.clone().check() {
         Ok(config) => config,
         Err(errors) => {
             for error in errors {
@@ -135,7 +135,8 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    match run::run(config) {
+    let reload = Box::new(move || arguments.clone().check());
+    match run::run(config, reload) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
