@@ -7,8 +7,9 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::config::{Config, Error, MAX_BYTES, Options, Surroundings, Texts};
+use crate::config::{Config, Error, MAX_BYTES, Options, Surroundings, Texts, parse_duration};
 
 /// The configuration file of the machine.
 const SYSTEM_FILE: &str = "/etc/staplerd/staplerd.yaml";
@@ -22,7 +23,7 @@ const MOST_INCLUDED: usize = 10_000;
 ///
 /// # Errors
 /// Every mistake that was found.
-pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Config, Vec<Error>> {
+pub(super) fn check(options: Options, named: Option<&Path>) -> Result<Config, Vec<Error>> {
     let path = named.map(Path::to_owned).or_else(default_file);
     let text = path.as_deref().map(text_of).transpose();
     let text = text.map_err(|error| vec![error])?;
@@ -96,4 +97,15 @@ fn read_folder(folder: &Path) -> io::Result<Texts> {
         Ok((path, text))
     });
     texts.collect()
+}
+
+/// Mistakes, a line each.
+pub(super) fn in_lines(errors: &[Error]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// A duration on the command line.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected seconds, or a duration such as 1d 12h".to_owned())
 }

@@ -46,8 +46,10 @@ impl OpensslAuthority {
              [delegate]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
              noCheck=ignored\nauthorityKeyIdentifier=keyid\n\
              [leaf]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
-             authorityInfoAccess=OCSP;URI:{}\n[silent]\nbasicConstraints=CA:FALSE\n",
-            authority.url()
+             authorityInfoAccess=OCSP;URI:{url}\n[demanding]\nbasicConstraints=CA:FALSE\n\
+             authorityInfoAccess=OCSP;URI:{url}\ntlsfeature=status_request\n\
+             [silent]\nbasicConstraints=CA:FALSE\n",
+            url = authority.url()
         );
         fs::write(authority.path("extensions.cnf"), extensions).unwrap();
         fs::write(authority.path("index.txt"), "").unwrap();
@@ -56,8 +58,15 @@ impl OpensslAuthority {
             "req -x509 -new -key root.key -subj /CN=Root -days 30 \
              -config extensions.cnf -extensions ca -out root.pem",
         );
-        authority.issue_as("issuer", "prime256v1", "ca", 2, "root");
-        authority.issue_as("delegate", "prime256v1", "delegate", 3, "issuer");
+        authority.issue_as("issuer", "issuer", "prime256v1", "ca", 2, "root");
+        authority.issue_as(
+            "delegate",
+            "delegate",
+            "prime256v1",
+            "delegate",
+            3,
+            "issuer",
+        );
         Some(authority)
     }
 
@@ -81,8 +90,21 @@ impl OpensslAuthority {
 
     /// A certificate that is good (`V`) or revoked (`R`) according to the index.
     pub fn issue_with_status(&mut self, name: &str, algorithm: &str, status: char) {
+        self.issue_for(name, name, algorithm, "leaf", status);
+    }
+
+    /// A certificate with the files `name` and the common name `subject`, with the extensions of
+    /// this section: `leaf`, `demanding` (must-staple).
+    pub fn issue_for(
+        &mut self,
+        name: &str,
+        subject: &str,
+        algorithm: &str,
+        section: &str,
+        status: char,
+    ) {
         self.serial += 1;
-        self.issue_as(name, algorithm, "leaf", self.serial, "issuer");
+        self.issue_as(name, subject, algorithm, section, self.serial, "issuer");
         let revoked = if status == 'R' {
             "260101000000Z,keyCompromise"
         } else {
@@ -102,10 +124,18 @@ impl OpensslAuthority {
     /// A certificate that names no responder.
     pub fn issue_silent(&mut self, name: &str) {
         self.serial += 1;
-        self.issue_as(name, "prime256v1", "silent", self.serial, "issuer");
+        self.issue_as(name, name, "prime256v1", "silent", self.serial, "issuer");
     }
 
-    fn issue_as(&self, name: &str, algorithm: &str, section: &str, serial: u32, issuer: &str) {
+    fn issue_as(
+        &self,
+        name: &str,
+        subject: &str,
+        algorithm: &str,
+        section: &str,
+        serial: u32,
+        issuer: &str,
+    ) {
         let key = match algorithm {
             "rsa" => "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
             "ed25519" => "genpkey -algorithm ed25519".to_owned(),
@@ -113,7 +143,7 @@ impl OpensslAuthority {
         };
         self.openssl(&format!("{key} -out {name}.key"));
         self.openssl(&format!(
-            "req -new -key {name}.key -subj /CN={name} -out {name}.csr"
+            "req -new -key {name}.key -subj /CN={subject} -out {name}.csr"
         ));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial {serial} \
