@@ -6,6 +6,7 @@
 //! parsed, and the memory they were read into is wiped.
 
 mod certificate_file;
+pub mod haproxy_config;
 mod links;
 mod listing;
 mod scan;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::certificate_file::with_suffix;
 
 /// One place to look for certificates.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
     /// Every file of a directory that HAProxy would load from it.
     Directory(Directory),
@@ -20,7 +20,7 @@ pub enum Source {
 }
 
 /// A directory of certificates, as `bind … crt DIRECTORY` loads it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Directory {
     /// Its path, as HAProxy names it.
     pub path: PathBuf,
@@ -31,7 +31,7 @@ pub struct Directory {
 }
 
 /// How HAProxy names the companions of a certificate file.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Naming {
     /// `ssl-load-extra-del-ext`: the companions of `site.crt` are `site.ocsp` and `site.issuer`.
     pub deletes_crt: bool,
@@ -57,7 +57,7 @@ impl Naming {
 }
 
 /// One certificate file, named in a configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CertificateFile {
     /// Its path, as HAProxy names it.
     pub path: PathBuf,
@@ -66,7 +66,7 @@ pub struct CertificateFile {
 }
 
 /// The files that belong to a certificate file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Companions {
     /// Where its staple belongs.
     pub staple: PathBuf,
@@ -79,7 +79,7 @@ pub struct Companions {
 
 /// ocspbot's `scan_keys` entry: files found by what their names have in common. In each mask
 /// `{domain}` stands for the part that differs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Masks {
     /// The folder that is scanned.
     pub folder: PathBuf,
