@@ -230,12 +230,12 @@ impl Entry {
         })
     }
 
-    /// Whether a staple found on disk is better than what is held.
-    pub(super) fn may_take_over(&self, found: &Staple, now: Timestamp) -> bool {
+    /// Whether a response found on disk or in a process is better than what is held.
+    pub(super) fn may_take_over(&self, found: &Standing, now: Timestamp) -> bool {
         let predecessor = self.predecessor(now);
         predecessor.is_none_or(|held| {
-            found.this_update() > held.this_update
-                && ocsp::check_succession(&held, &found.standing(), now).is_ok()
+            found.this_update > held.this_update
+                && ocsp::check_succession(&held, found, now).is_ok()
         })
     }
 

@@ -99,6 +99,11 @@ impl Agent {
                 certificate,
                 result,
             } => self.delivered(target, certificate, result, now),
+            Event::HeldNewer {
+                target,
+                certificate,
+                assessment,
+            } => self.held_newer(target, certificate, *assessment, now),
             Event::RenewAll => self.renew_all(now),
             Event::Scanned | Event::Wakeup => {}
         }
@@ -194,7 +199,9 @@ impl Agent {
         file.targets = Arc::clone(&found.targets);
         file.disk.holds = staple.clone();
         entry.update_targets();
-        if let Some(staple) = staple.filter(|staple| entry.may_take_over(staple, now.wall)) {
+        if let Some(staple) =
+            staple.filter(|staple| entry.may_take_over(&staple.standing(), now.wall))
+        {
             self.tell_of_revocation(number, staple.status());
             self.hold(number, staple, now);
         }

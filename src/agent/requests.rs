@@ -12,7 +12,7 @@ use super::{
     Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
     Validators,
 };
-use crate::ocsp::{self, CertificateStatus, Standing, Staple};
+use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
 use crate::time::Now;
 
@@ -225,6 +225,19 @@ impl Agent {
         self.report(report);
     }
 
+    /// Takes over a validated response that was found in a HAProxy process.
+    pub(super) fn take_over(&mut self, number: CertificateNumber, found: Assessment, now: Now) {
+        self.tell_of_revocation(number, found.status);
+        let standing = found.standing();
+        match found.stapling {
+            Ok(staple) => self.hold(number, Arc::new(staple), now),
+            Err(_) if matches!(found.status, CertificateStatus::Revoked { .. }) => {
+                self.withhold(number, standing, now);
+            }
+            Err(_) => {}
+        }
+    }
+
     /// The certificate is revoked and the response that says so is not to be stapled. The last good
     /// staple is let go: where it lies it runs out, but it is not handed to anybody any more. The
     /// responder is asked on in case the revocation was a hold.
@@ -236,7 +249,9 @@ impl Agent {
         entry.standing = Some(standing);
         entry.failures = 0;
         entry.failure = None;
-        self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
+        if !entry.requesting {
+            self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
+        }
     }
 
     fn request_failed(&mut self, number: CertificateNumber, failed: RequestFailure, now: Now) {

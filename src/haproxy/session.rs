@@ -7,6 +7,7 @@
 //! reported, so that it is given everything.
 
 mod delivery;
+mod held;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,13 +17,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::held::Held;
 use super::address::Address;
 use super::command;
 use super::connection::{Connection, QUESTIONS_AT_ONCE, connect};
 use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
 use super::reply::{self, Level, Version};
 use super::stores::Stores;
-use crate::ocsp::Staple;
+use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
@@ -61,8 +63,11 @@ pub struct Delivery {
     pub staple: Arc<Staple>,
     /// The certificate it is for.
     pub certificate: Certificate,
-    /// Its issuer, for a HAProxy that has not read the `.issuer` beside the certificate.
+    /// Its issuer, for a HAProxy that has not read the `.issuer` beside the certificate, and for
+    /// what HAProxy holds to be verified by.
     pub issuer: Certificate,
+    /// What is accepted of its responders.
+    pub policy: Policy,
 }
 
 /// How a session behaves.
@@ -309,15 +314,16 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     }
                     batch.extend(taken.drain(..));
                     conversation.check_process().await?;
-                    let mut held = conversation.held_already(batch).await?.into_iter();
+                    let mut held = conversation.compare(batch, (self.now)()).await?;
                     while let Some(delivery) = batch.front().cloned() {
                         if stop.is_cancelled() {
                             return Err(Parting::Ended);
                         }
-                        let outcome = if held.next() == Some(true) {
-                            Ok(Delivered::AlreadyHeld)
-                        } else {
-                            self.deliver(conversation, &delivery).await?
+                        let outcome = match held.pop_front().unwrap_or(Held::Other) {
+                            Held::Same => Ok(Delivered::AlreadyHeld),
+                            Held::Newer(newer) => Err(DeliveryError::NewerHeld(Some(newer))),
+                            Held::SeeminglyNewer => Err(DeliveryError::NewerHeld(None)),
+                            Held::Other => self.deliver(conversation, &delivery).await?,
                         };
                         batch.pop_front();
                         self.answer(&delivery, outcome).await?;

@@ -10,6 +10,7 @@ use super::wall_clock;
 use crate::agent::{
     CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
 };
+use crate::config::Policies;
 use crate::haproxy::reply::Version;
 use crate::haproxy::{self, Address, Delivered, DeliveryError, Fingerprint, Report};
 use crate::ocsp::Staple;
@@ -29,6 +30,7 @@ pub(super) async fn run(
     target: TargetId,
     address: Address,
     settings: haproxy::Settings,
+    policies: Policies,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
@@ -54,6 +56,7 @@ pub(super) async fn run(
                 Some(order) = orders.recv() => {
                     translator.opened(&order);
                     let _ = deliveries.send(haproxy::Delivery {
+                        policy: policies.of(&order.subject.issuer),
                         staple: order.staple,
                         certificate: order.subject.certificate.clone(),
                         issuer: order.subject.issuer.clone(),
@@ -123,6 +126,14 @@ impl Translator {
             }
             Report::Delivered {
                 fingerprint,
+                outcome: Err(DeliveryError::NewerHeld(Some(assessment))),
+            } => Event::HeldNewer {
+                target,
+                certificate: self.closed(fingerprint)?,
+                assessment,
+            },
+            Report::Delivered {
+                fingerprint,
                 outcome,
             } => Event::Delivered {
                 target,
@@ -166,8 +177,16 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::NotHeld
         | E::OutOfMemory
         | E::UnexpectedReply(_) => DeliveryRetry::Soon,
-        E::NotLoaded | E::OwnedByHaproxy | E::PermissionDenied | E::Expired => DeliveryRetry::Later,
-        E::TooBig
+        // HAProxy's clock is another one.
+        E::Expired
+        // It ends some day, or the next staple is newer.
+        | E::NewerHeld(_) => DeliveryRetry::Later,
+        // The session says when this process loads it.
+        E::NotLoaded
+        // Both are so for as long as this connection lasts.
+        | E::OwnedByHaproxy
+        | E::PermissionDenied
+        | E::TooBig
         | E::ShortLived
         | E::StatusUnknown
         | E::NextUpdateMissing
@@ -178,6 +197,6 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::Malformed
         | E::NoSlot
         | E::IssuerMissing
-        | E::Unsupported => DeliveryRetry::NextStaple,
+        | E::Unsupported => DeliveryRetry::NextChange,
     }
 }

@@ -130,6 +130,7 @@ impl Daemon {
                 haproxy::Settings {
                     refresh_interval: config.refresh_interval,
                 },
+                config.policies.clone(),
                 orders,
                 sender.clone(),
                 stop.clone(),
