@@ -1,5 +1,5 @@
-//! A CA made and run by the openssl command line alone: nothing of staplerd's own code is in the
-//! certificates and responses that these tests judge staplerd by.
+//! A CA made by the openssl command line alone, with two responders on the same index: `staplerd
+//! responder`, and `openssl ocsp`, in whose answers there is nothing of staplerd's own code.
 
 use std::fs;
 use std::io::Write;
@@ -11,12 +11,13 @@ use tempfile::TempDir;
 use crate::skip::skipped;
 use crate::support::haproxy::{free_addresses, wait_for};
 
-/// An intermediate CA with an OCSP responder of its own.
+/// An intermediate CA with OCSP responders of its own.
 pub struct OpensslAuthority {
     directory: TempDir,
-    port: u16,
+    /// Of `staplerd responder`, and of `openssl ocsp`.
+    ports: [u16; 2],
     serial: u32,
-    responder: Option<Child>,
+    responders: Vec<Child>,
 }
 
 /// Who signs the responses.
@@ -26,8 +27,18 @@ pub enum Signer {
     Delegate,
 }
 
+impl Signer {
+    /// The name of its files.
+    fn name(self) -> &'static str {
+        match self {
+            Signer::Issuer => "issuer",
+            Signer::Delegate => "delegate",
+        }
+    }
+}
+
 impl OpensslAuthority {
-    /// A new CA whose responder is not running yet; none where there is no openssl.
+    /// A new CA whose responders are not running yet; none where there is no openssl.
     pub fn new(test: &str) -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
             skipped(format!("{test}: there is no openssl on this machine"));
@@ -35,9 +46,9 @@ impl OpensslAuthority {
         }
         let authority = OpensslAuthority {
             directory: tempfile::tempdir().unwrap(),
-            port: free_addresses()[0].port(),
+            ports: free_addresses().map(|address| address.port()),
             serial: 0x1000,
-            responder: None,
+            responders: Vec::new(),
         };
         let extensions = format!(
             "[req]\ndistinguished_name=name\n[name]\n\
@@ -46,8 +57,12 @@ impl OpensslAuthority {
              [delegate]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
              noCheck=ignored\nauthorityKeyIdentifier=keyid\n\
              [leaf]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
-             authorityInfoAccess=OCSP;URI:{}\n[silent]\nbasicConstraints=CA:FALSE\n",
-            authority.url()
+             authorityInfoAccess=OCSP;URI:{}\n\
+             [independent]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
+             authorityInfoAccess=OCSP;URI:{}\n\
+             [silent]\nbasicConstraints=CA:FALSE\n",
+            authority.url(),
+            authority.independent_url()
         );
         fs::write(authority.path("extensions.cnf"), extensions).unwrap();
         fs::write(authority.path("index.txt"), "").unwrap();
@@ -61,8 +76,14 @@ impl OpensslAuthority {
         Some(authority)
     }
 
+    /// Where `staplerd responder` will be.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Where `openssl ocsp` will be.
+    pub fn independent_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[1])
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -79,10 +100,19 @@ impl OpensslAuthority {
         self.issue_with_status(name, algorithm, 'V');
     }
 
-    /// A certificate that is good (`V`) or revoked (`R`) according to the index.
+    /// One that is good (`V`) or revoked (`R`) according to the index.
     pub fn issue_with_status(&mut self, name: &str, algorithm: &str, status: char) {
+        self.issue_and_note(name, algorithm, "leaf", status);
+    }
+
+    /// A good one that names `openssl ocsp`.
+    pub fn issue_independent(&mut self, name: &str, algorithm: &str) {
+        self.issue_and_note(name, algorithm, "independent", 'V');
+    }
+
+    fn issue_and_note(&mut self, name: &str, algorithm: &str, section: &str, status: char) {
         self.serial += 1;
-        self.issue_as(name, algorithm, "leaf", self.serial, "issuer");
+        self.issue_as(name, algorithm, section, self.serial, "issuer");
         let revoked = if status == 'R' {
             "260101000000Z,keyCompromise"
         } else {
@@ -128,40 +158,45 @@ impl OpensslAuthority {
             + &self.read(&format!("{name}.key"))
     }
 
-    /// Starts the responder with the index as it is now.
+    /// Starts `staplerd responder`.
     pub fn start_responder(&mut self, signer: Signer) {
-        let signer = match signer {
-            Signer::Issuer => "issuer",
-            Signer::Delegate => "delegate",
-        };
-        let log = fs::File::create(self.path("responder.log")).unwrap();
-        let responder = Command::new("openssl")
+        let signer = signer.name();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_staplerd"));
+        command
+            .env_remove("JOURNAL_STREAM")
+            .args(["responder", "--issuer", "issuer.pem"])
+            .args(["--signer", &format!("{signer}.pem")])
+            .args(["--key", &format!("{signer}.key")])
+            .args(["--index", "index.txt"])
+            .args(["--listen", &format!("127.0.0.1:{}", self.ports[0])]);
+        self.start(command, "responder.log", "answering OCSP requests");
+    }
+
+    /// Starts `openssl ocsp`, with the index as it is now.
+    pub fn start_independent_responder(&mut self, signer: Signer) {
+        let signer = signer.name();
+        let mut command = Command::new("openssl");
+        command
+            .args(["ocsp", "-port", &self.ports[1].to_string()])
+            .args(["-index", "index.txt", "-CA", "issuer.pem", "-ndays", "4"])
+            .args(["-rsigner", &format!("{signer}.pem")])
+            .args(["-rkey", &format!("{signer}.key")]);
+        // Not by connecting: it hangs when a connection is closed without a request.
+        self.start(command, "independent.log", "waiting for OCSP client");
+    }
+
+    /// Starts a responder and waits until its log has these words.
+    fn start(&mut self, mut command: Command, log: &str, words: &str) {
+        let file = fs::File::create(self.path(log)).unwrap();
+        let responder = command
             .current_dir(self.directory.path())
-            .args([
-                "ocsp",
-                "-port",
-                &self.port.to_string(),
-                "-index",
-                "index.txt",
-            ])
-            .args(["-CA", "issuer.pem", "-ndays", "4"])
-            .args([
-                "-rsigner",
-                &format!("{signer}.pem"),
-                "-rkey",
-                &format!("{signer}.key"),
-            ])
             .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
             .spawn()
             .unwrap();
-        self.responder = Some(responder);
-        // Not by connecting: it hangs when a connection is closed without a request.
-        wait_for("the responder", || {
-            self.read("responder.log")
-                .contains("waiting for OCSP client")
-        });
+        self.responders.push(responder);
+        wait_for(words, || self.read(log).contains(words));
     }
 
     /// Whether openssl itself finds `response` good for `name`, signature and all.
@@ -191,7 +226,7 @@ impl OpensslAuthority {
 
 impl Drop for OpensslAuthority {
     fn drop(&mut self) {
-        if let Some(mut responder) = self.responder.take() {
+        for responder in &mut self.responders {
             let _ = responder.kill();
             let _ = responder.wait();
         }
