@@ -11,6 +11,12 @@ use tempfile::TempDir;
 use crate::skip::skipped;
 use crate::support::haproxy::{free_addresses, wait_for};
 
+const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
+    subjectKeyIdentifier=hash\n";
+const DELEGATE: &str = "keyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
+    noCheck=ignored\nauthorityKeyIdentifier=keyid\n";
+const LEAF: &str = "basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n";
+
 /// An intermediate CA with OCSP responders of its own.
 pub struct OpensslAuthority {
     directory: TempDir,
@@ -50,29 +56,16 @@ impl OpensslAuthority {
             serial: 0x1000,
             responders: Vec::new(),
         };
-        let extensions = format!(
-            "[req]\ndistinguished_name=name\n[name]\n\
-             [ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
-             subjectKeyIdentifier=hash\n\
-             [delegate]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
-             noCheck=ignored\nauthorityKeyIdentifier=keyid\n\
-             [leaf]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
-             authorityInfoAccess=OCSP;URI:{}\n\
-             [independent]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
-             authorityInfoAccess=OCSP;URI:{}\n\
-             [silent]\nbasicConstraints=CA:FALSE\n",
-            authority.url(),
-            authority.independent_url()
-        );
-        fs::write(authority.path("extensions.cnf"), extensions).unwrap();
+        let root = format!("[req]\ndistinguished_name=name\n[name]\n[ca]\n{CA}");
+        fs::write(authority.path("root.cnf"), root).unwrap();
         fs::write(authority.path("index.txt"), "").unwrap();
         authority.openssl("ecparam -name prime256v1 -genkey -noout -out root.key");
         authority.openssl(
             "req -x509 -new -key root.key -subj /CN=Root -days 30 \
-             -config extensions.cnf -extensions ca -out root.pem",
+             -config root.cnf -extensions ca -out root.pem",
         );
-        authority.issue_as("issuer", "prime256v1", "ca", 2, "root");
-        authority.issue_as("delegate", "prime256v1", "delegate", 3, "issuer");
+        authority.issue_as("issuer", "prime256v1", CA, 2, "root");
+        authority.issue_as("delegate", "prime256v1", DELEGATE, 3, "issuer");
         Some(authority)
     }
 
@@ -102,17 +95,19 @@ impl OpensslAuthority {
 
     /// One that is good (`V`) or revoked (`R`) according to the index.
     pub fn issue_with_status(&mut self, name: &str, algorithm: &str, status: char) {
-        self.issue_and_note(name, algorithm, "leaf", status);
+        self.issue_naming(name, algorithm, status, &self.url());
     }
 
     /// A good one that names `openssl ocsp`.
     pub fn issue_independent(&mut self, name: &str, algorithm: &str) {
-        self.issue_and_note(name, algorithm, "independent", 'V');
+        self.issue_naming(name, algorithm, 'V', &self.independent_url());
     }
 
-    fn issue_and_note(&mut self, name: &str, algorithm: &str, section: &str, status: char) {
+    /// One that names the responder at `url`.
+    pub fn issue_naming(&mut self, name: &str, algorithm: &str, status: char, url: &str) {
         self.serial += 1;
-        self.issue_as(name, algorithm, section, self.serial, "issuer");
+        let extensions = format!("{LEAF}authorityInfoAccess=OCSP;URI:{url}\n");
+        self.issue_as(name, algorithm, &extensions, self.serial, "issuer");
         let revoked = if status == 'R' {
             "260101000000Z,keyCompromise"
         } else {
@@ -132,10 +127,11 @@ impl OpensslAuthority {
     /// A certificate that names no responder.
     pub fn issue_silent(&mut self, name: &str) {
         self.serial += 1;
-        self.issue_as(name, "prime256v1", "silent", self.serial, "issuer");
+        self.issue_as(name, "prime256v1", LEAF, self.serial, "issuer");
     }
 
-    fn issue_as(&self, name: &str, algorithm: &str, section: &str, serial: u32, issuer: &str) {
+    fn issue_as(&self, name: &str, algorithm: &str, extensions: &str, serial: u32, issuer: &str) {
+        fs::write(self.path(&format!("{name}.cnf")), extensions).unwrap();
         let key = match algorithm {
             "rsa" => "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
             "ed25519" => "genpkey -algorithm ed25519".to_owned(),
@@ -147,7 +143,7 @@ impl OpensslAuthority {
         ));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial {serial} \
-             -days 30 -extfile extensions.cnf -extensions {section} -out {name}.pem"
+             -days 30 -extfile {name}.cnf -out {name}.pem"
         ));
     }
 

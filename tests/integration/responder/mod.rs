@@ -9,6 +9,7 @@ mod command;
 mod corpus;
 mod faults;
 mod files;
+mod haproxy;
 mod load;
 mod protocol;
 
