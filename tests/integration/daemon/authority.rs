@@ -64,8 +64,8 @@ impl OpensslAuthority {
             "req -x509 -new -key root.key -subj /CN=Root -days 30 \
              -config root.cnf -extensions ca -out root.pem",
         );
-        authority.issue_as("issuer", "prime256v1", CA, 2, "root");
-        authority.issue_as("delegate", "prime256v1", DELEGATE, 3, "issuer");
+        authority.issue_as("issuer", "issuer", "prime256v1", CA, 2, "root");
+        authority.issue_as("delegate", "delegate", "prime256v1", DELEGATE, 3, "issuer");
         Some(authority)
     }
 
@@ -105,9 +105,32 @@ impl OpensslAuthority {
 
     /// One that names the responder at `url`.
     pub fn issue_naming(&mut self, name: &str, algorithm: &str, status: char, url: &str) {
+        let extensions = extensions(url);
+        self.issue_and_note(name, name, algorithm, &extensions, status);
+    }
+
+    /// A good one with the files `name` and the common name `subject`.
+    pub fn issue_for(&mut self, name: &str, subject: &str, algorithm: &str) {
+        let extensions = extensions(&self.url());
+        self.issue_and_note(name, subject, algorithm, &extensions, 'V');
+    }
+
+    /// A good one that demands a staple (RFC 7633).
+    pub fn issue_demanding(&mut self, name: &str, algorithm: &str) {
+        let extensions = extensions(&self.url()) + "tlsfeature=status_request\n";
+        self.issue_and_note(name, name, algorithm, &extensions, 'V');
+    }
+
+    fn issue_and_note(
+        &mut self,
+        name: &str,
+        subject: &str,
+        algorithm: &str,
+        extensions: &str,
+        status: char,
+    ) {
         self.serial += 1;
-        let extensions = format!("{LEAF}authorityInfoAccess=OCSP;URI:{url}\n");
-        self.issue_as(name, algorithm, &extensions, self.serial, "issuer");
+        self.issue_as(name, subject, algorithm, extensions, self.serial, "issuer");
         let revoked = if status == 'R' {
             "260101000000Z,keyCompromise"
         } else {
@@ -127,10 +150,18 @@ impl OpensslAuthority {
     /// A certificate that names no responder.
     pub fn issue_silent(&mut self, name: &str) {
         self.serial += 1;
-        self.issue_as(name, "prime256v1", LEAF, self.serial, "issuer");
+        self.issue_as(name, name, "prime256v1", LEAF, self.serial, "issuer");
     }
 
-    fn issue_as(&self, name: &str, algorithm: &str, extensions: &str, serial: u32, issuer: &str) {
+    fn issue_as(
+        &self,
+        name: &str,
+        subject: &str,
+        algorithm: &str,
+        extensions: &str,
+        serial: u32,
+        issuer: &str,
+    ) {
         fs::write(self.path(&format!("{name}.cnf")), extensions).unwrap();
         let key = match algorithm {
             "rsa" => "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
@@ -139,7 +170,7 @@ impl OpensslAuthority {
         };
         self.openssl(&format!("{key} -out {name}.key"));
         self.openssl(&format!(
-            "req -new -key {name}.key -subj /CN={name} -out {name}.csr"
+            "req -new -key {name}.key -subj /CN={subject} -out {name}.csr"
         ));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial {serial} \
@@ -218,6 +249,11 @@ impl OpensslAuthority {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "openssl {command}: {errors}");
     }
+}
+
+/// The extensions of a certificate that names the responder at `url`.
+fn extensions(url: &str) -> String {
+    format!("{LEAF}authorityInfoAccess=OCSP;URI:{url}\n")
 }
 
 impl Drop for OpensslAuthority {

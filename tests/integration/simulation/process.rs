@@ -105,7 +105,7 @@ impl Process {
         );
         let files = self.files_of.get(&case).cloned().unwrap_or_default();
         if files.is_empty() {
-            return Err(failure("not_loaded", DeliveryRetry::Later));
+            return Err(failure("not_loaded", DeliveryRetry::NextChange));
         }
         let has_place = |file: &usize| self.stores.get(file).is_some_and(|store| store.slot);
         let lacking: Vec<usize> = files.into_iter().filter(|file| !has_place(file)).collect();

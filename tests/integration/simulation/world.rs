@@ -526,7 +526,7 @@ impl World {
             false => Err(failure("disconnected", DeliveryRetry::NextConnection)),
             true if order.staple.expires().since(wall) <= staplerd::agent::SHORTEST_LIFE => {
                 // The session looks at the clock once more.
-                Err(failure("short_lived", DeliveryRetry::NextStaple))
+                Err(failure("short_lived", DeliveryRetry::NextChange))
             }
             true => process.deliver(&order, steady, wall),
         };

@@ -184,6 +184,7 @@ impl Authority {
             staple: Arc::new(assessment.unwrap().stapling.unwrap()),
             certificate: issued.certificate.clone(),
             issuer: issued.issuer.clone(),
+            policy: Policy::default(),
         })
     }
 
