@@ -11,6 +11,8 @@ mod faults;
 mod files;
 mod haproxy;
 mod load;
+mod oracles;
+mod process;
 mod protocol;
 
 use std::io::{Read, Write};
