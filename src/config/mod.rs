@@ -11,6 +11,7 @@ mod logging;
 mod policies;
 mod responder;
 mod sources;
+pub mod stapled_file;
 mod units;
 
 use std::ops::RangeInclusive;
@@ -35,6 +36,10 @@ use crate::store;
 
 /// Where the daemon listens for its own commands, unless configured otherwise.
 pub const CONTROL_SOCKET: &str = "/run/staplerd/control.sock";
+/// The directory of the log file, where one is wanted and none is named.
+pub const LOG_DIRECTORY: &str = "/var/log/staplerd";
+/// The bounds of `verbosity`: nothing but errors, everything.
+pub const VERBOSITY: RangeInclusive<u8> = 0..=4;
 /// Time between scans, unless configured otherwise.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 /// The bounds of `refresh_interval` in seconds: a scan a second at most, one a day at least.
@@ -69,6 +74,43 @@ pub struct Options {
     pub no_recycle: bool,
     /// HAProxy's configuration files, or directories of them.
     pub haproxy_config: Vec<PathBuf>,
+    /// Certificate files, or directories of them; sockets are counted after those of `directories`.
+    pub certificate_paths: Vec<PathBuf>,
+    /// No control sockets at all, whatever the file says.
+    pub no_haproxy_sockets: bool,
+    /// The daemon goes into the background.
+    pub background: bool,
+    /// What is logged, and where.
+    pub logging: Logging,
+}
+
+impl Options {
+    /// These options, and what they do not say from `below`.
+    #[must_use]
+    pub fn or(self, below: Options) -> Options {
+        fn list<T>(above: Vec<T>, below: Vec<T>) -> Vec<T> {
+            if above.is_empty() { below } else { above }
+        }
+        let has_places = !self.directories.is_empty() || !self.certificate_paths.is_empty();
+        let places = |above, below| if has_places { above } else { below };
+        Options {
+            directories: places(self.directories, below.directories),
+            certificate_paths: places(self.certificate_paths, below.certificate_paths),
+            sockets: list(self.sockets, below.sockets),
+            allow_addresses: list(self.allow_addresses, below.allow_addresses),
+            recursive: self.recursive || below.recursive,
+            file_extensions: list(self.file_extensions, below.file_extensions),
+            ignore: list(self.ignore, below.ignore),
+            refresh_interval: self.refresh_interval.or(below.refresh_interval),
+            minimum_validity: self.minimum_validity.or(below.minimum_validity),
+            renewal_threads: self.renewal_threads.or(below.renewal_threads),
+            no_recycle: self.no_recycle || below.no_recycle,
+            haproxy_config: list(self.haproxy_config, below.haproxy_config),
+            no_haproxy_sockets: self.no_haproxy_sockets || below.no_haproxy_sockets,
+            background: self.background || below.background,
+            logging: self.logging.or(below.logging),
+        }
+    }
 }
 
 /// What the daemon runs with.
@@ -147,12 +189,18 @@ impl Config {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Error>> {
         let mut mistakes = Mistakes::default();
+        let mut options = options;
+        options.directories.append(&mut options.certificate_paths);
         let mut given = if options.directories.is_empty() {
             file.directories.unwrap_or_default()
         } else {
             let paths = options.directories.into_iter();
             paths.map(FileDirectory::from).collect()
         };
+        if options.no_haproxy_sockets {
+            options.sockets.clear();
+            given.iter_mut().for_each(|place| place.sockets.clear());
+        }
         let mut sockets = Vec::new();
         if given.is_empty() {
             for socket in &options.sockets {
@@ -246,7 +294,7 @@ impl Config {
             stop_on_error: false,
             output_log: None,
             error_log: None,
-            logging: Logging::default(),
+            logging: options.logging,
             responder: None,
         };
         let threads = u64::try_from(config.renewal_threads).unwrap_or(u64::MAX);

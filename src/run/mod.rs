@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use requester::settings as fetch_settings;
 
 use crate::agent::{self, Action, Agent, Event, TargetId};
+use crate::background;
 use crate::config::Config;
 use crate::haproxy::{self, Address};
 use crate::signals::{Request, Signals};
@@ -220,6 +221,7 @@ impl Daemon {
             self.is_ready = true;
             tracing::info!("ready, {status}");
             systemd::ready(&status);
+            background::ready();
         }
     }
 
