@@ -13,13 +13,13 @@ pub(super) use arguments::DaemonArguments;
 use super::EXIT_CONFIGURATION;
 use super::configuration::{self, Loaded};
 use crate::background::{self, Outcome};
-use crate::config::{Error, Logging, Origin};
+use crate::config::{Config, Error, Logging, Origin};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
 /// Checks the options and runs until a signal ends it.
-pub(super) fn run(arguments: &DaemonArguments) -> ExitCode {
-    let loaded = match load(arguments) {
+pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
+    let loaded = match load(&arguments) {
         Ok(loaded) => loaded,
         Err(errors) => {
             // The file of the log may be what is wrong.
@@ -49,13 +49,19 @@ pub(super) fn run(arguments: &DaemonArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    for notice in &loaded.notices {
+    if let Some(notice) = &loaded.notice {
         tracing::info!("{notice}");
     }
+    warn(&loaded.config);
     if arguments.has_keepalive() {
         tracing::debug!("--haproxy-socket-keepalive has no effect: connections are always watched");
     }
-    match run::run(loaded.config) {
+    let reload = Box::new(move || {
+        let loaded = load(&arguments)?;
+        warn(&loaded.config);
+        Ok(loaded.config)
+    });
+    match run::run(loaded.config, reload) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -70,8 +76,15 @@ pub(super) fn run(arguments: &DaemonArguments) -> ExitCode {
 fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
     let loaded = configuration::load(arguments.options(), arguments.config.as_deref())?;
     match loaded.config.origin() {
-        Origin::Named => Ok(loaded),
-        Origin::Processes | Origin::Nothing => Err(vec![Error::NothingNamed]),
+        Origin::Named | Origin::Processes => Ok(loaded),
+        Origin::Nothing => Err(vec![Error::NothingNamed]),
+    }
+}
+
+/// Says what the operator should know about the file.
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
 }
 

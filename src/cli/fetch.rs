@@ -88,9 +88,8 @@ fn fetch_and_show(arguments: &FetchArguments) -> Result<bool, String> {
         allow_addresses: arguments.allow_addresses.clone(),
         ..Options::default()
     };
-    let loaded = configuration::load(options, arguments.config.as_deref())
+    let config = configuration::check(options, arguments.config.as_deref())
         .map_err(|errors| configuration::in_lines(&errors))?;
-    let config = loaded.config;
     let ownership = Ownership::new(config.file_mode, config.file_group.as_deref())
         .map_err(|error| error.to_string())?;
     let question = Arc::new(question(arguments, &config)?);

@@ -53,8 +53,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        None => daemon::run(&arguments.daemon),
-        Some(Command::Run(daemon)) => daemon::run(&daemon),
+        None => daemon::run(arguments.daemon),
+        Some(Command::Run(daemon)) => daemon::run(daemon),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),

@@ -13,8 +13,7 @@ use std::time::Instant;
 use super::ProbeArguments;
 use super::report::{Probed, Row, State};
 use crate::config::Config;
-use crate::discovery::source::Source;
-use crate::discovery::{self, Change, Directory, Finding, PATIENCE, Refusal, Scanner};
+use crate::discovery::{Change, Finding, PATIENCE, Refusal, Scanner, SourceNumber};
 use crate::ocsp::Policy;
 use crate::probe::{self, Target};
 use crate::run::wall_clock;
@@ -32,7 +31,10 @@ pub(super) fn probe(
     arguments: &ProbeArguments,
 ) -> Result<Vec<Row>, String> {
     let mut found = certificates(config)?;
-    found.retain(|(_, content)| !content.as_ref().is_err_and(is_normal));
+    found.retain(|(_, content)| match content {
+        Ok(finding) => !finding.certificate.ocsp_urls().is_empty(),
+        Err(refusal) => !is_normal(refusal),
+    });
     if found.is_empty() {
         return Err("the configuration has no certificate that names a responder".to_owned());
     }
@@ -100,24 +102,10 @@ fn probe_one(
 
 /// What the configuration's places hold.
 fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
-    let mut directories = Vec::new();
+    let sources = config.sources.iter().enumerate();
+    let sources = sources.map(|(place, it)| (SourceNumber(place), it.source.clone()));
+    let mut scanner = Scanner::new(sources, config.selection.clone());
     let mut found = Vec::new();
-    for configured in &config.sources {
-        match &configured.source {
-            Source::Directory(directory) => directories.push(Directory {
-                path: directory.path.clone(),
-                recursive: directory.recursive,
-            }),
-            Source::File(file) => found.push((file.path.clone(), discovery::read(&file.path))),
-            Source::Masks(masks) => {
-                return Err(format!(
-                    "{}: certificates of scan_keys are not probed; name the folder with -d",
-                    masks.folder.display()
-                ));
-            }
-        }
-    }
-    let mut scanner = Scanner::new(directories, config.selection.clone());
     let mut failed = None;
     let mut report = |change| match change {
         Change::Found { path, content, .. } => found.push((path, content)),

@@ -171,9 +171,9 @@ fn probe_all(arguments: &ProbeArguments) -> Result<bool, String> {
         recursive: arguments.recursive,
         ..Options::default()
     };
-    let loaded = configuration::load(options, arguments.config.as_deref())
+    let config = configuration::check(options, arguments.config.as_deref())
         .map_err(|errors| configuration::in_lines(&errors))?;
-    let rows = all::probe(&arguments.target, &loaded.config, arguments)?;
+    let rows = all::probe(&arguments.target, &config, arguments)?;
     if arguments.json {
         print_json(&json::All::new(&arguments.target, &rows));
     } else {
