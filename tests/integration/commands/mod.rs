@@ -2,6 +2,7 @@
 
 mod fetch;
 mod probe;
+mod stapled;
 
 use std::process::{Command, Output, Stdio};
 
