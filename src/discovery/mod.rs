@@ -7,6 +7,7 @@
 
 mod certificate_file;
 mod chains;
+pub mod haproxy_config;
 mod links;
 mod listing;
 mod scan;

@@ -90,7 +90,7 @@ fn each_kind_of_key_shows_its_own_certificate_and_staple_over_tls_1_2_and_1_3() 
                 "chain 'CN=issuer'",
                 "issuer 'CN=issuer'",
                 "signed by 'CN=delegate'",
-                "life left ",
+                "\nlife left ",
             ] {
                 assert!(text.contains(words), "no '{words}' in {text}");
             }
@@ -210,8 +210,12 @@ fn all_certificates_of_a_directory_are_probed_the_worst_first() {
     assert!(table.ends_with("3 of 6 good\n"), "{table}");
     let yaml = troubled.path("staplerd.yaml");
     fs::write(&yaml, format!("directories:\n- path: {certificates}\n")).unwrap();
-    let by_file = probe(&troubled, &["--all", "-c", &yaml]);
-    assert_eq!(stdout(&by_file), table);
+    let by_file = json(&probe(&troubled, &["--all", "-j", "-c", &yaml]));
+    let files = |report: &serde_json::Value| -> Vec<serde_json::Value> {
+        let rows = report["certificates"].as_array().unwrap();
+        rows.iter().map(|row| row["file"].clone()).collect()
+    };
+    assert_eq!(files(&by_file), files(&report));
 }
 
 /// `openssl s_server`, which sends whatever it is given as a staple; ends when dropped.
