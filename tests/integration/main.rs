@@ -5,6 +5,7 @@ mod architecture;
 mod corpus;
 mod daemon;
 mod fetch;
+mod haproxy_config;
 mod haproxy_faults;
 mod haproxy_lifecycle;
 mod haproxy_session;
