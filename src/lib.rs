@@ -14,10 +14,11 @@
 //! Seven floors; a room knows only rooms below it, and `tests/integration/architecture.rs` reads
 //! the imports and fails on an arrow upwards.
 //! ```text
-//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder
-//!                         └──────┴───┬───┴────┴───────────┴───────────┘
+//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
+//!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals: known to cli and run
+//!                                                                  signals, background: known to
+//!                                                                  cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -25,12 +26,14 @@
 //! | [`run`] | the daemon: the only place that knows all tasks |
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
 //! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
 //! | [`store`] | staples on disk, durable and atomic |
 //! | [`haproxy`] | the control socket: framing, commands, one session for each |
 //! | [`responder`] | an RFC 6960 responder, as a library and a command |
+//! | [`probe`] | the staple that a TLS client gets from a server |
 //! | [`schedule`] | pure: when to ask again |
 //! | [`ocsp`] | pure: requests, responses, and the only maker of a `Staple` |
 //! | [`x509`] | pure: certificates, issuers, signatures, DER |
@@ -40,12 +43,14 @@
 //! an argument.
 
 pub mod agent;
+pub mod background;
 pub mod cli;
 pub mod config;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
 pub mod ocsp;
+pub mod probe;
 pub mod responder;
 pub mod run;
 pub mod schedule;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Settings;
 use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
 use super::state::Exclusion;
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
@@ -63,8 +64,22 @@ pub enum Event {
         /// How the process came to hold it, or why it does not.
         result: Result<Delivery, DeliveryFailure>,
     },
+    /// Another answer to [`Action::Deliver`]: the process holds a newer response already, which an
+    /// older one must not replace.
+    HeldNewer {
+        /// The HAProxy process.
+        target: TargetId,
+        /// Whose response it is.
+        certificate: CertificateNumber,
+        /// What it says, validated.
+        assessment: Box<Assessment>,
+    },
     /// The operator wants every response renewed now.
     RenewAll,
+    /// The operator wants the response of this certificate file renewed now.
+    Renew(PathBuf),
+    /// The operator has decided otherwise.
+    Reconfigured(Settings),
     /// Time has passed.
     Wakeup,
 }
@@ -189,10 +204,11 @@ pub struct DeliveryFailure {
 pub enum DeliveryRetry {
     /// Something passing stood in the way.
     Soon,
-    /// HAProxy does not have this certificate loaded: look again at leisure.
+    /// Something that may last stood in the way: at leisure.
     Later,
-    /// Only another staple or another process changes anything.
-    NextStaple,
+    /// Only another staple, another process, or another certificate in this one changes anything:
+    /// each of them is offered what is held when it comes ([`Event::StoreChanged`]).
+    NextChange,
     /// The connection was lost; the next process is offered everything anyway.
     NextConnection,
 }

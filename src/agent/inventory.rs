@@ -12,7 +12,7 @@ use super::SHORTEST_LIFE;
 use super::event::{Failure, Validators};
 use super::state::{Exclusion, State};
 use crate::ocsp::verify::CLOCK_SKEW;
-use crate::ocsp::{self, CertId, CertificateStatus, Standing, Staple};
+use crate::ocsp::{self, CertId, CertificateStatus, Policy, Standing, Staple};
 use crate::schedule::Life;
 use crate::time::Timestamp;
 use crate::x509::{Certificate, CertificateReference};
@@ -34,16 +34,27 @@ pub struct Subject {
     pub issuer: Certificate,
     /// The CertID HAProxy looks a staple up by.
     pub cert_id: CertId,
+    /// The URLs of the responders to ask, in this order.
+    pub responders: Vec<String>,
+    /// What is accepted of them.
+    pub policy: Policy,
 }
 
 impl Subject {
-    /// Joins a certificate and its issuer.
-    pub fn new(certificate: Certificate, issuer: Certificate) -> Self {
+    /// Joins a certificate and its issuer; whom to ask and what to accept of them is the operator's.
+    pub fn new(
+        certificate: Certificate,
+        issuer: Certificate,
+        responders: Vec<String>,
+        policy: Policy,
+    ) -> Self {
         let cert_id = CertId::new(&certificate, &issuer);
         Subject {
             certificate,
             issuer,
             cert_id,
+            responders,
+            policy,
         }
     }
 
@@ -106,8 +117,8 @@ pub(super) struct Place {
     pub(super) underway: Option<Arc<Staple>>,
     /// Failures in a row.
     pub(super) failures: u32,
-    /// The kind of the last failure, until one succeeds.
-    pub(super) last_failure: Option<&'static str>,
+    /// The last failure, until one succeeds.
+    pub(super) last_failure: Option<Failure>,
 }
 
 impl Place {
@@ -128,10 +139,11 @@ impl Place {
     }
 
     /// What was under way has failed; whether for the same reason as last time.
-    pub(super) fn failed(&mut self, kind: &'static str) -> bool {
+    pub(super) fn failed(&mut self, failure: &Failure) -> bool {
         self.underway = None;
         self.failures = self.failures.saturating_add(1);
-        self.last_failure.replace(kind) == Some(kind)
+        let before = self.last_failure.replace(failure.clone());
+        before.is_some_and(|before| before.kind == failure.kind)
     }
 }
 
@@ -230,12 +242,12 @@ impl Entry {
         })
     }
 
-    /// Whether a staple found on disk is better than what is held.
-    pub(super) fn may_take_over(&self, found: &Staple, now: Timestamp) -> bool {
+    /// Whether a response found on disk or in a process is better than what is held.
+    pub(super) fn may_take_over(&self, found: &Standing, now: Timestamp) -> bool {
         let predecessor = self.predecessor(now);
         predecessor.is_none_or(|held| {
-            found.this_update() > held.this_update
-                && ocsp::check_succession(&held, &found.standing(), now).is_ok()
+            found.this_update > held.this_update
+                && ocsp::check_succession(&held, found, now).is_ok()
         })
     }
 
@@ -330,10 +342,27 @@ impl Inventory {
     }
 
     /// All files with what is known of them, in no order.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &FileState)> {
+    pub(super) fn files(&self) -> impl ExactSizeIterator<Item = (&Path, &FileState)> {
         self.files
             .iter()
             .map(|(path, state)| (path.as_path(), state))
+    }
+
+    /// How many certificates without a file are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered.len()
+    }
+
+    /// All staples that are held or on their way, one as often as it has places.
+    pub(super) fn staples(&self) -> impl Iterator<Item = &Arc<Staple>> {
+        let placed = self.entries.values().flat_map(|entry| {
+            let disks = entry.files.values().map(|file| &file.disk);
+            let places = disks.chain(entry.live.values());
+            let there = places.flat_map(|place| [&place.holds, &place.underway]);
+            there.chain([&entry.staple]).flatten()
+        });
+        let remembered = self.remembered.values();
+        placed.chain(remembered.filter_map(|it| it.staple.as_ref()))
     }
 
     pub(super) fn file(&self, path: &Path) -> Option<&FileState> {

@@ -11,12 +11,13 @@ mod inventory;
 mod placement;
 mod requests;
 mod state;
+mod status;
 mod timers;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use event::{
 };
 pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
 pub use state::{Exclusion, State};
+pub use status::{CertificateStatus, FileStatus, PlaceStatus};
 
 use self::inventory::{File, FileState, Inventory, Place};
 use self::timers::{Timer, Timers};
@@ -46,6 +48,19 @@ pub struct Settings {
     /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
     /// turns it off).
     pub recycle: bool,
+}
+
+/// Numbers of things that the agent keeps in mind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Burden {
+    /// Certificates looked after.
+    pub certificates: usize,
+    /// Files, those included that are not stapled for.
+    pub files: usize,
+    /// Alarms that are set.
+    pub timers: usize,
+    /// Certificates that have gone, of which something is remembered.
+    pub remembered: usize,
 }
 
 /// The state of everything, and the decisions over it.
@@ -99,7 +114,14 @@ impl Agent {
                 certificate,
                 result,
             } => self.delivered(target, certificate, result, now),
+            Event::HeldNewer {
+                target,
+                certificate,
+                assessment,
+            } => self.held_newer(target, certificate, *assessment, now),
             Event::RenewAll => self.renew_all(now),
+            Event::Renew(path) => self.renew_file(&path, now),
+            Event::Reconfigured(settings) => self.reconfigured(settings, now),
             Event::Scanned | Event::Wakeup => {}
         }
         self.ring(now);
@@ -120,6 +142,27 @@ impl Agent {
             };
             Some((path, state))
         })
+    }
+
+    /// How much there is to keep in mind: bounded by the files that were found, however long it goes
+    /// on and whatever happens.
+    pub fn burden(&self) -> Burden {
+        Burden {
+            certificates: self.inventory.entries.len(),
+            files: self.inventory.files().len(),
+            timers: self.timers.len(),
+            remembered: self.inventory.remembered(),
+        }
+    }
+
+    /// How many staples are held, those on their way included, and their bytes; each once.
+    pub fn staples_held(&self) -> (usize, usize) {
+        let staples: HashMap<*const Staple, usize> = self
+            .inventory
+            .staples()
+            .map(|staple| (Arc::as_ptr(staple), staple.der().len()))
+            .collect();
+        (staples.len(), staples.values().sum())
     }
 
     fn ring(&mut self, now: Now) {
@@ -167,7 +210,8 @@ impl Agent {
                         staple_until: staple.as_ref().map(|staple| staple.expires()),
                     });
                 }
-                self.attach(number, &found, staple.clone(), now);
+                let subject = Arc::clone(subject);
+                self.attach(number, subject, &found, staple.clone(), now);
             }
         }
     }
@@ -176,6 +220,7 @@ impl Agent {
     fn attach(
         &mut self,
         number: CertificateNumber,
+        subject: Arc<Subject>,
         found: &FoundFile,
         staple: Option<Arc<Staple>>,
         now: Now,
@@ -183,6 +228,11 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
+        // Who did not answer may not be asked any more: the next one is asked at once.
+        if entry.subject.responders != subject.responders && entry.failures > 0 {
+            self.timers.cancel(&Timer::Request(number));
+        }
+        entry.subject = subject;
         let file = entry
             .files
             .entry(found.path.clone())
@@ -191,10 +241,16 @@ impl Agent {
                 targets: Arc::clone(&found.targets),
                 disk: Place::default(),
             });
+        if file.staple_path != found.staple_path {
+            file.staple_path = found.staple_path.clone();
+            file.disk.last_failure = None;
+        }
         file.targets = Arc::clone(&found.targets);
         file.disk.holds = staple.clone();
         entry.update_targets();
-        if let Some(staple) = staple.filter(|staple| entry.may_take_over(staple, now.wall)) {
+        if let Some(staple) =
+            staple.filter(|staple| entry.may_take_over(&staple.standing(), now.wall))
+        {
             self.tell_of_revocation(number, staple.status());
             self.hold(number, staple, now);
         }

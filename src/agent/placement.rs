@@ -13,15 +13,16 @@ use super::{
     Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure, Report,
     TargetId,
 };
+use crate::ocsp::Assessment;
 use crate::schedule;
 use crate::time::Now;
 use crate::x509::CertificateReference;
 
-/// How long to wait before looking again whether HAProxy has loaded a certificate.
-const NOT_LOADED_REPEAT: Duration = Duration::from_secs(60);
-/// The wait after a first delivery that something passing stood in the way of; doubles up to
-/// [`NOT_LOADED_REPEAT`].
-const FIRST_DELIVERY_RETRY: Duration = Duration::from_millis(250);
+/// The first and the longest wait after a delivery that something passing stood in the way of; it
+/// doubles from the one to the other.
+const SOON: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(60)];
+/// The same after a delivery that is tried again at leisure.
+const LATER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)];
 
 impl Agent {
     /// Orders whatever is missing for a certificate, on disk and live.
@@ -94,7 +95,7 @@ impl Agent {
                 self.place_file(&path, now);
             }
             Err(failure) => {
-                let repeated = file.disk.failed(failure.kind);
+                let repeated = file.disk.failed(&failure);
                 let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
                 self.timers.set(Timer::Write(path), retry_in, now);
                 self.report(Report::WriteFailed {
@@ -159,19 +160,19 @@ impl Agent {
                 self.deliver(number, target, now);
             }
             Err(DeliveryFailure { failure, retry }) => {
-                let repeated = live.failed(failure.kind);
+                let repeated = live.failed(&failure);
                 let retry_in = match retry {
                     // The next process is offered everything anyway.
                     _ if !self.connected.contains(&target) => None,
                     // It may have answered before the loss of the old one was told.
-                    DeliveryRetry::Soon | DeliveryRetry::NextConnection => {
-                        let doublings = live.failures.saturating_sub(1).min(16);
-                        let delay = FIRST_DELIVERY_RETRY.saturating_mul(1 << doublings);
-                        Some(delay.min(NOT_LOADED_REPEAT))
-                    }
-                    DeliveryRetry::Later => Some(NOT_LOADED_REPEAT),
-                    DeliveryRetry::NextStaple => None,
+                    DeliveryRetry::Soon | DeliveryRetry::NextConnection => Some(SOON),
+                    DeliveryRetry::Later => Some(LATER),
+                    DeliveryRetry::NextChange => None,
                 };
+                let retry_in = retry_in.map(|[first, longest]| {
+                    let doublings = live.failures.saturating_sub(1).min(16);
+                    first.saturating_mul(1 << doublings).min(longest)
+                });
                 if let Some(delay) = retry_in {
                     self.timers.set(Timer::Deliver(number, target), delay, now);
                 }
@@ -186,6 +187,33 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// A process held a newer response than the one it was to be given, as after a restart with an
+    /// old file on disk: it is taken over, unless something newer still has come meanwhile.
+    pub(super) fn held_newer(
+        &mut self,
+        target: TargetId,
+        number: CertificateNumber,
+        assessment: Assessment,
+        now: Now,
+    ) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let is_better = entry.may_take_over(&assessment.standing(), now.wall);
+        let Some(live) = entry.live.get_mut(&target) else {
+            return;
+        };
+        let offered = live.underway.take();
+        if is_better {
+            self.take_over(number, assessment, now);
+        } else if entry.staple == offered {
+            // The two do not agree on what is newer: not to be argued about in a circle.
+            let [wait, _] = LATER;
+            return self.timers.set(Timer::Deliver(number, target), wait, now);
+        }
+        self.place(number, now);
     }
 
     /// A new process: everything is offered to it, must-staple certificates first.

@@ -4,15 +4,17 @@
 //! revoked stays so). It knows nothing of URLs and HTTP: one request is one order, however many
 //! attempts the fetch room makes of it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inventory::FileState;
 use super::timers::Timer;
 use super::{
     Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
-    Validators,
+    Settings, Validators,
 };
-use crate::ocsp::{self, CertificateStatus, Standing, Staple};
+use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
 use crate::time::Now;
 
@@ -83,6 +85,30 @@ impl Agent {
         for number in numbers {
             self.timers.cancel(&Timer::Request(number));
             self.request(number, now);
+        }
+    }
+
+    pub(super) fn renew_file(&mut self, path: &Path, now: Now) {
+        if let Some(FileState::Holds(number)) = self.inventory.file(path) {
+            let number = *number;
+            self.timers.cancel(&Timer::Request(number));
+            self.request(number, now);
+        }
+    }
+
+    /// Plans the requests anew. Those for what could not be had last time stay as they are.
+    pub(super) fn reconfigured(&mut self, settings: Settings, now: Now) {
+        self.settings = settings;
+        for (number, entry) in &self.inventory.entries {
+            if let Some(staple) = entry.fit_staple(now.wall)
+                && !entry.requesting
+                && entry.failures == 0
+            {
+                let life = entry.life(staple);
+                let wait =
+                    schedule::next_request(life, now.wall, entry.jitter, settings.schedule, None);
+                self.timers.set(Timer::Request(*number), wait, now);
+            }
         }
     }
 
@@ -225,6 +251,19 @@ impl Agent {
         self.report(report);
     }
 
+    /// Takes over a validated response that was found in a HAProxy process.
+    pub(super) fn take_over(&mut self, number: CertificateNumber, found: Assessment, now: Now) {
+        self.tell_of_revocation(number, found.status);
+        let standing = found.standing();
+        match found.stapling {
+            Ok(staple) => self.hold(number, Arc::new(staple), now),
+            Err(_) if matches!(found.status, CertificateStatus::Revoked { .. }) => {
+                self.withhold(number, standing, now);
+            }
+            Err(_) => {}
+        }
+    }
+
     /// The certificate is revoked and the response that says so is not to be stapled. The last good
     /// staple is let go: where it lies it runs out, but it is not handed to anybody any more. The
     /// responder is asked on in case the revocation was a hold.
@@ -236,7 +275,9 @@ impl Agent {
         entry.standing = Some(standing);
         entry.failures = 0;
         entry.failure = None;
-        self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
+        if !entry.requesting {
+            self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
+        }
     }
 
     fn request_failed(&mut self, number: CertificateNumber, failed: RequestFailure, now: Now) {

@@ -85,9 +85,19 @@ impl Timers {
         [wall, steady].into_iter().flatten().min()
     }
 
+    /// When the alarm for this thing goes off by the wall clock, if it is set.
+    pub(super) fn at(&self, timer: &Timer) -> Option<Timestamp> {
+        self.deadlines.get(timer).map(|deadline| deadline.wall)
+    }
+
     /// Whether the alarm for this thing is set.
     pub(super) fn is_set(&self, timer: &Timer) -> bool {
         self.deadlines.contains_key(timer)
+    }
+
+    /// How many alarms are set.
+    pub(super) fn len(&self) -> usize {
+        self.deadlines.len()
     }
 
     /// The alarms that are set, in no order.

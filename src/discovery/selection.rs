@@ -52,7 +52,8 @@ impl Selection {
         })
     }
 
-    fn ignores(&self, path: &Path) -> bool {
+    /// Whether the operator wants this file passed over.
+    pub(super) fn ignores(&self, path: &Path) -> bool {
         self.ignored.iter().any(|pattern| pattern.matches(path))
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::reply::{Fingerprint, Level, Version};
+use crate::ocsp::Assessment;
 use crate::x509::CertificateReference;
 
 /// How a staple came to be live.
@@ -36,6 +37,12 @@ pub enum DeliveryError {
     /// HAProxy's own `ocsp-update` looks after this certificate.
     #[error("HAProxy's own ocsp-update looks after this certificate; left to it")]
     OwnedByHaproxy,
+    /// HAProxy holds a newer response: an older one does not replace it.
+    #[error("HAProxy holds a newer response for this certificate; it is left in place")]
+    NewerHeld(
+        /// What it says; nothing where HAProxy shows it in a form that cannot be verified.
+        Option<Box<Assessment>>,
+    ),
     /// Somebody else's `set ssl cert` transaction is open.
     #[error(
         "somebody else's 'set ssl cert' transaction is open; tried again once it is committed or aborted"
@@ -122,6 +129,7 @@ impl DeliveryError {
             DeliveryError::Disconnected => "disconnected",
             DeliveryError::NotLoaded => "not_loaded",
             DeliveryError::OwnedByHaproxy => "owned_by_haproxy",
+            DeliveryError::NewerHeld(_) => "newer_held",
             DeliveryError::ForeignTransaction => "foreign_transaction",
             DeliveryError::Locked => "locked",
             DeliveryError::PermissionDenied => "permission_denied",
@@ -284,6 +292,9 @@ pub enum Report {
         /// Live, or why not.
         outcome: Result<Delivered, DeliveryError>,
     },
+    /// The names of the certificate stores of this process: said once for every connection, and
+    /// whenever they are others.
+    Loaded(Vec<String>),
     /// A store holds this certificate, and not as it did before: replaced by `set ssl cert` and
     /// `commit ssl cert`, newly added, or its place for a staple is gone. Its staple is to be
     /// delivered (again).

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::outcome::DeliveryError;
+use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
 /// The SHA-1 hash of a certificate's DER, by which HAProxy shows what a store holds.
@@ -185,6 +186,32 @@ pub fn ocsp_response_signature(reply: &str) -> Option<Vec<u8>> {
         }
     }
     Some(signature).filter(|signature| !signature.is_empty())
+}
+
+/// thisUpdate and nextUpdate of the first single response, as OpenSSL prints them
+/// (`Nov  5 08:30:00 2026 GMT`).
+pub fn ocsp_response_period(reply: &str) -> Option<(Timestamp, Timestamp)> {
+    let date = |name: &str| {
+        let mut lines = reply.lines().map(str::trim);
+        printed_time(lines.find_map(|line| line.strip_prefix(name))?)
+    };
+    Some((date("This Update:")?, date("Next Update:")?))
+}
+
+/// A time as OpenSSL's `ASN1_GENERALIZEDTIME_print` writes it.
+fn printed_time(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &[month, day, time, year, "GMT"] = &words[..] else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    // A fraction of a second is of no use here.
+    let time = time.split('.').next()?;
+    let (year, day): (u16, u8) = (year.parse().ok()?, day.parse().ok()?);
+    Timestamp::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T{time}Z")).ok()
 }
 
 /// The outcome of `set ssl ocsp-response`.
@@ -639,5 +666,32 @@ mod tests {
     fn a_log_line_gets_one_line_of_a_reply() {
         assert_eq!(first_line("one\ntwo"), "one");
         assert_eq!(first_line(&"x".repeat(10_000)).len(), 400);
+    }
+
+    #[test]
+    fn the_dates_of_a_response_are_read_as_openssl_prints_them() {
+        let printed = |this_update: &str, next_update: &str| {
+            let text = format!(
+                "OCSP Response Data:\n    Produced At: Nov 20 08:00:00 2026 GMT\n    Cert Status: good\n    \
+                 This Update: {this_update}\n    Next Update: {next_update}\n"
+            );
+            ocsp_response_period(&text).map(|(from, until)| format!("{from} {until}"))
+        };
+        assert_eq!(
+            printed("Nov  5 08:30:00 2026 GMT", "Nov 12 08:30:00.5 2026 GMT").as_deref(),
+            Some("2026-11-05T08:30:00Z 2026-11-12T08:30:00Z")
+        );
+        for nonsense in [
+            "",
+            "Bad time value",
+            "Nov 31 08:30:00 2026 GMT",
+            "Nov 5 08:30 2026 GMT",
+        ] {
+            assert_eq!(printed(nonsense, "Nov 12 08:30:00 2026 GMT"), None);
+        }
+        assert_eq!(
+            ocsp_response_period("This Update: Nov  5 08:30:00 2026 GMT"),
+            None
+        );
     }
 }

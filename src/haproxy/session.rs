@@ -7,6 +7,7 @@
 //! reported, so that it is given everything.
 
 mod delivery;
+mod held;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,13 +17,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::held::Held;
 use super::address::Address;
 use super::command;
 use super::connection::{Connection, QUESTIONS_AT_ONCE, connect};
 use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
 use super::reply::{self, Level, Version};
 use super::stores::Stores;
-use crate::ocsp::Staple;
+use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
@@ -61,8 +63,11 @@ pub struct Delivery {
     pub staple: Arc<Staple>,
     /// The certificate it is for.
     pub certificate: Certificate,
-    /// Its issuer, for a HAProxy that has not read the `.issuer` beside the certificate.
+    /// Its issuer, for a HAProxy that has not read the `.issuer` beside the certificate, and for
+    /// what HAProxy holds to be verified by.
     pub issuer: Certificate,
+    /// What is accepted of its responders.
+    pub policy: Policy,
 }
 
 /// How a session behaves.
@@ -309,15 +314,16 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     }
                     batch.extend(taken.drain(..));
                     conversation.check_process().await?;
-                    let mut held = conversation.held_already(batch).await?.into_iter();
+                    let mut held = conversation.compare(batch, (self.now)()).await?;
                     while let Some(delivery) = batch.front().cloned() {
                         if stop.is_cancelled() {
                             return Err(Parting::Ended);
                         }
-                        let outcome = if held.next() == Some(true) {
-                            Ok(Delivered::AlreadyHeld)
-                        } else {
-                            self.deliver(conversation, &delivery).await?
+                        let outcome = match held.pop_front().unwrap_or(Held::Other) {
+                            Held::Same => Ok(Delivered::AlreadyHeld),
+                            Held::Newer(newer) => Err(DeliveryError::NewerHeld(Some(newer))),
+                            Held::SeeminglyNewer => Err(DeliveryError::NewerHeld(None)),
+                            Held::Other => self.deliver(conversation, &delivery).await?,
                         };
                         batch.pop_front();
                         self.answer(&delivery, outcome).await?;
@@ -330,9 +336,21 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// Reads the next stores of a process that is not known yet.
     async fn read_first_stores(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
         if conversation.listed.is_none() {
-            conversation.list_stores().await?;
+            self.list_stores(conversation).await?;
         }
         self.read_stores(conversation, STORES_READ_AT_ONCE).await
+    }
+
+    /// Asks for the names of all stores.
+    async fn list_stores(&self, conversation: &mut Conversation) -> Result<(), Failure> {
+        let question = command::show_certificates();
+        let listing = conversation.connection.exchange(question).await?;
+        let names = reply::certificates(&listing)?;
+        if conversation.stores.list(&names) || conversation.listed.is_none() {
+            self.report(Report::Loaded(names)).await?;
+        }
+        conversation.listed = Some(Instant::now());
+        Ok(())
     }
 
     /// Reads as many stores as are due at one check, so that all are within the refresh interval.
@@ -345,7 +363,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             .listed
             .is_none_or(|listed| listed.elapsed() >= refresh)
         {
-            conversation.list_stores().await?;
+            self.list_stores(conversation).await?;
         }
         let checks = refresh.as_millis() / CHECK_INTERVAL.as_millis();
         let checks = usize::try_from(checks).unwrap_or(usize::MAX).max(1);
@@ -362,7 +380,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             .listed
             .is_none_or(|listed| listed.elapsed() >= LIST_SPACING)
         {
-            conversation.list_stores().await?;
+            self.list_stores(conversation).await?;
         }
         loop {
             let new = std::iter::from_fn(|| conversation.stores.take_new());
@@ -443,17 +461,6 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 }
 
 impl Conversation {
-    /// Asks for the names of all stores.
-    async fn list_stores(&mut self) -> Result<(), Failure> {
-        let listing = self
-            .connection
-            .exchange(command::show_certificates())
-            .await?;
-        self.stores.list(reply::certificates(&listing)?);
-        self.listed = Some(Instant::now());
-        Ok(())
-    }
-
     /// Leaves a process that is stopping, or that is not the one it was.
     async fn check_process(&mut self) -> Result<(), Error> {
         let text = self.connection.exchange(command::show_info()).await?;

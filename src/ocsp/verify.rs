@@ -58,7 +58,7 @@ pub struct Subject<'a> {
 }
 
 /// What an accepted response says.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Assessment {
     /// The status of the certificate.
     pub status: CertificateStatus,

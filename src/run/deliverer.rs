@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::wall_clock;
+use super::plan::Socket;
+use super::{News, wall_clock};
 use crate::agent::{
     CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
 };
@@ -27,12 +28,13 @@ pub(super) struct Order {
 /// Runs the session of one control socket and translates between it and the agent.
 pub(super) async fn run(
     target: TargetId,
-    address: Address,
-    settings: haproxy::Settings,
+    socket: Socket,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::Sender<Event>,
+    news: mpsc::UnboundedSender<News>,
     stop: CancellationToken,
 ) {
+    let Socket { address, settings } = socket;
     let (deliveries, taken) = mpsc::unbounded_channel();
     let (reporter, mut reports) = mpsc::channel(REPORTS);
     let session = haproxy::run(
@@ -54,6 +56,7 @@ pub(super) async fn run(
                 Some(order) = orders.recv() => {
                     translator.opened(&order);
                     let _ = deliveries.send(haproxy::Delivery {
+                        policy: order.subject.policy,
                         staple: order.staple,
                         certificate: order.subject.certificate.clone(),
                         issuer: order.subject.issuer.clone(),
@@ -63,7 +66,9 @@ pub(super) async fn run(
                     let Some(report) = report else {
                         return;
                     };
-                    if let Some(event) = translator.event(report)
+                    if let Report::Loaded(stores) = report {
+                        let _ = news.send(News::Loaded { target, stores });
+                    } else if let Some(event) = translator.event(report)
                         && events.send(event).await.is_err()
                     {
                         return;
@@ -123,6 +128,14 @@ impl Translator {
             }
             Report::Delivered {
                 fingerprint,
+                outcome: Err(DeliveryError::NewerHeld(Some(assessment))),
+            } => Event::HeldNewer {
+                target,
+                certificate: self.closed(fingerprint)?,
+                assessment,
+            },
+            Report::Delivered {
+                fingerprint,
                 outcome,
             } => Event::Delivered {
                 target,
@@ -135,6 +148,8 @@ impl Translator {
                     retry: retry(&error),
                 }),
             },
+            // Not the agent's business.
+            Report::Loaded(_) => return None,
             Report::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
                 Event::StoreChanged {
@@ -166,8 +181,16 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::NotHeld
         | E::OutOfMemory
         | E::UnexpectedReply(_) => DeliveryRetry::Soon,
-        E::NotLoaded | E::OwnedByHaproxy | E::PermissionDenied | E::Expired => DeliveryRetry::Later,
-        E::TooBig
+        // HAProxy's clock is another one.
+        E::Expired
+        // It ends some day, or the next staple is newer.
+        | E::NewerHeld(_) => DeliveryRetry::Later,
+        // The session says when this process loads it.
+        E::NotLoaded
+        // Both are so for as long as this connection lasts.
+        | E::OwnedByHaproxy
+        | E::PermissionDenied
+        | E::TooBig
         | E::ShortLived
         | E::StatusUnknown
         | E::NextUpdateMissing
@@ -178,6 +201,6 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::Malformed
         | E::NoSlot
         | E::IssuerMissing
-        | E::Unsupported => DeliveryRetry::NextStaple,
+        | E::Unsupported => DeliveryRetry::NextChange,
     }
 }

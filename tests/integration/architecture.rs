@@ -14,9 +14,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("discovery", &["ocsp", "x509", "time"]),
     ("fetch", &["ocsp", "x509", "time"]),
     ("haproxy", &["ocsp", "x509", "time"]),
+    ("probe", &["ocsp", "x509", "time"]),
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
     ("systemd", &[]),
+    ("background", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
     (
@@ -37,6 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "run",
         &[
             "agent",
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -54,12 +57,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "background",
             "config",
+            "discovery",
             "fetch",
             "ocsp",
+            "probe",
             "responder",
             "run",
             "signals",
+            "store",
             "telemetry",
             "time",
             "x509",
@@ -101,6 +108,8 @@ const PURE: &[&str] = &[
     "src/haproxy/outcome.rs",
     "src/haproxy/reply.rs",
     "src/haproxy/stores.rs",
+    "src/probe/judge.rs",
+    "src/probe/target.rs",
     "src/responder/answer.rs",
     "src/responder/authority.rs",
     "src/responder/caching.rs",
@@ -109,6 +118,7 @@ const PURE: &[&str] = &[
     "src/responder/index.rs",
     "src/responder/key.rs",
     "src/responder/mod.rs",
+    "src/responder/path.rs",
     "src/responder/presigned.rs",
     "src/responder/question.rs",
     "src/responder/refusal.rs",

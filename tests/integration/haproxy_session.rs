@@ -103,6 +103,71 @@ async fn a_staple_that_was_on_disk_at_the_start_is_not_pushed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_newer_response_that_is_valid_is_left_in_place_and_handed_back() {
+    for installation in installations("newer response") {
+        if installation.version < SHOWS_RESPONSES {
+            let version = installation.version;
+            eprintln!("SKIPPED: newer responses with HAProxy {version:?}: it does not show any");
+            continue;
+        }
+        let authority = Authority::new();
+        let issued = authority.issue("a.example", None);
+        let older = authority.staple(&issued, Response::from_seconds_ago(3600));
+        let newer = authority.staple(&issued, Response::from_seconds_ago(60));
+        let haproxy = Haproxy::start(
+            &installation,
+            Setup::default(),
+            &[
+                ("a.pem", issued.pem().as_bytes()),
+                ("a.pem.ocsp", newer.der()),
+            ],
+        );
+        let mut session = Session::start(&haproxy.path("admin.sock"));
+        session.connected().await;
+        match session.deliver(&older).await {
+            // From 2.8 on HAProxy shows the bytes, before only what they say.
+            Err(DeliveryError::NewerHeld(found)) if installation.version >= (2, 8) => {
+                let found = found.unwrap();
+                assert_eq!(found.stapling.unwrap().der(), newer.der());
+            }
+            outcome => assert_eq!(outcome, Err(DeliveryError::NewerHeld(None))),
+        }
+        assert_eq!(haproxy.staple("a.example"), newer.der());
+
+        let newest = authority.staple(&issued, Response::from_seconds_ago(10));
+        assert_eq!(session.deliver(&newest).await, Ok(Delivered::Pushed));
+        assert_eq!(haproxy.staple("a.example"), newest.der());
+        session.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_response_that_is_forged_is_replaced() {
+    for installation in installations("forged response") {
+        if installation.version < (2, 8) {
+            let version = installation.version;
+            eprintln!("SKIPPED: forged responses with HAProxy {version:?}: it shows no bytes");
+            continue;
+        }
+        let authority = Authority::new();
+        let issued = authority.issue("a.example", None);
+        let staple = authority.staple(&issued, Response::from_seconds_ago(3600));
+        let forged = Authority::new().respond(&issued, Response::from_seconds_ago(60));
+        let haproxy = Haproxy::start(
+            &installation,
+            Setup::default(),
+            &[("a.pem", issued.pem().as_bytes()), ("a.pem.ocsp", &forged)],
+        );
+        assert_eq!(haproxy.staple("a.example"), forged);
+        let mut session = Session::start(&haproxy.path("admin.sock"));
+        session.connected().await;
+        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+        assert_eq!(haproxy.staple("a.example"), staple.der());
+        session.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slot_from_an_empty_file_is_filled() {
     for installation in installations("empty file") {
         let authority = Authority::new();
@@ -286,7 +351,7 @@ async fn a_staple_about_to_end_is_never_given_to_haproxy() {
         let (haproxy, authority, issued) = with_one_certificate(&installation, Setup::default());
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        let good = authority.staple(&issued, Response::default());
+        let good = authority.staple(&issued, Response::from_seconds_ago(25 * 3600));
         assert_eq!(session.deliver(&good).await, Ok(Delivered::Attached));
         let ending = authority.staple(
             &issued,
@@ -373,6 +438,46 @@ async fn a_certificate_replaced_over_the_socket_is_noticed_and_stapled_again() {
             Ok(Delivered::Attached)
         );
         assert_eq!(haproxy.staple("a.example"), renewed_staple.der());
+        session.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_added_over_the_socket_is_noticed_and_stapled() {
+    for installation in installations("PEM added") {
+        let authority = Authority::new();
+        let [loaded, added] =
+            ["a", "b"].map(|name| authority.issue(&format!("{name}.example"), None));
+        let haproxy = Haproxy::start(
+            &installation,
+            Setup {
+                bind: Some("crt-list {dir}/list".into()),
+                ..Setup::default()
+            },
+            &[
+                ("a.pem", loaded.pem().as_bytes()),
+                ("../list", b"certs/a.pem\n"),
+            ],
+        );
+        let mut session = Session::refreshing(&haproxy.path("admin.sock"), Duration::from_secs(2));
+        session.connected().await;
+        let staple = authority.staple(&added, Response::default());
+        let outcome = session.deliver(&staple).await;
+        assert_eq!(outcome, Err(DeliveryError::NotLoaded), "{installation:?}");
+
+        let store = haproxy.certificate("b.pem");
+        operator(&haproxy, &format!("new ssl cert {store}"));
+        open_transaction(&haproxy, "b.pem", &added.pem());
+        let committed = operator(&haproxy, &format!("commit ssl cert {store}"));
+        assert!(committed.contains("Success!"), "{committed}");
+        let list = haproxy.path("list");
+        let listed = operator(&haproxy, &format!("add ssl crt-list {list} {store}"));
+        assert!(listed.contains("Success!"), "{listed}");
+        let changed = session.store_changed().await;
+        assert_eq!(changed, (store, reference(&added)));
+        let outcome = session.deliver(&staple).await;
+        assert_eq!(outcome, Ok(Delivered::Attached), "{installation:?}");
+        assert_eq!(haproxy.staple("b.example"), staple.der());
         session.stop().await;
     }
 }

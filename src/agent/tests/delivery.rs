@@ -101,6 +101,44 @@ fn a_delivery_that_something_passing_stopped_is_tried_again_soon_and_less_and_le
 }
 
 #[test]
+fn what_may_last_is_tried_again_after_a_minute_and_at_last_every_hour() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        bench.not_delivered(0, number, DeliveryRetry::Later);
+        waits.push(bench.next_wakeup().as_secs());
+        assert_eq!(
+            deliveries(&bench.pass(Duration::from_secs(waits[waits.len() - 1]))),
+            [0]
+        );
+    }
+    assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+}
+
+#[test]
+fn a_certificate_that_haproxy_does_not_have_is_offered_when_it_has_it_and_not_before() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    bench.not_delivered(0, number, DeliveryRetry::NextChange);
+    assert!(deliveries(&bench.pass(DAY)).is_empty());
+    let [certificate, _] = CertificateReference::all(&subject.certificate);
+    let loaded = Event::StoreChanged {
+        target: TargetId(0),
+        certificate,
+    };
+    assert_eq!(deliveries(&bench.event(loaded)), [0]);
+}
+
+#[test]
 fn a_failure_that_repeats_is_marked_so_that_it_is_not_shouted_twice() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
@@ -129,7 +167,7 @@ fn what_only_another_staple_can_mend_is_not_tried_again() {
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
     let number = requested(&bench.event(Event::RenewAll))[0];
-    bench.not_delivered(0, number, DeliveryRetry::NextStaple);
+    bench.not_delivered(0, number, DeliveryRetry::NextChange);
     assert!(deliveries(&bench.pass(DAY)).is_empty());
     let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
     assert_eq!(deliveries(&bench.answer(number, answer)), [0]);
@@ -193,4 +231,66 @@ fn a_delivery_that_fails_after_its_process_has_gone_is_left_to_the_next_connecti
     bench.not_delivered(0, number, DeliveryRetry::Soon);
     assert!(bench.next_wakeup() > DAY, "only the renewal is waited for");
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
+}
+
+/// A certificate whose older staple is on its way, and the newer one that HAProxy holds.
+fn older_on_its_way(
+    authority: &Authority,
+    bench: &mut Bench,
+    held: Assessment,
+) -> (CertificateNumber, Vec<Action>) {
+    let subject = authority.subject(1);
+    bench.event(Event::Connected(TargetId(0)));
+    let older = NOW.saturating_sub(Duration::from_secs(3600));
+    let staple = authority.staple(&subject, older, 4 * DAY);
+    assert_eq!(
+        deliveries(&bench.find("/a.pem", &subject, &[0], Some(staple))),
+        [0]
+    );
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.event(Event::HeldNewer {
+        target: TargetId(0),
+        certificate: number,
+        assessment: Box::new(held),
+    });
+    (number, actions)
+}
+
+#[test]
+fn a_newer_staple_found_in_haproxy_is_taken_over_and_written() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let held = authority.answer(&subject, NOW, 4 * DAY);
+    let newer = held.stapling.clone().unwrap();
+    let (number, actions) = older_on_its_way(&authority, &mut bench, held);
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+    // Offered, since a second store of the same certificate may lack it.
+    let offered = actions.iter().find_map(|action| match action {
+        Action::Deliver { staple, .. } => Some(staple.der().to_vec()),
+        _ => None,
+    });
+    assert_eq!(offered.as_deref(), Some(newer.der()));
+    assert!(deliveries(&bench.delivered(0, number)).is_empty());
+}
+
+#[test]
+fn a_revocation_found_in_haproxy_is_told_and_no_older_staple_replaces_it() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let held = authority.revocation(&subject, NOW, 1);
+    let (_, actions) = older_on_its_way(&authority, &mut bench, held);
+    assert!(matches!(reports(&actions)[..], [Report::Revoked { .. }]));
+    assert!(deliveries(&actions).is_empty() && writes(&actions).is_empty());
+    assert_eq!(bench.state("/a.pem").kind(), "revoked");
+}
+
+#[test]
+fn a_response_in_haproxy_that_is_not_newer_after_all_is_not_argued_about_in_a_circle() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let oldest = NOW.saturating_sub(Duration::from_secs(7200));
+    let held = authority.answer(&subject, oldest, 4 * DAY);
+    let (_, actions) = older_on_its_way(&authority, &mut bench, held);
+    assert!(actions.is_empty(), "{actions:?}");
+    assert_eq!(deliveries(&bench.pass(Duration::from_secs(60))), [0]);
 }

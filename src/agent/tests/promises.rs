@@ -166,7 +166,7 @@ impl Run {
                 let retry = [
                     DeliveryRetry::Soon,
                     DeliveryRetry::Later,
-                    DeliveryRetry::NextStaple,
+                    DeliveryRetry::NextChange,
                     DeliveryRetry::NextConnection,
                 ];
                 let result = match retry.get(usize::from(how)) {

@@ -6,11 +6,8 @@
 //! `set ssl cert` transaction exists in a process, shared by all its clients: somebody else's is
 //! never written into, committed or aborted.
 
-use std::collections::VecDeque;
-
 use super::{Conversation, Delivery, Failure, Parting, STORES_LEVEL, Session, unless_lost};
 use crate::haproxy::command::{self, Command};
-use crate::haproxy::connection::QUESTIONS_AT_ONCE;
 use crate::haproxy::outcome::{Delivered, DeliveryError, Error};
 use crate::haproxy::reply::{self, Level, Slot, Version};
 use crate::ocsp::Staple;
@@ -18,15 +15,9 @@ use crate::ocsp::verify::MIN_STAPLE_LIFE;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
-/// The first version that dumps a response in base64.
-const BASE64_SINCE: Version = Version { major: 2, minor: 8 };
-
 /// The first version seen to survive what follows a commit that failed. 2.2 frees the transaction
 /// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
 const SURVIVES_SINCE: Version = Version { major: 2, minor: 6 };
-
-/// The first version that shows a response at all.
-const TEXT_SINCE: Version = Version { major: 2, minor: 5 };
 
 impl<Now: Fn() -> Timestamp> Session<Now> {
     /// Makes `staple` live, or says why it is not.
@@ -192,43 +183,6 @@ impl Conversation {
         }
     }
 
-    /// For each delivery in `batch` whether this process holds the staple already, in every slot it
-    /// belongs in, so that nothing is to be done.
-    pub(super) async fn held_already(
-        &mut self,
-        batch: &VecDeque<Delivery>,
-    ) -> Result<Vec<bool>, Error> {
-        let mut held = vec![false; batch.len()];
-        let mut asked: Vec<(&mut bool, &Staple, Command)> = held
-            .iter_mut()
-            .zip(batch)
-            .filter(|(_, delivery)| self.has_every_slot(delivery))
-            .filter_map(|(held, delivery)| {
-                let staple = &*delivery.staple;
-                Some((held, staple, self.read_back(staple)?))
-            })
-            .collect();
-        for some in asked.chunks_mut(QUESTIONS_AT_ONCE) {
-            let questions = some.iter().map(|(_, _, question)| question.clone());
-            let questions = questions.collect();
-            let answers = self.connection.exchange_all(questions).await?;
-            for ((held, staple, _), answer) in some.iter_mut().zip(answers) {
-                **held = self.shows(&answer, staple);
-            }
-        }
-        Ok(held)
-    }
-
-    fn has_every_slot(&self, delivery: &Delivery) -> bool {
-        let stores = self.stores.holding(&delivery.certificate);
-        let loaded = !stores.is_empty() || self.process.level < STORES_LEVEL;
-        let updated_by_haproxy = self
-            .updated_by_haproxy
-            .contains(&command::hex(delivery.staple.cert_id().der()));
-        let slots = stores.iter().all(|(_, slot)| *slot == Slot::Present);
-        loaded && !updated_by_haproxy && slots
-    }
-
     /// Reads back what HAProxy holds after it said yes.
     async fn verify(&mut self, staple: &Staple) -> Result<(), Failure> {
         let Some(question) = self.read_back(staple) else {
@@ -242,28 +196,5 @@ impl Conversation {
             return Err(DeliveryError::Locked.into());
         }
         Err(DeliveryError::NotHeld.into())
-    }
-
-    /// What to ask for the response held in place of `staple`. Before 2.5 HAProxy does not show its
-    /// responses, and its replies have to be trusted.
-    fn read_back(&self, staple: &Staple) -> Option<Command> {
-        let cert_id = staple.cert_id().der();
-        if self.process.version >= BASE64_SINCE {
-            Some(command::show_ocsp_response_base64(cert_id))
-        } else if self.process.version >= TEXT_SINCE {
-            Some(command::show_ocsp_response_text(cert_id))
-        } else {
-            None
-        }
-    }
-
-    /// Whether the answer to [`read_back`](Self::read_back) shows `staple`.
-    fn shows(&self, answer: &str, staple: &Staple) -> bool {
-        if self.process.version >= BASE64_SINCE {
-            reply::ocsp_response_base64(answer).is_some_and(|held| held == staple.der())
-        } else {
-            reply::ocsp_response_signature(answer)
-                .is_some_and(|held| staple.der().windows(held.len()).any(|part| part == held))
-        }
     }
 }

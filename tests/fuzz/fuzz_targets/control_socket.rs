@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = reply::ocsp_updates(&text);
         let _ = reply::ocsp_response_base64(&text);
         let _ = reply::ocsp_response_signature(&text);
+        let _ = reply::ocsp_response_period(&text);
         let _ = reply::updated(&text);
         let _ = reply::transaction_created(&text, "/certs/a.pem");
         let _ = reply::committed(&text);

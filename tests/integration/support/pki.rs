@@ -186,6 +186,7 @@ impl Authority {
             staple: Arc::new(assessment.unwrap().stapling.unwrap()),
             certificate: issued.certificate.clone(),
             issuer: issued.issuer.clone(),
+            policy: Policy::default(),
         })
     }
 
