@@ -8,6 +8,8 @@ use std::{fs, io};
 
 use fastrand::Rng;
 use staplerd::config::{Config, Options, Surroundings};
+use staplerd::discovery::haproxy_config::certificate_list;
+use staplerd::discovery::haproxy_config::parser::Parser;
 use staplerd::ocsp::request::Request;
 use staplerd::ocsp::{Policy, Subject, verify};
 use staplerd::time::Timestamp;
@@ -119,6 +121,21 @@ fn requests_never_panic() {
     read_all(&all, |bytes| {
         if let Ok(request) = Request::decode(bytes) {
             assert!(!request.cert_ids.is_empty());
+        }
+    });
+}
+
+#[test]
+fn configurations_of_haproxy_never_panic() {
+    read_all(&seeds("haproxy_config"), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut parser = Parser::new(Path::new("/"), &|_| None);
+        parser.file(Path::new("/etc/haproxy/haproxy.cfg"), &text);
+        for notice in parser.finish().notices {
+            assert!(!notice.to_string().contains(char::is_control));
+        }
+        for line in certificate_list::lines(&text).flatten() {
+            assert!(!line.certificate.contains(char::is_whitespace));
         }
     });
 }
