@@ -47,6 +47,7 @@ pub(super) fn run(
         addresses: config.address_rules.clone(),
         proxies: config.proxies.clone(),
         lookup: fetch::system_lookup(),
+        now: wall_clock,
     };
     let rules = Rules {
         overrides: config.overrides.clone(),
