@@ -22,7 +22,8 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pki::{CertificateBuilder, ResponseBuilder, World, ocsp_access};
-use staplerd::discovery::{Change, Directory, Scanner, Selection};
+use staplerd::discovery::source::{Directory, Naming, Source};
+use staplerd::discovery::{Change, Scanner, Selection, SourceNumber};
 use staplerd::ocsp::CertId;
 use staplerd::time::Timestamp;
 
@@ -53,11 +54,12 @@ fn main() {
 
 /// The first scan and those after it.
 fn scans(certificates: &Path) {
-    let directory = Directory {
+    let source = Source::Directory(Directory {
         path: certificates.to_owned(),
         recursive: false,
-    };
-    let mut scanner = Scanner::new(vec![directory], Selection::default());
+        naming: Naming::default(),
+    });
+    let mut scanner = Scanner::new([(SourceNumber(0), source)], Selection::default());
     let mut found = 0;
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     scanner.scan(Instant::now(), |change| {

@@ -14,8 +14,8 @@
 //! Seven floors; a room knows only rooms below it, and `tests/integration/architecture.rs` reads
 //! the imports and fails on an arrow upwards.
 //! ```text
-//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder
-//!                         └──────┴───┬───┴────┴───────────┴───────────┘
+//! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
+//!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
 //!                                                                  signals: known to cli and run
 //! ```
@@ -31,6 +31,7 @@
 //! | [`store`] | staples on disk, durable and atomic |
 //! | [`haproxy`] | the control socket: framing, commands, one session for each |
 //! | [`responder`] | an RFC 6960 responder, as a library and a command |
+//! | [`probe`] | the staple that a TLS client gets from a server |
 //! | [`schedule`] | pure: when to ask again |
 //! | [`ocsp`] | pure: requests, responses, and the only maker of a `Staple` |
 //! | [`x509`] | pure: certificates, issuers, signatures, DER |
@@ -46,6 +47,7 @@ pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
 pub mod ocsp;
+pub mod probe;
 pub mod responder;
 pub mod run;
 pub mod schedule;

@@ -12,8 +12,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 pub enum Request {
     /// SIGTERM, SIGINT: end.
     Stop,
-    /// SIGHUP: look at all directories again.
-    Rescan,
+    /// SIGHUP: read the configuration and look at all directories again.
+    Reload,
     /// SIGUSR1: renew every response now.
     RenewAll,
 }
@@ -34,7 +34,7 @@ impl Signals {
     pub async fn next(&mut self) -> Request {
         loop {
             match poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await {
-                Some(SIGHUP) => return Request::Rescan,
+                Some(SIGHUP) => return Request::Reload,
                 Some(SIGUSR1) => return Request::RenewAll,
                 Some(_) => return Request::Stop,
                 // The stream ends only when its handle is closed, which nobody does.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Settings;
 use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
 use super::state::Exclusion;
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
@@ -75,6 +76,10 @@ pub enum Event {
     },
     /// The operator wants every response renewed now.
     RenewAll,
+    /// The operator wants the response of this certificate file renewed now.
+    Renew(PathBuf),
+    /// The operator has decided otherwise.
+    Reconfigured(Settings),
     /// Time has passed.
     Wakeup,
 }

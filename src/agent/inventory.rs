@@ -12,7 +12,7 @@ use super::SHORTEST_LIFE;
 use super::event::{Failure, Validators};
 use super::state::{Exclusion, State};
 use crate::ocsp::verify::CLOCK_SKEW;
-use crate::ocsp::{self, CertId, CertificateStatus, Standing, Staple};
+use crate::ocsp::{self, CertId, CertificateStatus, Policy, Standing, Staple};
 use crate::schedule::Life;
 use crate::time::Timestamp;
 use crate::x509::{Certificate, CertificateReference};
@@ -34,16 +34,27 @@ pub struct Subject {
     pub issuer: Certificate,
     /// The CertID HAProxy looks a staple up by.
     pub cert_id: CertId,
+    /// The URLs of the responders to ask, in this order.
+    pub responders: Vec<String>,
+    /// What is accepted of them.
+    pub policy: Policy,
 }
 
 impl Subject {
-    /// Joins a certificate and its issuer.
-    pub fn new(certificate: Certificate, issuer: Certificate) -> Self {
+    /// Joins a certificate and its issuer; whom to ask and what to accept of them is the operator's.
+    pub fn new(
+        certificate: Certificate,
+        issuer: Certificate,
+        responders: Vec<String>,
+        policy: Policy,
+    ) -> Self {
         let cert_id = CertId::new(&certificate, &issuer);
         Subject {
             certificate,
             issuer,
             cert_id,
+            responders,
+            policy,
         }
     }
 
@@ -106,8 +117,8 @@ pub(super) struct Place {
     pub(super) underway: Option<Arc<Staple>>,
     /// Failures in a row.
     pub(super) failures: u32,
-    /// The kind of the last failure, until one succeeds.
-    pub(super) last_failure: Option<&'static str>,
+    /// The last failure, until one succeeds.
+    pub(super) last_failure: Option<Failure>,
 }
 
 impl Place {
@@ -128,10 +139,11 @@ impl Place {
     }
 
     /// What was under way has failed; whether for the same reason as last time.
-    pub(super) fn failed(&mut self, kind: &'static str) -> bool {
+    pub(super) fn failed(&mut self, failure: &Failure) -> bool {
         self.underway = None;
         self.failures = self.failures.saturating_add(1);
-        self.last_failure.replace(kind) == Some(kind)
+        let before = self.last_failure.replace(failure.clone());
+        before.is_some_and(|before| before.kind == failure.kind)
     }
 }
 

@@ -11,6 +11,7 @@ mod inventory;
 mod placement;
 mod requests;
 mod state;
+mod status;
 mod timers;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use event::{
 };
 pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
 pub use state::{Exclusion, State};
+pub use status::{CertificateStatus, FileStatus, PlaceStatus};
 
 use self::inventory::{File, FileState, Inventory, Place};
 use self::timers::{Timer, Timers};
@@ -118,6 +120,8 @@ impl Agent {
                 assessment,
             } => self.held_newer(target, certificate, *assessment, now),
             Event::RenewAll => self.renew_all(now),
+            Event::Renew(path) => self.renew_file(&path, now),
+            Event::Reconfigured(settings) => self.reconfigured(settings, now),
             Event::Scanned | Event::Wakeup => {}
         }
         self.ring(now);
@@ -206,7 +210,8 @@ impl Agent {
                         staple_until: staple.as_ref().map(|staple| staple.expires()),
                     });
                 }
-                self.attach(number, &found, staple.clone(), now);
+                let subject = Arc::clone(subject);
+                self.attach(number, subject, &found, staple.clone(), now);
             }
         }
     }
@@ -215,6 +220,7 @@ impl Agent {
     fn attach(
         &mut self,
         number: CertificateNumber,
+        subject: Arc<Subject>,
         found: &FoundFile,
         staple: Option<Arc<Staple>>,
         now: Now,
@@ -222,6 +228,11 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
+        // Who did not answer may not be asked any more: the next one is asked at once.
+        if entry.subject.responders != subject.responders && entry.failures > 0 {
+            self.timers.cancel(&Timer::Request(number));
+        }
+        entry.subject = subject;
         let file = entry
             .files
             .entry(found.path.clone())
@@ -230,6 +241,10 @@ impl Agent {
                 targets: Arc::clone(&found.targets),
                 disk: Place::default(),
             });
+        if file.staple_path != found.staple_path {
+            file.staple_path = found.staple_path.clone();
+            file.disk.last_failure = None;
+        }
         file.targets = Arc::clone(&found.targets);
         file.disk.holds = staple.clone();
         entry.update_targets();

@@ -95,7 +95,7 @@ impl Agent {
                 self.place_file(&path, now);
             }
             Err(failure) => {
-                let repeated = file.disk.failed(failure.kind);
+                let repeated = file.disk.failed(&failure);
                 let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
                 self.timers.set(Timer::Write(path), retry_in, now);
                 self.report(Report::WriteFailed {
@@ -160,7 +160,7 @@ impl Agent {
                 self.deliver(number, target, now);
             }
             Err(DeliveryFailure { failure, retry }) => {
-                let repeated = live.failed(failure.kind);
+                let repeated = live.failed(&failure);
                 let retry_in = match retry {
                     // The next process is offered everything anyway.
                     _ if !self.connected.contains(&target) => None,

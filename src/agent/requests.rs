@@ -4,13 +4,15 @@
 //! revoked stays so). It knows nothing of URLs and HTTP: one request is one order, however many
 //! attempts the fetch room makes of it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inventory::FileState;
 use super::timers::Timer;
 use super::{
     Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
-    Validators,
+    Settings, Validators,
 };
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
@@ -83,6 +85,30 @@ impl Agent {
         for number in numbers {
             self.timers.cancel(&Timer::Request(number));
             self.request(number, now);
+        }
+    }
+
+    pub(super) fn renew_file(&mut self, path: &Path, now: Now) {
+        if let Some(FileState::Holds(number)) = self.inventory.file(path) {
+            let number = *number;
+            self.timers.cancel(&Timer::Request(number));
+            self.request(number, now);
+        }
+    }
+
+    /// Plans the requests anew. Those for what could not be had last time stay as they are.
+    pub(super) fn reconfigured(&mut self, settings: Settings, now: Now) {
+        self.settings = settings;
+        for (number, entry) in &self.inventory.entries {
+            if let Some(staple) = entry.fit_staple(now.wall)
+                && !entry.requesting
+                && entry.failures == 0
+            {
+                let life = entry.life(staple);
+                let wait =
+                    schedule::next_request(life, now.wall, entry.jitter, settings.schedule, None);
+                self.timers.set(Timer::Request(*number), wait, now);
+            }
         }
     }
 

@@ -85,6 +85,11 @@ impl Timers {
         [wall, steady].into_iter().flatten().min()
     }
 
+    /// When the alarm for this thing goes off by the wall clock, if it is set.
+    pub(super) fn at(&self, timer: &Timer) -> Option<Timestamp> {
+        self.deadlines.get(timer).map(|deadline| deadline.wall)
+    }
+
     /// Whether the alarm for this thing is set.
     pub(super) fn is_set(&self, timer: &Timer) -> bool {
         self.deadlines.contains_key(timer)

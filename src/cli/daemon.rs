@@ -1,14 +1,13 @@
 //! `staplerd [run]`: the daemon.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::EXIT_CONFIGURATION;
-use crate::config::{Config, Error, File, Options, parse_duration};
+use super::{EXIT_CONFIGURATION, configuration};
+use crate::config::{Config, Error, Options, Origin};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
@@ -16,7 +15,7 @@ use crate::telemetry::{self, Verbosity};
 const FILE_EXTENSIONS: &str = "crt,pem,cer";
 
 /// The daemon's options; the names are those of `stapled`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct DaemonArguments {
     /// Directories with certificates
     #[arg(value_name = "DIR")]
@@ -62,11 +61,11 @@ pub(super) struct DaemonArguments {
     allow_addresses: Vec<String>,
 
     /// Renew a staple that is valid for less than this, in seconds or as 1d 12h [default: 2h]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = configuration::duration)]
     minimum_validity: Option<Duration>,
 
     /// Look at the directories this often, besides being told of changes [default: 60]
-    #[arg(short, long, value_name = "DURATION", value_parser = duration)]
+    #[arg(short, long, value_name = "DURATION", value_parser = configuration::duration)]
     refresh_interval: Option<Duration>,
 
     /// Requests to responders in flight at once [default: 160]
@@ -96,19 +95,6 @@ impl DaemonArguments {
         }
     }
 
-    /// The configuration file's content, or an empty one where none is named.
-    fn file(&self) -> Result<File, Error> {
-        let Some(path) = &self.config else {
-            return Ok(File::default());
-        };
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|error| Error::Unreadable {
-            path: name.clone(),
-            reason: error.to_string(),
-        })?;
-        Ok(File::parse(&name, &text)?)
-    }
-
     fn options(self) -> Options {
         let mut directories = self.directories;
         directories.extend(self.positional);
@@ -123,23 +109,25 @@ impl DaemonArguments {
             minimum_validity: self.minimum_validity,
             renewal_threads: self.renewal_threads,
             no_recycle: self.no_recycle,
+            haproxy_config: Vec::new(),
+            certificate_paths: Vec::new(),
         }
     }
 
     fn check(self) -> Result<Config, Vec<Error>> {
-        let file = self.file().map_err(|error| vec![error])?;
-        Config::new(self.options(), file, |name| std::env::var(name).ok())
+        let named = self.config.clone();
+        let config = configuration::check(self.options(), named.as_deref())?;
+        match config.origin() {
+            Origin::Named | Origin::Processes => Ok(config),
+            Origin::Nothing => Err(vec![Error::NothingNamed]),
+        }
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "expected seconds, or a duration such as 1d 12h".to_owned())
 }
 
 /// Checks the options and runs until a signal ends it.
 pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     telemetry::start(arguments.verbosity());
-    let config = match arguments.check() {
+    let config = match arguments.clone().check() {
         Ok(config) => config,
         Err(errors) => {
             for error in errors {
@@ -148,7 +136,8 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    match run::run(config) {
+    let reload = Box::new(move || arguments.clone().check());
+    match run::run(config, reload) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

@@ -3,9 +3,14 @@
 //! Each subcommand has a file here that reads its arguments, calls the rooms that do the work and
 //! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
+mod configuration;
 mod daemon;
+mod fetch;
+mod input;
+mod probe;
 mod responder;
 mod verify;
+mod wording;
 
 use std::process::ExitCode;
 
@@ -34,6 +39,10 @@ struct Arguments {
 enum Command {
     /// Run the daemon in the foreground (the default).
     Run(daemon::DaemonArguments),
+    /// Ask for one certificate's response, judge it, show it and save it.
+    Fetch(fetch::FetchArguments),
+    /// Show the staple that a TLS client gets from a server.
+    Probe(probe::ProbeArguments),
     /// Judge one OCSP response: good, revoked, unknown or a reason to reject it.
     Verify(verify::VerifyArguments),
     /// Answer OCSP requests for one or several private CAs.
@@ -46,7 +55,17 @@ pub fn run() -> ExitCode {
     match arguments.command {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
+        Some(Command::Fetch(fetch)) => fetch::run(&fetch),
+        Some(Command::Probe(probe)) => probe::run(&probe),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
         Some(Command::Responder(responder)) => responder::run(responder),
+    }
+}
+
+/// Prints a JSON object for programs.
+fn print_json(object: &impl serde::Serialize) {
+    // Only maps with keys that are no text cannot be written.
+    if let Ok(text) = serde_json::to_string_pretty(object) {
+        println!("{text}");
     }
 }

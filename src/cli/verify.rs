@@ -4,19 +4,13 @@
 //! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. A file that cannot be read is
 //! named on stderr, and the verdict is `reject:unreadable`.
 
-use std::fmt::Display;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use zeroize::Zeroizing;
-
-use crate::ocsp::{self, Assessment, CertificateStatus, Policy, Signer, Subject};
+use super::input::{choose_issuer, read, read_certificates};
+use super::wording;
+use crate::ocsp::{self, Assessment, CertificateStatus, Policy, Subject};
 use crate::time::Timestamp;
-use crate::x509::{self, Bundle, Certificate};
-
-/// Largest file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = x509::bundle::MAX_PEM_BYTES as u64;
 
 /// What to judge, and when.
 #[derive(clap::Args, Debug)]
@@ -79,68 +73,9 @@ fn judge(
     Ok(ocsp::verify(&response, subject, None, at, policy))
 }
 
-/// The issuer among the certificates given as such. Whoever gives one vouches for it: where none
-/// made the certificate's signature, the one with the issuer's name counts, or the first.
-fn choose_issuer<'a>(certificate: &Certificate, given: &'a Bundle) -> &'a Certificate {
-    let candidates = given.certificates();
-    let named = || {
-        candidates
-            .iter()
-            .find(|candidate| candidate.subject_name() == certificate.issuer_name())
-    };
-    x509::find_issuer(certificate, candidates)
-        .or_else(named)
-        .unwrap_or(given.leaf())
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let about = |problem: &dyn Display| format!("{}: {problem}", path.display());
-    let metadata = fs::metadata(path).map_err(|error| about(&error))?;
-    if !metadata.is_file() {
-        return Err(about(&"not a regular file"));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(about(&x509::Error::TooLarge));
-    }
-    fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| about(&error))
-}
-
-/// PEM, or one certificate as DER.
-fn read_certificates(path: &Path) -> Result<Bundle, String> {
-    let bytes = read(path)?;
-    if let Ok(certificate) = Certificate::from_der(&bytes) {
-        return Ok(certificate.into());
-    }
-    Bundle::from_pem_buffer(bytes).map_err(|error| format!("{}: {error}", path.display()))
-}
-
 fn print(assessment: &Assessment) {
-    match &assessment.signer {
-        Signer::Issuer => println!("signed by the issuer"),
-        Signer::Delegate(delegate) => println!("signed by '{}'", delegate.subject_display()),
+    for line in wording::details(assessment) {
+        println!("{line}");
     }
-    println!("produced at {}", assessment.produced_at);
-    println!("this update {}", assessment.this_update);
-    match assessment.next_update {
-        Some(next_update) => println!("next update {next_update}"),
-        None => println!("next update not stated"),
-    }
-    println!("usable until {}", assessment.expires);
-    for note in &assessment.notes {
-        println!("note: {note}");
-    }
-    let verdict = match assessment.status {
-        CertificateStatus::Good => "good".to_owned(),
-        CertificateStatus::Unknown => "unknown".to_owned(),
-        CertificateStatus::Revoked { at, reason } => {
-            let reason = reason.map_or("no reason given", ocsp::RevocationReason::name);
-            format!("revoked at {at}, {reason}")
-        }
-    };
-    match &assessment.stapling {
-        Ok(_) => println!("{verdict}"),
-        Err(reason) => println!("{verdict} (not stapleable: {reason})"),
-    }
+    println!("{}", wording::verdict_with_stapling(assessment));
 }

@@ -1,8 +1,9 @@
 //! One certificate file: the certificate HAProxy would serve from it, and its issuer.
 //!
 //! The leaf is the first CERTIFICATE of the file, the rest its chain; the issuer is looked for in
-//! that chain and in `<file>.issuer`, because HAProxy looks nowhere else unless told to (HAProxy
-//! computes the CertID from it and refuses to start without it once a `.ocsp` exists).
+//! that chain, in the `.issuer` file and in the chains the configuration names, because HAProxy looks
+//! nowhere else (it computes the CertID from the issuer, and refuses to start without one once a
+//! `.ocsp` exists).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::chains::Chains;
+use super::source::Companions;
 use crate::x509::{self, Bundle, Certificate};
 
 /// No certificate file is larger than this.
@@ -28,7 +31,7 @@ pub struct Finding {
 /// Why a file gives nothing to staple for.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The certificate names no OCSP responder.
+    /// The certificate names no OCSP responder, and there is no issuer either.
     #[error("the certificate names no OCSP responder")]
     NoResponder,
     /// Neither the chain nor `.issuer` holds the issuer.
@@ -63,11 +66,11 @@ pub enum Refusal {
     Io(String),
 }
 
-/// Reads a certificate file and, where there is one, the `.issuer` beside it.
+/// Reads a certificate file and finds its issuer.
 ///
 /// # Errors
 /// [`Refusal`] when there is nothing to staple for; none of them is the agent's failure.
-pub fn read(path: &Path) -> Result<Finding, Refusal> {
+pub fn read(path: &Path, companions: &Companions, chains: &mut Chains) -> Result<Finding, Refusal> {
     let bundle = read_bundle(path)?;
     let certificate = bundle.leaf().clone();
     if certificate.is_certificate_authority() {
@@ -76,34 +79,53 @@ pub fn read(path: &Path) -> Result<Finding, Refusal> {
     if certificate.is_self_signed() {
         return Err(Refusal::SelfSigned);
     }
-    if certificate.ocsp_urls().is_empty() {
-        return Err(Refusal::NoResponder);
+    match issuer(&bundle, path, companions, chains) {
+        Ok(issuer) => Ok(Finding {
+            certificate,
+            issuer,
+        }),
+        // Nothing would come of it with an issuer either.
+        Err(_) if certificate.ocsp_urls().is_empty() => Err(Refusal::NoResponder),
+        Err(refusal) => Err(refusal),
     }
-    let issuer_path = with_suffix(path, ".issuer");
-    let beside = match read_bundle(&issuer_path) {
-        Ok(bundle) => Some(bundle.leaf().clone()),
-        Err(_) if !issuer_path.exists() => None,
-        Err(_) => return Err(Refusal::WrongIssuerFile(issuer_path)),
-    };
-    // HAProxy checks `.issuer` first and refuses a wrong one even if the chain has the right one.
-    if let Some(beside) = &beside
-        && x509::find_issuer(&certificate, std::slice::from_ref(beside)).is_none()
-    {
-        return Err(Refusal::WrongIssuerFile(issuer_path));
-    }
-    let issuer = x509::find_issuer(&certificate, bundle.chain())
-        .cloned()
-        .or(beside)
-        .ok_or(Refusal::NoIssuer(issuer_path))?;
-    Ok(Finding {
-        certificate,
-        issuer,
-    })
 }
 
-/// Where HAProxy looks for the staple of a certificate file.
-pub fn staple_path(path: &Path) -> PathBuf {
-    with_suffix(path, ".ocsp")
+fn issuer(
+    bundle: &Bundle,
+    path: &Path,
+    companions: &Companions,
+    chains: &mut Chains,
+) -> Result<Certificate, Refusal> {
+    let certificate = bundle.leaf();
+    let beside = match &companions.issuer {
+        Some(issuer_path) => match read_bundle(issuer_path) {
+            Ok(bundle) => Some(bundle.leaf().clone()),
+            Err(_) if !issuer_path.exists() => None,
+            Err(_) => return Err(Refusal::WrongIssuerFile(issuer_path.clone())),
+        },
+        None => None,
+    };
+    // HAProxy checks `.issuer` first and refuses a wrong one even if the chain has the right one.
+    if let (Some(beside), Some(issuer_path)) = (&beside, &companions.issuer)
+        && x509::find_issuer(certificate, std::slice::from_ref(beside)).is_none()
+    {
+        return Err(Refusal::WrongIssuerFile(issuer_path.clone()));
+    }
+    if let Some(issuer) = x509::find_issuer(certificate, bundle.chain()) {
+        return Ok(issuer.clone());
+    }
+    if let Some(beside) = beside {
+        return Ok(beside);
+    }
+    for chain in &companions.chains {
+        if let Some(issuer) = x509::find_issuer(certificate, chains.certificates(chain)) {
+            return Ok(issuer.clone());
+        }
+    }
+    let missing = companions.issuer.as_ref().or(companions.chains.first());
+    Err(Refusal::NoIssuer(
+        missing.map_or_else(|| path.to_owned(), PathBuf::clone),
+    ))
 }
 
 /// `path` with `suffix` appended to its name, as HAProxy forms `.ocsp` and `.issuer` names.
@@ -113,7 +135,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn read_bundle(path: &Path) -> Result<Bundle, Refusal> {
+pub(super) fn read_bundle(path: &Path) -> Result<Bundle, Refusal> {
     let bytes = read_bounded(path).map_err(|error| Refusal::Io(error.to_string()))?;
     Bundle::from_pem(&bytes).map_err(|error| match error {
         x509::Error::OnlyPrivateKey => Refusal::KeyOnly,

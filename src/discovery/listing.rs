@@ -7,9 +7,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Selection;
-use super::certificate_file::with_suffix;
+use super::chains::Chains;
+use super::source::{CertificateFile, Masks, Naming};
 
 /// What changes when a file is replaced or written to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,20 +33,28 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// Of the file at this path, if there is one.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(Stamp::of)
+    }
 }
 
-/// What tells that a certificate file and the issuer beside it are as they were.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What tells that a certificate file and those its issuer may be in are as they were.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Stamps {
     /// None for a name that leads nowhere (a dangling link, over which HAProxy refuses to start).
     pub(super) file: Option<Stamp>,
     /// None where there is no `.issuer`.
     pub(super) issuer: Option<Stamp>,
+    /// Of the chains that lie elsewhere.
+    pub(super) chains: Arc<[Option<Stamp>]>,
 }
 
 /// A certificate file as it is listed.
 pub(super) struct Item {
     pub(super) stamps: Stamps,
+    /// The file may lie behind a link, or is watched by its name alone.
     pub(super) is_link: bool,
     pub(super) has_staple: bool,
 }
@@ -60,14 +70,26 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn read(folder: &Path, selection: &Selection) -> io::Result<Self> {
+    fn of(folder: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(folder)?;
-        let mut listing = Listing {
+        Ok(Listing {
             files: BTreeMap::new(),
             folders: Vec::new(),
             identity: (metadata.dev(), metadata.ino()),
-        };
+        })
+    }
+
+    /// A folder as HAProxy's `crt` loads it.
+    pub(super) fn of_directory(
+        folder: &Path,
+        selection: &Selection,
+        naming: &Naming,
+        chains: &mut Chains,
+    ) -> io::Result<Self> {
+        let mut listing = Listing::of(folder)?;
         let mut companions = HashSet::new();
+        let chain = naming.chains.as_deref();
+        let chains: Arc<[_]> = chain.map_or_else(Arc::default, |it| chains.stamps(it).into());
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -77,24 +99,82 @@ impl Listing {
             {
                 companions.insert(name);
             } else if !name.as_bytes().starts_with(b".") {
-                listing.add(folder, selection, &entry, name)?;
+                listing.add(folder, selection.takes(folder, &name), &entry, name)?;
             }
         }
         for (name, item) in &mut listing.files {
-            item.has_staple = companions.contains(&appended(name, ".ocsp"));
-            if companions.contains(&appended(name, ".issuer")) {
-                let issuer = with_suffix(&folder.join(name), ".issuer");
-                item.stamps.issuer = fs::metadata(issuer).ok().as_ref().map(Stamp::of);
+            let stem = naming.stem(Path::new(name));
+            item.has_staple = companions.contains(&appended(stem.as_os_str(), ".ocsp"));
+            let issuer = appended(stem.as_os_str(), ".issuer");
+            if companions.contains(&issuer) {
+                item.stamps.issuer = Stamp::read(&folder.join(issuer));
+            }
+            item.stamps.chains = Arc::clone(&chains);
+        }
+        Ok(listing)
+    }
+
+    /// The files of a folder whose names match, where their chains are there as well.
+    pub(super) fn of_masks(
+        folder: &Path,
+        masks: &Masks,
+        selection: &Selection,
+        chains: &mut Chains,
+    ) -> io::Result<Self> {
+        let mut listing = Listing::of(folder)?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_taken = masks
+                .companions(folder, &name)
+                .is_some_and(|companions| companions.chains.iter().all(|chain| chain.is_file()))
+                && !selection.ignores(&folder.join(&name));
+            listing.add(folder, is_taken, &entry, name)?;
+        }
+        for (name, item) in &mut listing.files {
+            if let Some(companions) = masks.companions(folder, name) {
+                item.has_staple = companions.staple.exists();
+                item.stamps.chains = chains.stamps_of(&companions.chains);
             }
         }
         Ok(listing)
+    }
+
+    /// One file, which is listed also where it is missing.
+    pub(super) fn of_file(
+        file: &CertificateFile,
+        selection: &Selection,
+        chains: &mut Chains,
+    ) -> Self {
+        let mut listing = Listing {
+            files: BTreeMap::new(),
+            folders: Vec::new(),
+            identity: (0, 0),
+        };
+        if let Some(name) = file.path.file_name()
+            && !selection.ignores(&file.path)
+        {
+            let companions = &file.companions;
+            let stamps = Stamps {
+                file: Stamp::read(&file.path),
+                issuer: companions.issuer.as_deref().and_then(Stamp::read),
+                chains: chains.stamps_of(&companions.chains),
+            };
+            let item = Item {
+                stamps,
+                is_link: true,
+                has_staple: companions.staple.exists(),
+            };
+            listing.files.insert(name.to_owned(), item);
+        }
+        listing
     }
 
     /// As HAProxy does it: links are followed, anything but a regular file is passed over.
     fn add(
         &mut self,
         folder: &Path,
-        selection: &Selection,
+        is_taken: bool,
         entry: &DirEntry,
         name: OsString,
     ) -> io::Result<()> {
@@ -104,7 +184,6 @@ impl Listing {
             return Ok(());
         }
         let is_link = kind.is_symlink();
-        let is_taken = selection.takes(folder, &name);
         if !is_taken && !is_link {
             return Ok(());
         }
@@ -124,6 +203,7 @@ impl Listing {
                 let stamps = Stamps {
                     file: metadata.as_ref().map(Stamp::of),
                     issuer: None,
+                    chains: Arc::default(),
                 };
                 let item = Item {
                     stamps,

@@ -1,11 +1,13 @@
 //! Finding certificates: scans of directories, and hints that one has changed.
 //!
 //! The scan is the truth; file-system events only say that it is time for one. What it finds are
-//! files as HAProxy's `crt` directory would load them (configuration manual §5.1, `crt`); what to
-//! do about them is the agent's business. Private keys that lie in the same files are never
+//! files as HAProxy would load them from a directory or by name (configuration manual §5.1, `crt`),
+//! and those that ocspbot's masks match; what to do about them is the agent's business. Private keys that lie in the same files are never
 //! parsed, and the memory they were read into is wiped.
 
 mod certificate_file;
+mod chains;
+pub mod haproxy_config;
 mod links;
 mod listing;
 mod scan;
@@ -16,7 +18,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use certificate_file::{Finding, LARGEST_FILE, Refusal, read, staple_path};
-pub use scan::{Change, Directory, DirectoryError, PATIENCE, Scanner};
+pub use certificate_file::{Finding, LARGEST_FILE, Refusal, read};
+pub use chains::Chains;
+pub use scan::{Change, DirectoryError, PATIENCE, Scanner, SourceNumber};
 pub use selection::{Pattern, Selection, is_loaded_by_haproxy};
 pub use watch::{Hints, Interest, Interests};

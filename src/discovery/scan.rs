@@ -1,4 +1,4 @@
-//! The scan of directories: which files there are and which of them have changed.
+//! The scan of sources: which files there are and which of them have changed.
 //!
 //! A file that has not changed (device, inode, size, modification and change time) costs one
 //! `stat`; one that has is read again, and reported only if its content is another. A directory
@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::Selection;
 use super::certificate_file::{self, Finding, Refusal};
+use super::chains::Chains;
 use super::links::on_the_way;
 use super::listing::{Item, Listing, Stamps};
+use super::source::Source;
 use super::watch::{Interest, Interests};
 use crate::x509::Certificate;
 
@@ -25,29 +27,28 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How many folders deep a recursive scan goes.
 const DEEPEST: usize = 16;
 
-/// One directory to scan, by its place in the configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Directory {
-    /// Its path, as HAProxy names it.
-    pub path: PathBuf,
-    /// Whether the folders in it are scanned as well (those whose names begin with a dot are not).
-    pub recursive: bool,
-}
+/// The handle of one source, chosen by whoever scans it; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SourceNumber(pub usize);
 
 /// Something that a scan found out.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A file is new, or its content is.
     Found {
-        /// The directory it lies in, by its place in the configuration.
-        directory: usize,
+        /// Where it was found.
+        source: SourceNumber,
         /// The file.
         path: PathBuf,
+        /// Where its staple belongs.
+        staple_path: PathBuf,
         /// What is in it.
         content: Result<Finding, Refusal>,
     },
     /// A file is gone.
     Gone {
+        /// Where it was found before.
+        source: SourceNumber,
         /// The file.
         path: PathBuf,
     },
@@ -115,10 +116,10 @@ impl From<io::Error> for DirectoryError {
     }
 }
 
-/// Scans directories and remembers what it saw.
+/// Scans sources and remembers what it saw.
 #[derive(Debug)]
 pub struct Scanner {
-    directories: Vec<Watched>,
+    sources: BTreeMap<SourceNumber, Watched>,
     selection: Selection,
     issuers: Issuers,
 }
@@ -129,7 +130,7 @@ struct Issuers(HashMap<[u8; 32], Certificate>);
 
 #[derive(Debug)]
 struct Watched {
-    directory: Directory,
+    source: Source,
     folders: BTreeMap<PathBuf, Folder>,
 }
 
@@ -177,68 +178,107 @@ impl ContentKey {
 }
 
 impl Scanner {
-    /// A scanner for these directories that has seen nothing yet.
-    pub fn new(directories: Vec<Directory>, selection: Selection) -> Self {
-        let directories = directories
-            .into_iter()
-            .map(|directory| Watched {
-                directory,
-                folders: BTreeMap::new(),
-            })
-            .collect();
-        Scanner {
-            directories,
+    /// A scanner for these sources that has seen nothing yet.
+    pub fn new(
+        sources: impl IntoIterator<Item = (SourceNumber, Source)>,
+        selection: Selection,
+    ) -> Self {
+        let mut scanner = Scanner {
+            sources: BTreeMap::new(),
             selection,
             issuers: Issuers::default(),
+        };
+        for (number, source) in sources {
+            scanner.sources.insert(number, Watched::new(source));
+        }
+        scanner
+    }
+
+    /// Makes these the sources: what was seen in those that stay is kept, the files of those that
+    /// do not are reported as gone.
+    pub fn replace(
+        &mut self,
+        sources: impl IntoIterator<Item = (SourceNumber, Source)>,
+        selection: Selection,
+        mut report: impl FnMut(Change),
+    ) {
+        let mut before = std::mem::take(&mut self.sources);
+        self.selection = selection;
+        for (number, source) in sources {
+            let watched = before
+                .remove(&number)
+                .unwrap_or_else(|| Watched::new(source));
+            self.sources.insert(number, watched);
+        }
+        for (source, watched) in before {
+            for path in watched.paths() {
+                report(Change::Gone { source, path });
+            }
         }
     }
 
-    /// Looks at all directories and hands every change to `report`, as it is found. Whether files
+    /// Looks at all sources and hands every change to `report`, as it is found. Whether files
     /// were found that may be half-written, so that it is worth looking again after [`PATIENCE`].
     pub fn scan(&mut self, now: Instant, mut report: impl FnMut(Change)) -> bool {
         let mut is_awaiting = false;
-        for (index, watched) in self.directories.iter_mut().enumerate() {
+        let mut chains = Chains::default();
+        for (number, watched) in &mut self.sources {
             let mut scan = Scan {
                 now,
-                directory: index,
+                number: *number,
+                source: &watched.source,
                 selection: &self.selection,
                 issuers: &mut self.issuers,
+                chains: &mut chains,
                 report: &mut report,
                 is_awaiting: false,
             };
-            watched.scan(&mut scan);
+            scan.run(&mut watched.folders);
             is_awaiting |= scan.is_awaiting;
         }
-        self.issuers.keep_those_of(&self.directories);
+        self.issuers.keep_those_of(self.sources.values());
         is_awaiting
     }
 
-    /// Makes the next scan report everything in this directory once more.
-    pub fn report_again(&mut self, directory: usize) {
-        let folders = self.directories.get_mut(directory);
-        for seen in folders
+    /// Makes the next scan report everything in this source once more.
+    pub fn report_again(&mut self, source: SourceNumber) {
+        let watched = self.sources.get_mut(&source);
+        for seen in watched
             .into_iter()
             .flat_map(|watched| watched.folders.values_mut())
             .flat_map(|folder| folder.files.values_mut())
         {
-            seen.stamps = None;
-            seen.content = None;
+            seen.report_again();
         }
     }
 
-    /// The real folders whose changes concern these directories, as far as they are known: the
+    /// Makes the next scan report this file once more.
+    pub fn report_file_again(&mut self, source: SourceNumber, path: &Path) {
+        if let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+            && let Some(watched) = self.sources.get_mut(&source)
+            && let Some(folder) = watched.folders.get_mut(folder)
+            && let Some(seen) = folder.files.get_mut(name)
+        {
+            seen.report_again();
+        }
+    }
+
+    /// The real folders whose changes concern these sources, as far as they are known: the
     /// directories, what is scanned in them, and where links to them or in them lead.
     pub fn interests(&self) -> Interests {
         let mut interests = Interests::new();
-        for watched in &self.directories {
-            let directory = &watched.directory.path;
-            interests.insert(directory.clone(), Interest::Everything);
-            for folder in watched.folders.keys() {
-                interests.insert(folder.clone(), Interest::Everything);
-            }
+        for watched in self.sources.values() {
             let files = watched.folders.values().flat_map(|it| it.files.values());
-            let ways = files.flat_map(|seen| seen.way.iter().cloned());
-            for (folder, name) in on_the_way(directory).into_iter().chain(ways) {
+            let mut ways: Vec<(PathBuf, OsString)> =
+                files.flat_map(|seen| seen.way.iter().cloned()).collect();
+            if let Some(directory) = watched.directory() {
+                interests.insert(directory.to_owned(), Interest::Everything);
+                for folder in watched.folders.keys() {
+                    interests.insert(folder.clone(), Interest::Everything);
+                }
+                ways.extend(on_the_way(directory));
+            }
+            for (folder, name) in ways {
                 if let Interest::Names(names) = interests
                     .entry(folder)
                     .or_insert_with(|| Interest::Names(HashSet::new()))
@@ -251,6 +291,38 @@ impl Scanner {
     }
 }
 
+impl Seen {
+    fn report_again(&mut self) {
+        self.stamps = None;
+        self.content = None;
+    }
+}
+
+impl Watched {
+    fn new(source: Source) -> Self {
+        Watched {
+            source,
+            folders: BTreeMap::new(),
+        }
+    }
+
+    /// The directory that is listed; none for a single file.
+    fn directory(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Directory(directory) => Some(&directory.path),
+            Source::Masks(masks) => Some(&masks.folder),
+            Source::File(_) => None,
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.folders.iter().flat_map(|(path, folder)| {
+            let names = folder.files.keys();
+            names.map(move |name| path.join(name))
+        })
+    }
+}
+
 impl Issuers {
     /// The same certificate, from those that are kept already.
     fn shared(&mut self, fingerprint: [u8; 32], issuer: Certificate) -> Certificate {
@@ -258,9 +330,8 @@ impl Issuers {
     }
 
     /// Forgets the issuers that no certificate has any more.
-    fn keep_those_of(&mut self, directories: &[Watched]) {
-        let used: HashSet<[u8; 32]> = directories
-            .iter()
+    fn keep_those_of<'a>(&mut self, sources: impl Iterator<Item = &'a Watched>) {
+        let used: HashSet<[u8; 32]> = sources
             .flat_map(|watched| watched.folders.values())
             .flat_map(|folder| folder.files.values())
             .filter_map(|seen| match &seen.content {
@@ -272,68 +343,98 @@ impl Issuers {
     }
 }
 
-/// One scan of one directory.
+/// One scan of one source.
 struct Scan<'a, R: FnMut(Change)> {
     now: Instant,
-    directory: usize,
+    number: SourceNumber,
+    source: &'a Source,
     selection: &'a Selection,
     issuers: &'a mut Issuers,
+    chains: &'a mut Chains,
     report: &'a mut R,
     is_awaiting: bool,
 }
 
-impl Watched {
-    fn scan<R: FnMut(Change)>(&mut self, scan: &mut Scan<'_, R>) {
-        let had_files = self.has_files();
+impl<R: FnMut(Change)> Scan<'_, R> {
+    fn run(&mut self, folders: &mut BTreeMap<PathBuf, Folder>) {
+        match self.source {
+            Source::Directory(directory) => {
+                self.scan_tree(folders, &directory.path, directory.recursive);
+            }
+            Source::Masks(masks) => self.scan_tree(folders, &masks.folder, masks.recursive),
+            Source::File(file) => {
+                let path = file.path.parent().unwrap_or(Path::new(""));
+                let listing = Listing::of_file(file, self.selection, self.chains);
+                let folder = folders.entry(path.to_owned()).or_default();
+                folder.scan(path, &listing, self);
+            }
+        }
+    }
+
+    fn list(&mut self, folder: &Path) -> io::Result<Listing> {
+        let (selection, chains) = (self.selection, &mut *self.chains);
+        match self.source {
+            Source::Directory(directory) => {
+                Listing::of_directory(folder, selection, &directory.naming, chains)
+            }
+            Source::Masks(masks) => Listing::of_masks(folder, masks, selection, chains),
+            Source::File(file) => Ok(Listing::of_file(file, selection, chains)),
+        }
+    }
+
+    fn scan_tree(&mut self, folders: &mut BTreeMap<PathBuf, Folder>, top: &Path, recursive: bool) {
+        let had_files = has_files(folders);
         let mut visited = HashSet::new();
         let mut present = HashSet::new();
-        let mut ahead = vec![(self.directory.path.clone(), 0)];
+        let mut ahead = vec![(top.to_owned(), 0)];
         while let Some((path, depth)) = ahead.pop() {
-            let folder = self.folders.entry(path.clone()).or_default();
             present.insert(path.clone());
-            let listing = match Listing::read(&path, scan.selection) {
+            let listing = self.list(&path);
+            let folder = folders.entry(path.clone()).or_default();
+            let listing = match listing {
                 Ok(listing) => listing,
                 Err(error) => {
-                    folder.failed(path.clone(), error.into(), scan);
+                    folder.failed(path.clone(), error.into(), self);
                     // What lies in it may be there still.
-                    let below = self.folders.keys().filter(|known| known.starts_with(&path));
+                    let below = folders.keys().filter(|known| known.starts_with(&path));
                     present.extend(below.cloned());
                     continue;
                 }
             };
             if folder.error.take().is_some() {
-                (scan.report)(Change::DirectoryRecovered { path: path.clone() });
+                (self.report)(Change::DirectoryRecovered { path: path.clone() });
             }
             // Links may lead in circles.
             if !visited.insert(listing.identity) {
                 continue;
             }
-            folder.scan(&path, &listing, scan);
-            if self.directory.recursive && depth < DEEPEST {
+            folder.scan(&path, &listing, self);
+            if recursive && depth < DEEPEST {
                 ahead.extend(listing.folders.into_iter().map(|path| (path, depth + 1)));
             }
         }
-        self.folders.retain(|path, folder| {
+        folders.retain(|path, folder| {
             let stays = present.contains(path);
             if !stays {
                 for name in folder.files.keys() {
-                    (scan.report)(Change::Gone {
+                    (self.report)(Change::Gone {
+                        source: self.number,
                         path: path.join(name),
                     });
                 }
             }
             stays
         });
-        if had_files && !self.has_files() {
-            (scan.report)(Change::DirectoryEmptied {
-                path: self.directory.path.clone(),
+        if had_files && !has_files(folders) {
+            (self.report)(Change::DirectoryEmptied {
+                path: top.to_owned(),
             });
         }
     }
+}
 
-    fn has_files(&self) -> bool {
-        self.folders.values().any(|folder| !folder.files.is_empty())
-    }
+fn has_files(folders: &BTreeMap<PathBuf, Folder>) -> bool {
+    folders.values().any(|folder| !folder.files.is_empty())
 }
 
 impl Folder {
@@ -354,6 +455,7 @@ impl Folder {
             let stays = listing.files.contains_key(name);
             if !stays {
                 (scan.report)(Change::Gone {
+                    source: scan.number,
                     path: path.join(name),
                 });
             }
@@ -361,7 +463,10 @@ impl Folder {
         });
         for (name, item) in &listing.files {
             match self.files.get_mut(name) {
-                Some(seen) if seen.stamps == Some(item.stamps) && seen.awaited_since.is_none() => {
+                Some(seen)
+                    if seen.stamps.as_ref() == Some(&item.stamps)
+                        && seen.awaited_since.is_none() =>
+                {
                     if seen.has_staple && !item.has_staple {
                         (scan.report)(Change::StapleGone {
                             path: path.join(name),
@@ -382,22 +487,28 @@ impl Folder {
         item: &Item,
         scan: &mut Scan<'_, R>,
     ) {
+        let Some(companions) = scan.source.companions(folder, name) else {
+            return;
+        };
         let path = folder.join(name);
-        let mut content = certificate_file::read(&path);
+        let mut content = certificate_file::read(&path, &companions, scan.chains);
         let before = self.files.remove(name);
         let the_same_since = before
             .as_ref()
-            .filter(|seen| seen.stamps == Some(item.stamps))
+            .filter(|seen| seen.stamps.as_ref() == Some(&item.stamps))
             .and_then(|seen| seen.awaited_since)
             .unwrap_or(scan.now);
         let reported = before.and_then(|seen| seen.content);
-        let way = if item.is_link {
-            on_the_way(&path)
-        } else {
-            Vec::new()
-        };
+        let mut way = Vec::new();
+        if item.is_link {
+            way.extend(on_the_way(&path));
+        }
+        if let Source::File(_) = scan.source {
+            let beside = companions.issuer.iter().chain(&companions.chains);
+            way.extend(beside.flat_map(|path| on_the_way(path)));
+        }
         let mut seen = Seen {
-            stamps: Some(item.stamps),
+            stamps: Some(item.stamps.clone()),
             awaited_since: None,
             has_staple: item.has_staple,
             content: None,
@@ -416,8 +527,9 @@ impl Folder {
             }
             seen.content = Some(key);
             (scan.report)(Change::Found {
-                directory: scan.directory,
+                source: scan.number,
                 path,
+                staple_path: companions.staple,
                 content,
             });
         }

@@ -4,12 +4,16 @@
 //! the configuration manual says (§3.1 `ssl-load-extra-files`, `issuers-chain-path`; §5.1 `crt`);
 //! ocspbot forms them by masks.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::certificate_file::with_suffix;
 
+/// What stands in a mask for the part that differs.
+const PLACEHOLDER: &str = "{domain}";
+
 /// One place to look for certificates.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
     /// Every file of a directory that HAProxy would load from it.
     Directory(Directory),
@@ -19,8 +23,46 @@ pub enum Source {
     Masks(Masks),
 }
 
+impl Source {
+    /// The folder that its staples are written to, or below.
+    pub fn staple_folder(&self) -> &Path {
+        match self {
+            Source::Directory(directory) => &directory.path,
+            Source::File(file) => folder_of(&file.companions.staple),
+            Source::Masks(masks) => &masks.staple_folder,
+        }
+    }
+
+    /// Whether staples are written to the folders in that folder as well.
+    pub fn is_recursive(&self) -> bool {
+        match self {
+            Source::Directory(directory) => directory.recursive,
+            Source::File(_) => false,
+            Source::Masks(masks) => masks.recursive,
+        }
+    }
+
+    /// What belongs to the certificate file `name` in `folder`; none where the name does not
+    /// match.
+    pub(super) fn companions(&self, folder: &Path, name: &OsStr) -> Option<Companions> {
+        match self {
+            Source::Directory(directory) => Some(directory.naming.companions(&folder.join(name))),
+            Source::File(file) => Some(file.companions.clone()),
+            Source::Masks(masks) => masks.companions(folder, name),
+        }
+    }
+}
+
+/// The folder a path lies in; the working directory's name is `.`.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// A directory of certificates, as `bind … crt DIRECTORY` loads it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Directory {
     /// Its path, as HAProxy names it.
     pub path: PathBuf,
@@ -31,7 +73,7 @@ pub struct Directory {
 }
 
 /// How HAProxy names the companions of a certificate file.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Naming {
     /// `ssl-load-extra-del-ext`: the companions of `site.crt` are `site.ocsp` and `site.issuer`.
     pub deletes_crt: bool,
@@ -42,22 +84,27 @@ pub struct Naming {
 impl Naming {
     /// The companions of this certificate file.
     pub fn companions(&self, certificate: &Path) -> Companions {
-        let stem = match certificate.extension() {
-            Some(extension) if self.deletes_crt && extension == "crt" => {
-                certificate.with_extension("")
-            }
-            _ => certificate.to_owned(),
-        };
+        let stem = self.stem(certificate);
         Companions {
             staple: with_suffix(&stem, ".ocsp"),
             issuer: Some(with_suffix(&stem, ".issuer")),
             chains: self.chains.iter().cloned().collect(),
         }
     }
+
+    /// What the names of the companions begin with.
+    pub(super) fn stem(&self, certificate: &Path) -> PathBuf {
+        match certificate.extension() {
+            Some(extension) if self.deletes_crt && extension == "crt" => {
+                certificate.with_extension("")
+            }
+            _ => certificate.to_owned(),
+        }
+    }
 }
 
 /// One certificate file, named in a configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CertificateFile {
     /// Its path, as HAProxy names it.
     pub path: PathBuf,
@@ -66,7 +113,7 @@ pub struct CertificateFile {
 }
 
 /// The files that belong to a certificate file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Companions {
     /// Where its staple belongs.
     pub staple: PathBuf,
@@ -79,7 +126,7 @@ pub struct Companions {
 
 /// ocspbot's `scan_keys` entry: files found by what their names have in common. In each mask
 /// `{domain}` stands for the part that differs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Masks {
     /// The folder that is scanned.
     pub folder: PathBuf,
@@ -95,4 +142,103 @@ pub struct Masks {
     pub staple: String,
     /// The folder of the staples; a certificate's folder below the scanned one is kept in it.
     pub staple_folder: PathBuf,
+}
+
+impl Masks {
+    /// What belongs to the certificate file `name` in `folder`, if the name matches.
+    pub(super) fn companions(&self, folder: &Path, name: &OsStr) -> Option<Companions> {
+        let domain = differing_part(&self.certificate, name.to_str()?)?;
+        let below = folder.strip_prefix(&self.folder).ok()?;
+        let beside = |mask: &str| folder.join(filled(mask, domain));
+        Some(Companions {
+            staple: self
+                .staple_folder
+                .join(below)
+                .join(filled(&self.staple, domain)),
+            issuer: None,
+            chains: vec![beside(&self.chain), beside(&self.rootchain)],
+        })
+    }
+}
+
+fn filled(mask: &str, domain: &str) -> String {
+    mask.replace(PLACEHOLDER, domain)
+}
+
+/// What stands in `name` where `mask` has its placeholder.
+fn differing_part<'name>(mask: &str, name: &'name str) -> Option<&'name str> {
+    let start = mask.find(PLACEHOLDER)?;
+    let places = mask.matches(PLACEHOLDER).count();
+    let fixed = mask.len() - places * PLACEHOLDER.len();
+    let length = name.len().checked_sub(fixed)? / places;
+    let domain = name.get(start..start + length)?;
+    (!domain.is_empty() && filled(mask, domain) == name).then_some(domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_companions_of_a_crt_file_lose_its_extension_where_haproxy_is_told_so() {
+        let naming = |deletes_crt| Naming {
+            deletes_crt,
+            chains: None,
+        };
+        for (name, deletes_crt, staple) in [
+            ("/certs/a.pem", false, "/certs/a.pem.ocsp"),
+            ("/certs/a.crt", false, "/certs/a.crt.ocsp"),
+            ("/certs/a.crt", true, "/certs/a.ocsp"),
+            ("/certs/a.pem", true, "/certs/a.pem.ocsp"),
+        ] {
+            let companions = naming(deletes_crt).companions(Path::new(name));
+            assert_eq!(companions.staple, Path::new(staple));
+        }
+    }
+
+    #[test]
+    fn masks_give_the_names_of_what_belongs_together() {
+        let masks = Masks {
+            folder: "/certs".into(),
+            recursive: true,
+            certificate: "{domain}.pem".into(),
+            chain: "{domain}-chain.pem".into(),
+            rootchain: "{domain}-rootchain.pem".into(),
+            staple: "{domain}.ocsp-resp".into(),
+            staple_folder: "/ocsp".into(),
+        };
+        let companions = masks
+            .companions(Path::new("/certs/sites"), OsStr::new("a.example.pem"))
+            .unwrap();
+        assert_eq!(
+            companions.staple,
+            Path::new("/ocsp/sites/a.example.ocsp-resp")
+        );
+        assert_eq!(
+            companions.chains,
+            [
+                Path::new("/certs/sites/a.example-chain.pem"),
+                Path::new("/certs/sites/a.example-rootchain.pem")
+            ]
+        );
+        assert_eq!(companions.issuer, None);
+        let other = masks.companions(Path::new("/certs"), OsStr::new("a.example.key"));
+        assert_eq!(other, None);
+    }
+
+    #[test]
+    fn a_mask_matches_only_where_all_its_places_hold_the_same() {
+        for (mask, name, domain) in [
+            ("{domain}.pem", "a.pem", Some("a")),
+            ("{domain}.pem", ".pem", None),
+            ("cert-{domain}", "cert-b", Some("b")),
+            ("{domain}/{domain}.pem", "a/a.pem", Some("a")),
+            ("{domain}/{domain}.pem", "a/b.pem", None),
+            ("{domain}.pem", "\u{e4}.pem", Some("\u{e4}")),
+            ("x{domain}", "\u{e4}", None),
+            ("fixed.pem", "fixed.pem", None),
+        ] {
+            assert_eq!(differing_part(mask, name), domain, "{mask} {name}");
+        }
+    }
 }

@@ -292,6 +292,9 @@ pub enum Report {
         /// Live, or why not.
         outcome: Result<Delivered, DeliveryError>,
     },
+    /// The names of the certificate stores of this process: said once for every connection, and
+    /// whenever they are others.
+    Loaded(Vec<String>),
     /// A store holds this certificate, and not as it did before: replaced by `set ssl cert` and
     /// `commit ssl cert`, newly added, or its place for a staple is gone. Its staple is to be
     /// delivered (again).

@@ -336,9 +336,21 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// Reads the next stores of a process that is not known yet.
     async fn read_first_stores(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
         if conversation.listed.is_none() {
-            conversation.list_stores().await?;
+            self.list_stores(conversation).await?;
         }
         self.read_stores(conversation, STORES_READ_AT_ONCE).await
+    }
+
+    /// Asks for the names of all stores.
+    async fn list_stores(&self, conversation: &mut Conversation) -> Result<(), Failure> {
+        let question = command::show_certificates();
+        let listing = conversation.connection.exchange(question).await?;
+        let names = reply::certificates(&listing)?;
+        if conversation.stores.list(&names) || conversation.listed.is_none() {
+            self.report(Report::Loaded(names)).await?;
+        }
+        conversation.listed = Some(Instant::now());
+        Ok(())
     }
 
     /// Reads as many stores as are due at one check, so that all are within the refresh interval.
@@ -351,7 +363,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             .listed
             .is_none_or(|listed| listed.elapsed() >= refresh)
         {
-            conversation.list_stores().await?;
+            self.list_stores(conversation).await?;
         }
         let checks = refresh.as_millis() / CHECK_INTERVAL.as_millis();
         let checks = usize::try_from(checks).unwrap_or(usize::MAX).max(1);
@@ -368,7 +380,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             .listed
             .is_none_or(|listed| listed.elapsed() >= LIST_SPACING)
         {
-            conversation.list_stores().await?;
+            self.list_stores(conversation).await?;
         }
         loop {
             let new = std::iter::from_fn(|| conversation.stores.take_new());
@@ -449,17 +461,6 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 }
 
 impl Conversation {
-    /// Asks for the names of all stores.
-    async fn list_stores(&mut self) -> Result<(), Failure> {
-        let listing = self
-            .connection
-            .exchange(command::show_certificates())
-            .await?;
-        self.stores.list(reply::certificates(&listing)?);
-        self.listed = Some(Instant::now());
-        Ok(())
-    }
-
     /// Leaves a process that is stopping, or that is not the one it was.
     async fn check_process(&mut self) -> Result<(), Error> {
         let text = self.connection.exchange(command::show_info()).await?;

@@ -20,8 +20,8 @@ pub(super) struct Stores {
 
 impl Stores {
     /// Takes the list of all names: stores that are gone are forgotten, all are to be read (again),
-    /// those not known yet first.
-    pub(super) fn list(&mut self, names: Vec<String>) {
+    /// those not known yet first. Whether some are gone or new.
+    pub(super) fn list(&mut self, names: &[String]) -> bool {
         let present: BTreeSet<&String> = names.iter().collect();
         let gone: Vec<String> = self
             .details
@@ -29,13 +29,16 @@ impl Stores {
             .filter(|name| !present.contains(name))
             .cloned()
             .collect();
-        for name in gone {
-            self.forget(&name);
+        for name in &gone {
+            self.forget(name);
         }
         let (known, new): (Vec<String>, Vec<String>) = names
-            .into_iter()
+            .iter()
+            .cloned()
             .partition(|name| self.details.contains_key(name));
+        let is_changed = !gone.is_empty() || !new.is_empty();
         self.unread = new.into_iter().chain(known).collect();
+        is_changed
     }
 
     /// The next store to be read, if it is one that is not known yet.
@@ -184,11 +187,11 @@ mod tests {
     fn a_list_forgets_what_is_gone_and_reads_new_stores_first() {
         let world = World::new();
         let mut stores = Stores::default();
-        stores.list(names(&["a", "b"]));
+        stores.list(&names(&["a", "b"]));
         assert_eq!(stores.take_new().as_deref(), Some("a"));
         stores.note("a", holds(&world.leaf, Slot::Absent));
         stores.note("b", holds(&world.issuer, Slot::Absent));
-        stores.list(names(&["b", "c"]));
+        stores.list(&names(&["b", "c"]));
         assert!(stores.holding(&world.leaf).is_empty());
         assert_eq!(stores.take_new().as_deref(), Some("c"));
         stores.put_off("c".to_owned());

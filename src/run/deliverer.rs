@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::wall_clock;
+use super::plan::Socket;
+use super::{News, wall_clock};
 use crate::agent::{
     CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
 };
-use crate::config::Policies;
 use crate::haproxy::reply::Version;
 use crate::haproxy::{self, Address, Delivered, DeliveryError, Fingerprint, Report};
 use crate::ocsp::Staple;
@@ -28,13 +28,13 @@ pub(super) struct Order {
 /// Runs the session of one control socket and translates between it and the agent.
 pub(super) async fn run(
     target: TargetId,
-    address: Address,
-    settings: haproxy::Settings,
-    policies: Policies,
+    socket: Socket,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::Sender<Event>,
+    news: mpsc::UnboundedSender<News>,
     stop: CancellationToken,
 ) {
+    let Socket { address, settings } = socket;
     let (deliveries, taken) = mpsc::unbounded_channel();
     let (reporter, mut reports) = mpsc::channel(REPORTS);
     let session = haproxy::run(
@@ -56,7 +56,7 @@ pub(super) async fn run(
                 Some(order) = orders.recv() => {
                     translator.opened(&order);
                     let _ = deliveries.send(haproxy::Delivery {
-                        policy: policies.of(&order.subject.issuer),
+                        policy: order.subject.policy,
                         staple: order.staple,
                         certificate: order.subject.certificate.clone(),
                         issuer: order.subject.issuer.clone(),
@@ -66,7 +66,9 @@ pub(super) async fn run(
                     let Some(report) = report else {
                         return;
                     };
-                    if let Some(event) = translator.event(report)
+                    if let Report::Loaded(stores) = report {
+                        let _ = news.send(News::Loaded { target, stores });
+                    } else if let Some(event) = translator.event(report)
                         && events.send(event).await.is_err()
                     {
                         return;
@@ -146,6 +148,8 @@ impl Translator {
                     retry: retry(&error),
                 }),
             },
+            // Not the agent's business.
+            Report::Loaded(_) => return None,
             Report::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
                 Event::StoreChanged {

@@ -1,24 +1,26 @@
-//! Discovery's changes, with the staples found beside the certificates, as events for the agent.
+//! Discovery's changes, with the staples found on disk, as events for the agent.
+//!
+//! A file that is found in several sources is told of once, with the processes of all of them.
 //!
 //! Sees to it as well that only one staplerd at a time writes to a directory: what another one
 //! looks after is claimed as soon as that one has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::plan::{Plan, StapleFolder};
 use super::wall_clock;
 use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
-use crate::config::{Config, Policies};
 use crate::discovery::{
-    self, Change, Directory, Finding, Hints, Interests, PATIENCE, Refusal, Scanner,
+    Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
-use crate::ocsp::{self, Policy, Staple};
+use crate::ocsp::{self, Staple};
 use crate::store::{self, Claim, Claims};
 
 /// How long to wait after a hint, so that a file that is being written is whole and a hundred
@@ -27,49 +29,51 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// How often a directory is tried that another staplerd looks after.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Scans at start, at every hint, at every rescan request, and every refresh interval.
-pub(super) fn run(
-    config: &Config,
+/// Scans at start, at every hint, at every rescan request, whenever the plan is another, and every
+/// refresh interval.
+pub(super) async fn run(
+    mut plans: watch::Receiver<Arc<Plan>>,
     claims: Arc<Claims>,
     rescan: Arc<Notify>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + 'static {
-    let refresh_interval = config.refresh_interval;
-    let mut finder = Finder::new(config, claims, events);
-    async move {
-        let mut hints = Hints::new()
-            .inspect_err(|error| {
-                tracing::warn!(
-                    reason = "no_inotify",
-                    "changes are noticed only every {} s: {error}",
-                    refresh_interval.as_secs()
-                );
-            })
-            .ok();
-        while !stop.is_cancelled() {
-            let begun = Instant::now();
-            let Ok(scanned) = tokio::task::spawn_blocking(move || finder.scan()).await else {
+) {
+    let mut finder = Finder::new(claims, events);
+    let mut hints = Hints::new()
+        .inspect_err(|error| {
+            tracing::warn!(
+                reason = "no_inotify",
+                "changes are noticed only at every refresh interval: {error}"
+            );
+        })
+        .ok();
+    while !stop.is_cancelled() {
+        let begun = Instant::now();
+        let plan = Arc::clone(&plans.borrow_and_update());
+        let refresh_interval = plan.refresh_interval;
+        let Ok(scanned) = tokio::task::spawn_blocking(move || finder.scan(plan)).await else {
+            return;
+        };
+        let Some(outcome) = scanned else {
+            return;
+        };
+        finder = outcome.finder;
+        let is_more_watched = hints
+            .as_mut()
+            .is_some_and(|hints| hints.watch(outcome.interests));
+        if is_more_watched {
+            continue;
+        }
+        // However often hints come, at most half of a core's time goes into scans.
+        let settling = SETTLING.max(begun.elapsed());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(refresh_interval.min(outcome.look_again_in)) => {}
+            () = rescan.notified() => {}
+            changed = plans.changed() => if changed.is_err() {
                 return;
-            };
-            let Some(outcome) = scanned else {
-                return;
-            };
-            finder = outcome.finder;
-            let is_more_watched = hints
-                .as_mut()
-                .is_some_and(|hints| hints.watch(outcome.interests));
-            if is_more_watched {
-                continue;
-            }
-            // However often hints come, at most half of a core's time goes into scans.
-            let settling = SETTLING.max(begun.elapsed());
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(refresh_interval.min(outcome.look_again_in)) => {}
-                () = rescan.notified() => {}
-                () = next_hint(&mut hints) => sleep(settling).await,
-            }
+            },
+            () = next_hint(&mut hints) => sleep(settling).await,
         }
     }
 }
@@ -90,13 +94,13 @@ async fn next_hint(hints: &mut Option<Hints>) {
 
 struct Finder {
     scanner: Scanner,
-    /// The directories, and whether the folders in them belong to them.
-    paths: Vec<(PathBuf, bool)>,
-    targets: Vec<Arc<[TargetId]>>,
-    policies: Policies,
+    plan: Arc<Plan>,
+    folders: BTreeMap<PathBuf, StapleFolder>,
+    /// In which sources each file was found.
+    finds: HashMap<PathBuf, Vec<SourceNumber>>,
     events: mpsc::Sender<Event>,
     claims: Arc<Claims>,
-    /// The directories that another staplerd looks after.
+    /// The folders that another staplerd looks after.
     in_use: BTreeSet<PathBuf>,
 }
 
@@ -108,56 +112,30 @@ struct Outcome {
 }
 
 impl Finder {
-    fn new(config: &Config, claims: Arc<Claims>, events: mpsc::Sender<Event>) -> Self {
-        let directories = &config.directories;
-        let scanned = directories.iter().map(|directory| Directory {
-            path: directory.path.clone(),
-            recursive: directory.recursive,
-        });
-        let targets = directories
-            .iter()
-            .map(|directory| directory.sockets.iter().copied().map(TargetId).collect());
+    fn new(claims: Arc<Claims>, events: mpsc::Sender<Event>) -> Self {
         Finder {
-            scanner: Scanner::new(scanned.collect(), config.selection.clone()),
-            paths: directories
-                .iter()
-                .map(|it| (it.path.clone(), it.recursive))
-                .collect(),
-            targets: targets.collect(),
-            policies: config.policies.clone(),
+            scanner: Scanner::new([], Selection::default()),
+            plan: Arc::default(),
+            folders: BTreeMap::new(),
+            finds: HashMap::new(),
             events,
             claims,
             in_use: BTreeSet::new(),
         }
     }
 
-    /// One scan; nothing when nobody listens any more.
-    fn scan(mut self) -> Option<Outcome> {
+    /// One scan of what is planned; nothing when nobody listens any more.
+    fn scan(mut self, plan: Arc<Plan>) -> Option<Outcome> {
+        let mut gone = Vec::new();
+        if !Arc::ptr_eq(&plan, &self.plan) {
+            gone = self.adopt(plan);
+        }
         self.claim();
-        let Finder {
-            scanner,
-            targets,
-            policies,
-            events,
-            ..
-        } = &mut self;
-        let is_awaiting = scanner.scan(Instant::now(), |change| {
-            let event = match change {
-                Change::Found {
-                    directory,
-                    path,
-                    content,
-                } => {
-                    let targets = targets.get(directory).map(Arc::clone).unwrap_or_default();
-                    Event::FileFound(found(path, targets, content, policies))
-                }
-                Change::Gone { path } => Event::FileGone(path),
-                Change::StapleGone { path } => Event::StapleFileGone(path),
-                other => return log_directory(&other),
-            };
-            // When nobody listens any more, the end of the scan notices.
-            let _ = events.blocking_send(event);
-        });
+        let mut is_awaiting = self.report_changes();
+        // Only now: a file that another source has is not to be forgotten in between.
+        if self.all_gone(gone) {
+            is_awaiting |= self.report_changes();
+        }
         self.events.blocking_send(Event::Scanned).ok()?;
         let interests = self.scanner.interests();
         let look_again_in = match (is_awaiting, self.in_use.is_empty()) {
@@ -172,11 +150,108 @@ impl Finder {
         })
     }
 
-    /// Claims the directories that are not ours yet.
+    /// Goes over to another plan, keeping what is known of the sources that stay; the files of those
+    /// that do not.
+    fn adopt(&mut self, plan: Arc<Plan>) -> Vec<(SourceNumber, PathBuf)> {
+        let before = std::mem::replace(&mut self.plan, plan);
+        let plan = &self.plan;
+        let sources = plan
+            .sources
+            .iter()
+            .map(|(number, planned)| (*number, planned.source.clone()));
+        let mut gone = Vec::new();
+        self.scanner
+            .replace(sources, plan.selection.clone(), |change| {
+                if let Change::Gone { source, path } = change {
+                    gone.push((source, path));
+                }
+            });
+        let same_rules = before.policies == plan.policies && before.overrides == plan.overrides;
+        for (number, planned) in &plan.sources {
+            if !same_rules || before.sources.get(number) != Some(planned) {
+                self.scanner.report_again(*number);
+            }
+        }
+        self.folders = plan.staple_folders();
+        self.claims.keep(|path| self.folders.contains_key(path));
+        self.in_use.retain(|path| self.folders.contains_key(path));
+        gone
+    }
+
+    /// Scans and hands on what has changed. Whether a file may be half-written.
+    fn report_changes(&mut self) -> bool {
+        // However many sources lose a file at once, one more scan tells who has it still.
+        loop {
+            let mut lost = Vec::new();
+            let Finder {
+                scanner,
+                plan,
+                finds,
+                events,
+                ..
+            } = self;
+            let is_awaiting = scanner.scan(Instant::now(), |change| {
+                let event = match change {
+                    Change::Found {
+                        source,
+                        path,
+                        staple_path,
+                        content,
+                    } => {
+                        let sources = finds.entry(path.clone()).or_default();
+                        if !sources.contains(&source) {
+                            sources.push(source);
+                        }
+                        Event::FileFound(FoundFile {
+                            content: found(&staple_path, source, content, plan),
+                            targets: targets(plan, sources),
+                            path,
+                            staple_path,
+                        })
+                    }
+                    Change::Gone { source, path } => {
+                        lost.push((source, path));
+                        return;
+                    }
+                    Change::StapleGone { path } => Event::StapleFileGone(path),
+                    other => return log_directory(&other),
+                };
+                // When nobody listens any more, the end of the scan notices.
+                let _ = events.blocking_send(event);
+            });
+            if !self.all_gone(lost) {
+                return is_awaiting;
+            }
+        }
+    }
+
+    /// Sources have lost files. Whether others have some of them, and are to report them again.
+    fn all_gone(&mut self, files: Vec<(SourceNumber, PathBuf)>) -> bool {
+        let mut are_elsewhere = false;
+        for (source, path) in files {
+            are_elsewhere |= self.gone(source, path);
+        }
+        are_elsewhere
+    }
+
+    /// A source has lost a file. Whether another one has it, and reports it again.
+    fn gone(&mut self, source: SourceNumber, path: PathBuf) -> bool {
+        let sources = self.finds.entry(path.clone()).or_default();
+        sources.retain(|other| *other != source);
+        if let Some(other) = sources.first() {
+            self.scanner.report_file_again(*other, &path);
+            return true;
+        }
+        self.finds.remove(&path);
+        let _ = self.events.blocking_send(Event::FileGone(path));
+        false
+    }
+
+    /// Claims the folders that are not ours yet.
     fn claim(&mut self) {
-        for (index, (path, recursive)) in self.paths.iter().enumerate() {
+        for (path, folder) in &self.folders {
             let directory = path.display();
-            let claim = self.claims.claim(path, *recursive);
+            let claim = self.claims.claim(path, folder.recursive);
             if matches!(claim, Ok(Claim::InUse)) {
                 if self.in_use.insert(path.clone()) {
                     tracing::error!(
@@ -200,8 +275,26 @@ impl Finder {
             if was_in_use && self.claims.cover(path) {
                 tracing::info!(%directory, "the other staplerd has ended: this one writes now");
                 // What that one wrote is not known yet.
-                self.scanner.report_again(index);
+                for source in &folder.sources {
+                    self.scanner.report_again(*source);
+                }
             }
+        }
+    }
+}
+
+/// The processes that load a file found in these sources.
+fn targets(plan: &Plan, sources: &[SourceNumber]) -> Arc<[TargetId]> {
+    let planned = sources.iter().filter_map(|source| plan.sources.get(source));
+    let mut all = planned.map(|planned| &planned.targets);
+    match (all.next(), all.next()) {
+        (Some(only), None) => Arc::clone(only),
+        (first, second) => {
+            let several = first.into_iter().chain(second).chain(all);
+            let targets: BTreeSet<TargetId> = several
+                .flat_map(|targets| targets.iter().copied())
+                .collect();
+            targets.into_iter().collect()
         }
     }
 }
@@ -223,33 +316,41 @@ fn log_directory(change: &Change) {
     }
 }
 
-/// A scan's finding as the agent wants it: classified, and with the staple beside it if that is
-/// worth anything.
+/// A scan's finding as the agent wants it: classified, and with the staple on disk if that is worth
+/// anything.
 fn found(
-    path: PathBuf,
-    targets: Arc<[TargetId]>,
+    staple_path: &Path,
+    source: SourceNumber,
     content: Result<Finding, Refusal>,
-    policies: &Policies,
-) -> FoundFile {
-    let staple_path = discovery::staple_path(&path);
-    let content = match content {
-        Ok(finding) => {
-            let subject = Arc::new(Subject::new(finding.certificate, finding.issuer));
-            let staple = held_staple(&staple_path, &subject, policies.of(&subject.issuer));
-            Content::Certificate { subject, staple }
-        }
-        Err(refusal) => Content::Excluded(exclusion(&refusal)),
+    plan: &Plan,
+) -> Content {
+    let Finding {
+        certificate,
+        issuer,
+    } = match content {
+        Ok(finding) => finding,
+        Err(refusal) => return Content::Excluded(exclusion(&refusal)),
     };
-    FoundFile {
-        path,
-        staple_path,
-        targets,
-        content,
+    let responders = plan.responders(source, &certificate, &issuer);
+    if responders.is_empty() {
+        return Content::Excluded(if certificate.ocsp_urls().is_empty() {
+            Exclusion::NoResponder
+        } else {
+            let reason =
+                "its responders are not to be asked (see responders: in the configuration)";
+            Exclusion::NotApplicable {
+                reason: reason.to_owned(),
+            }
+        });
     }
+    let policy = plan.policies.of(&issuer);
+    let subject = Arc::new(Subject::new(certificate, issuer, responders, policy));
+    let staple = held_staple(staple_path, &subject);
+    Content::Certificate { subject, staple }
 }
 
 /// The staple on disk, if it is valid now. What is not valid is replaced like one that is missing.
-fn held_staple(staple_path: &Path, subject: &Subject, policy: Policy) -> Option<Arc<Staple>> {
+fn held_staple(staple_path: &Path, subject: &Subject) -> Option<Arc<Staple>> {
     let useless = |reason: &str| {
         tracing::info!(staple = %staple_path.display(), "not used, to be replaced: {reason}");
     };
@@ -260,7 +361,13 @@ fn held_staple(staple_path: &Path, subject: &Subject, policy: Policy) -> Option<
             return None;
         }
     };
-    match ocsp::verify(&bytes, subject.as_ocsp(), None, wall_clock(), policy) {
+    match ocsp::verify(
+        &bytes,
+        subject.as_ocsp(),
+        None,
+        wall_clock(),
+        subject.policy,
+    ) {
         Ok(assessment) => match assessment.stapling {
             Ok(staple) => return Some(Arc::new(staple)),
             Err(reason) => useless(&reason.to_string()),

@@ -10,23 +10,26 @@
 
 mod deliverer;
 mod finder;
+mod plan;
 mod requester;
+mod rooms;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::mpsc;
 
+pub(crate) use requester::settings as fetch_settings;
+
+use self::plan::{Numbers, Plan};
+use self::rooms::Rooms;
 use crate::agent::{self, Action, Agent, Event, TargetId};
-use crate::config::Config;
-use crate::haproxy::{self, Address};
+use crate::config::{self, Config, Origin};
+use crate::haproxy::Address;
 use crate::signals::{Request, Signals};
-use crate::store::{Claims, Ownership, UnknownGroup};
+use crate::store::UnknownGroup;
 use crate::systemd;
 use crate::telemetry;
 use crate::time::{Now, Timestamp};
@@ -59,107 +62,78 @@ pub fn wall_clock() -> Timestamp {
     SystemTime::now().into()
 }
 
-/// Runs the daemon until a signal ends it.
+/// Reads the configuration anew, as it was read at the start.
+pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<config::Error>>>;
+
+/// Runs the daemon until a signal ends it; `reload` is asked at SIGHUP.
 ///
 /// # Errors
 /// [`Error`] when it cannot start; once it runs, trouble is dealt with or logged.
-pub fn run(config: Config) -> Result<(), Error> {
+pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
     let result = runtime.block_on(async {
-        Daemon::start(config)?.work().await;
+        Daemon::start(config)?.work(reload).await;
         Ok(())
     });
     runtime.shutdown_timeout(LAST_GRACE);
     result
 }
 
+/// What other rooms tell the daemon that is not the agent's business.
+#[derive(Debug)]
+enum News {
+    /// A HAProxy process has these certificate stores loaded.
+    Loaded {
+        target: TargetId,
+        stores: Vec<String>,
+    },
+}
+
 struct Daemon {
     agent: Agent,
     started: Instant,
-    sockets: Vec<Address>,
+    config: Config,
+    numbers: Numbers,
+    /// The addresses behind the numbers, for the log.
+    sockets: BTreeMap<TargetId, Address>,
+    /// What each HAProxy process says that it has loaded.
+    loaded: BTreeMap<TargetId, Vec<String>>,
     signals: Signals,
     events: mpsc::Receiver<Event>,
+    news: mpsc::UnboundedReceiver<News>,
     rooms: Rooms,
-    rescan: Arc<Notify>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
     is_ready: bool,
-}
-
-/// The ways to the rooms that carry out the agent's orders.
-struct Rooms {
-    requests: mpsc::UnboundedSender<requester::Order>,
-    writes: mpsc::UnboundedSender<writer::Order>,
-    deliveries: Vec<mpsc::UnboundedSender<deliverer::Order>>,
 }
 
 impl Daemon {
     /// Opens the channels and starts a task for each room.
     fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::new().map_err(Error::Signals)?;
-        let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
-        let (sender, events) = mpsc::channel(EVENTS);
-
-        let (requests, orders) = mpsc::unbounded_channel();
-        let requester = requester::run(&config, orders, sender.clone(), stop.clone());
-        tasks.spawn(requester);
-
-        let (writes, orders) = mpsc::unbounded_channel();
-        let claims = Arc::new(Claims::default());
-        let ownership = Ownership::new(config.file_mode, config.file_group.as_deref())?;
-        let places = writer::Places {
-            claims: Arc::clone(&claims),
-            ownership,
-        };
-        tasks.spawn(writer::run(places, orders, sender.clone(), stop.clone()));
-
-        let mut deliveries = Vec::new();
-        for (index, address) in config.sockets.iter().enumerate() {
-            let (order_sender, orders) = mpsc::unbounded_channel();
-            deliveries.push(order_sender);
-            tasks.spawn(deliverer::run(
-                TargetId(index),
-                address.clone(),
-                haproxy::Settings {
-                    refresh_interval: config.refresh_interval,
-                },
-                config.policies.clone(),
-                orders,
-                sender.clone(),
-                stop.clone(),
-            ));
-        }
-
-        let rescan = Arc::new(Notify::new());
-        let finder = finder::run(&config, claims, Arc::clone(&rescan), sender, stop.clone());
-        tasks.spawn(finder);
-        tasks.close();
-
-        let settings = agent::Settings {
-            schedule: config.schedule,
-            recycle: config.recycle,
-        };
-        Ok(Daemon {
-            agent: Agent::new(settings, fastrand::u64(..)),
+        let (event_sender, events) = mpsc::channel(EVENTS);
+        let (news_sender, news) = mpsc::unbounded_channel();
+        let mut numbers = Numbers::default();
+        let plan = Plan::new(&config, &BTreeMap::new(), &mut numbers);
+        let rooms = Rooms::start(&config, plan, &numbers, event_sender, news_sender)?;
+        let agent = Agent::new(agent_settings(&config), fastrand::u64(..));
+        let mut daemon = Daemon {
+            agent,
             started: Instant::now(),
-            sockets: config.sockets,
+            config,
+            numbers,
+            sockets: BTreeMap::new(),
+            loaded: BTreeMap::new(),
             signals,
             events,
-            rooms: Rooms {
-                requests,
-                writes,
-                deliveries,
-            },
-            rescan,
-            tasks,
-            stop,
+            news,
+            rooms,
             is_ready: false,
-        })
+        };
+        daemon.learn_addresses();
+        Ok(daemon)
     }
 
     fn now(&self) -> Now {
@@ -170,7 +144,7 @@ impl Daemon {
     }
 
     /// Feeds the agent and hands out its orders until a signal says stop.
-    async fn work(mut self) {
+    async fn work(mut self, mut reload: Reload) {
         let watchdog = systemd::watchdog_interval();
         let longest_sleep = watchdog.map_or(LONGEST_SLEEP, |limit| limit.min(LONGEST_SLEEP));
         let mut alive_at = Instant::now();
@@ -180,9 +154,10 @@ impl Daemon {
                 biased;
                 request = self.signals.next() => match request {
                     Request::Stop => break,
-                    Request::Rescan => self.rescan.notify_one(),
+                    Request::Reload => self.reload(reload()),
                     Request::RenewAll => self.handle(Event::RenewAll),
                 },
+                Some(news) = self.news.recv() => self.learn(news),
                 event = self.events.recv() => match event {
                     Some(event) => self.handle(event),
                     None => break,
@@ -205,7 +180,10 @@ impl Daemon {
         }
         let now = self.now();
         for action in self.agent.handle(event, now) {
-            self.rooms.carry_out(action, &self.sockets);
+            match action {
+                Action::Report(report) => telemetry::log_report(&report, &self.sockets),
+                order => self.rooms.carry_out(order),
+            }
         }
     }
 
@@ -221,69 +199,75 @@ impl Daemon {
         }
     }
 
+    /// Goes over to the configuration as it is now, or stays with the one there is.
+    fn reload(&mut self, read: Result<Config, Vec<config::Error>>) {
+        let reason = "configuration_refused";
+        let config = match read {
+            Ok(config) => config,
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    tracing::error!(reason, "{mistake}");
+                }
+                tracing::error!(reason, "the configuration there was goes on");
+                return self.rooms.rescan();
+            }
+        };
+        let before = std::mem::replace(&mut self.config, config);
+        if let Err(error) = self.rooms.change(&before, &self.config) {
+            self.config = before;
+            tracing::error!(reason, "{error}; the configuration there was goes on");
+            return self.rooms.rescan();
+        }
+        self.handle(Event::Reconfigured(agent_settings(&self.config)));
+        self.replan();
+        tracing::info!("configuration read again");
+        self.rooms.rescan();
+    }
+
+    fn learn(&mut self, news: News) {
+        match news {
+            News::Loaded { target, stores } => {
+                self.loaded.insert(target, stores);
+                if self.config.origin() == Origin::Processes {
+                    self.replan();
+                }
+            }
+        }
+    }
+
+    /// Makes the sources and sessions what the configuration and the processes say.
+    fn replan(&mut self) {
+        let plan = Plan::new(&self.config, &self.loaded, &mut self.numbers);
+        for target in self.rooms.meet(&self.numbers) {
+            self.loaded.remove(&target);
+            self.handle(Event::Disconnected(target));
+        }
+        self.learn_addresses();
+        self.rooms.plan(plan);
+    }
+
+    fn learn_addresses(&mut self) {
+        let sockets = self.numbers.sockets().iter();
+        self.sockets = sockets
+            .map(|(target, socket)| (*target, socket.address.clone()))
+            .collect();
+    }
+
     /// Lets the tasks finish what they have in hand.
     async fn finish(self) {
         tracing::info!("stopping");
         systemd::stopping();
-        self.stop.cancel();
-        // The rooms see their last order, the tasks that send results are not held up by a full
-        // channel.
-        drop(self.rooms);
+        // The tasks that send results are not held up by a full channel.
         drop(self.events);
-        if timeout(GRACE, self.tasks.wait()).await.is_err() {
+        if !self.rooms.finish().await {
             tracing::warn!("some tasks did not end in time and are left");
         }
     }
 }
 
-impl Rooms {
-    /// Turns an action into an order for its room. A room that is gone is one that has been told
-    /// to stop: its orders are void.
-    fn carry_out(&self, action: Action, sockets: &[Address]) {
-        match action {
-            Action::Report(report) => telemetry::log_report(&report, sockets),
-            Action::Request {
-                certificate,
-                subject,
-                must_staple,
-                held,
-                validators,
-            } => {
-                let _ = self.requests.send(requester::Order {
-                    certificate,
-                    subject,
-                    must_staple,
-                    held,
-                    validators,
-                });
-            }
-            Action::Write {
-                certificate,
-                path,
-                staple_path,
-                staple,
-            } => {
-                let _ = self.writes.send(writer::Order {
-                    certificate,
-                    path,
-                    staple_path,
-                    staple,
-                });
-            }
-            Action::Deliver {
-                target,
-                certificate,
-                subject,
-                staple,
-            } => {
-                if let Some(room) = self.deliveries.get(target.0) {
-                    let _ = room.send(deliverer::Order {
-                        certificate,
-                        subject,
-                        staple,
-                    });
-                }
-            }
-        }
+fn agent_settings(config: &Config) -> agent::Settings {
+    agent::Settings {
+        schedule: config.schedule,
+        recycle: config.recycle,
     }
 }

@@ -9,9 +9,9 @@ use super::wall_clock;
 use crate::agent::{
     Answer, CertificateNumber, Event, Failure, RequestFailure, Subject, Validators,
 };
-use crate::config::{Config, Policies};
-use crate::fetch::{self, Caching, Judged, Overrides, Report, Verdict};
-use crate::ocsp::{self, Assessment, Policy, Standing};
+use crate::config::Config;
+use crate::fetch::{self, Caching, Judged, Report, Verdict};
+use crate::ocsp::{self, Assessment, Standing};
 
 /// One response to be asked for.
 pub(super) struct Order {
@@ -27,20 +27,14 @@ struct Key {
     certificate: CertificateNumber,
     subject: Arc<Subject>,
     held: Option<Standing>,
-    policy: Policy,
 }
 
 /// Reports of the fetch room that may wait to be translated.
 const REPORTS: usize = 256;
 
-/// Runs the fetch room and translates between it and the agent.
-pub(super) fn run(
-    config: &Config,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-    events: mpsc::Sender<Event>,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + 'static {
-    let settings = fetch::Settings {
+/// How the configuration wants responders to be asked.
+pub(crate) fn settings(config: &Config) -> fetch::Settings {
+    fetch::Settings {
         renewal_threads: config.renewal_threads,
         connect_timeout: config.connect_timeout,
         request_timeout: config.request_timeout,
@@ -48,20 +42,31 @@ pub(super) fn run(
         proxies: config.proxies.clone(),
         lookup: fetch::system_lookup(),
         now: wall_clock,
-    };
-    let rules = Rules {
-        overrides: config.overrides.clone(),
-        policies: config.policies.clone(),
-    };
+    }
+}
+
+/// Runs the fetch room and translates between it and the agent, until the orders end and all of
+/// them are answered.
+pub(super) async fn run(
+    settings: fetch::Settings,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) {
     let (jobs, taken) = mpsc::unbounded_channel();
     let (results, mut reports) = mpsc::channel(REPORTS);
     let fetcher = fetch::run(settings, taken, judge, results, stop);
     let translate = async move {
+        let mut jobs = Some(jobs);
         loop {
             tokio::select! {
-                Some(order) = orders.recv() => {
-                    let _ = jobs.send(rules.job(order));
-                }
+                order = orders.recv(), if jobs.is_some() => match (order, &jobs) {
+                    (Some(order), Some(jobs)) => {
+                        let _ = jobs.send(job(order));
+                    }
+                    // The fetcher ends when it has no more to do.
+                    _ => jobs = None,
+                },
                 report = reports.recv() => {
                     let Some(report) = report else {
                         return;
@@ -73,57 +78,47 @@ pub(super) fn run(
             }
         }
     };
-    async {
-        // The fetcher ends first when it is told to stop, the translation when nobody listens.
-        tokio::select! {
-            () = fetcher => {}
-            () = translate => {}
-        }
-    }
+    // The fetcher's end closes the reports; when nobody listens, the fetcher notices that they are
+    // not taken.
+    tokio::join!(fetcher, translate);
 }
 
-/// The operator's rules about whom to ask and what to accept.
-struct Rules {
-    overrides: Overrides,
-    policies: Policies,
-}
-
-impl Rules {
-    /// The request for a certificate's response, for the CertID that HAProxy knows it by.
-    fn job(&self, order: Order) -> fetch::Job<Key> {
-        let Order {
+/// The request for a certificate's response, for the CertID that HAProxy knows it by.
+fn job(order: Order) -> fetch::Job<Key> {
+    let Order {
+        certificate,
+        subject,
+        must_staple,
+        held,
+        validators,
+    } = order;
+    let conditional = (validators != Validators::default()).then_some(fetch::Validators {
+        etag: validators.etag,
+        last_modified: validators.last_modified,
+    });
+    fetch::Job {
+        urls: subject.responders.clone(),
+        request: ocsp::encode_request(&subject.cert_id, None).into(),
+        urgent: must_staple,
+        conditional,
+        key: Key {
             certificate,
             subject,
-            must_staple,
             held,
-            validators,
-        } = order;
-        let conditional = (validators != Validators::default()).then_some(fetch::Validators {
-            etag: validators.etag,
-            last_modified: validators.last_modified,
-        });
-        let issuer = subject.issuer.subject_display();
-        fetch::Job {
-            urls: self
-                .overrides
-                .apply(issuer, subject.certificate.ocsp_urls()),
-            request: ocsp::encode_request(&subject.cert_id, None).into(),
-            urgent: must_staple,
-            conditional,
-            key: Key {
-                policy: self.policies.of(&subject.issuer),
-                certificate,
-                subject,
-                held,
-            },
-        }
+        },
     }
 }
 
 /// Validates an answer and says whether another might be better.
 fn judge(key: &Key, response: &[u8]) -> Verdict<Judged> {
     let now = wall_clock();
-    let judged = ocsp::verify(response, key.subject.as_ocsp(), None, now, key.policy);
+    let judged = ocsp::verify(
+        response,
+        key.subject.as_ocsp(),
+        None,
+        now,
+        key.subject.policy,
+    );
     fetch::verdict(judged, key.held.as_ref(), now)
 }
 

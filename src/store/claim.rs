@@ -101,6 +101,12 @@ impl Claims {
         Ok(claim)
     }
 
+    /// Gives up the claims to all directories but these.
+    pub fn keep(&self, is_kept: impl Fn(&Path) -> bool) {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.retain(|path, _| is_kept(path));
+    }
+
     /// Whether this path lies in a directory that is ours, or below one.
     pub fn cover(&self, path: &Path) -> bool {
         let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,15 +7,15 @@ use std::time::Duration;
 use humantime::format_duration;
 use tracing::{debug, error, info, warn};
 
-use crate::agent::{Delivery, Exclusion, Report, State};
+use crate::agent::{Delivery, Exclusion, Report, State, TargetId};
 use crate::haproxy::Address;
 use crate::time::Timestamp;
 
-/// Logs one report; `sockets` are the control sockets in the order of the configuration.
-pub fn log_report(report: &Report, sockets: &[Address]) {
-    let socket = |index: usize| {
+/// Logs one report; `sockets` are the control sockets by their numbers.
+pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
+    let socket = |target: &TargetId| {
         sockets
-            .get(index)
+            .get(target)
             .map(ToString::to_string)
             .unwrap_or_default()
     };
@@ -139,7 +139,7 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
             }
         }
         Report::Live { path, target, how } => {
-            let (certificate, socket) = (path.display(), socket(target.0));
+            let (certificate, socket) = (path.display(), socket(target));
             match how {
                 Delivery::Pushed => info!(%certificate, %socket, "live: pushed"),
                 Delivery::Attached => {
@@ -155,7 +155,7 @@ pub fn log_report(report: &Report, sockets: &[Address]) {
             retry_in,
             repeated,
         } => {
-            let (certificate, socket, reason) = (path.display(), socket(target.0), failure.kind);
+            let (certificate, socket, reason) = (path.display(), socket(target), failure.kind);
             let next = match retry_in {
                 Some(delay) => format!("next attempt in {}", in_seconds(*delay)),
                 None => "not tried again with this staple".to_owned(),

@@ -6,6 +6,7 @@
 //! Governed by RFC 5280 §4.1.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use x509_parser::x509::X509Name;
 use super::Error;
 use super::der::{self, Reader};
 use super::extensions::Extensions;
-use super::signature::{self, Acceptance, AlgorithmIdentifier, Strength};
+use super::signature::{self, Acceptance, AlgorithmIdentifier, KeyFamily, Strength};
 use crate::time::Timestamp;
 
 /// The length of a full line of a PEM block (RFC 7468 §2).
@@ -133,6 +134,23 @@ impl Certificate {
     /// The DNS names among the subject alternative names.
     pub fn names(&self) -> &[String] {
         &self.facts.extensions.dns_names
+    }
+
+    /// The IP addresses among the subject alternative names.
+    pub fn ip_addresses(&self) -> &[IpAddr] {
+        &self.facts.extensions.ip_addresses
+    }
+
+    /// The subject's first common name, where there is one.
+    pub fn common_name(&self) -> Option<&str> {
+        let (_, name) = X509Name::from_der(self.subject_name()).ok()?;
+        let attribute = name.iter_common_name().next()?;
+        attribute.as_str().ok()
+    }
+
+    /// The family of the public key, where it is a usual one.
+    pub fn key_family(&self) -> Option<KeyFamily> {
+        signature::key_family(self.public_key_info())
     }
 
     /// The raw SubjectPublicKeyInfo.

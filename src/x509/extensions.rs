@@ -5,6 +5,8 @@
 //! named here are noted, for `ocsp` to refuse a delegate by. Governed by RFC 5280 §4.2, RFC 7633
 //! (TLS feature) and RFC 6960 §4.2.2.2.1 (nocheck).
 
+use std::net::IpAddr;
+
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{
     AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, GeneralName,
@@ -40,6 +42,7 @@ const MAX_OCSP_URLS: usize = 8;
 #[derive(Default)]
 pub(super) struct Extensions {
     pub(super) dns_names: Vec<String>,
+    pub(super) ip_addresses: Vec<IpAddr>,
     pub(super) ocsp_urls: Vec<String>,
     pub(super) must_staple: bool,
     pub(super) certificate_authority: bool,
@@ -99,8 +102,12 @@ impl Extensions {
                     .map(|identifier: KeyIdentifier<'_>| identifier.0.to_vec());
             }
             SUBJECT_ALTERNATIVE_NAME => {
-                let names = decode("subjectAltName", extension);
-                self.dns_names = names.map(dns_names).unwrap_or_default();
+                let names: Result<SubjectAlternativeName<'_>, _> =
+                    decode("subjectAltName", extension);
+                if let Ok(names) = names {
+                    self.ip_addresses = ip_addresses(&names);
+                    self.dns_names = dns_names(&names);
+                }
             }
             // Understood in so far as neither policies nor CRLs are asked for.
             CERTIFICATE_POLICIES | CRL_DISTRIBUTION_POINTS => {}
@@ -153,7 +160,22 @@ fn ocsp_urls(access: &AuthorityInfoAccess<'_>) -> Vec<String> {
         .collect()
 }
 
-fn dns_names(names: SubjectAlternativeName<'_>) -> Vec<String> {
+/// An iPAddress is the address's octets (RFC 5280 §4.2.1.6).
+fn ip_addresses(names: &SubjectAlternativeName<'_>) -> Vec<IpAddr> {
+    names
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::IPAddress(octets) => <[u8; 4]>::try_from(*octets)
+                .map(IpAddr::from)
+                .or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from))
+                .ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+fn dns_names(names: &SubjectAlternativeName<'_>) -> Vec<String> {
     names
         .general_names
         .iter()

@@ -23,6 +23,7 @@ pub use certificate::Certificate;
 pub use issuer::find_issuer;
 pub use name::NamePattern;
 pub use reference::CertificateReference;
+pub use signature::KeyFamily;
 
 /// Why bytes yielded no certificate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -239,6 +239,30 @@ pub fn read_public_key(
     Ok((algorithm, bits))
 }
 
+/// What kind of key it is, as far as a TLS client tells servers which it understands (RFC 8446
+/// §4.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyFamily {
+    /// RSA of any size, for PKCS#1 and PSS signatures alike.
+    Rsa,
+    /// A NIST curve.
+    Ecdsa,
+    /// Ed25519.
+    Ed25519,
+}
+
+/// The family of the key in a raw SubjectPublicKeyInfo; `None` for others, those for PSS only among
+/// them.
+pub fn key_family(public_key_info: &[u8]) -> Option<KeyFamily> {
+    let (key, _) = read_public_key(public_key_info).ok()?;
+    match key.algorithm {
+        RSA_ENCRYPTION => Some(KeyFamily::Rsa),
+        EC_PUBLIC_KEY => Some(KeyFamily::Ecdsa),
+        ED25519 => Some(KeyFamily::Ed25519),
+        _ => None,
+    }
+}
+
 fn key_kind(
     key: AlgorithmIdentifier<'_>,
     bits: &[u8],

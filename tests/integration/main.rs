@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod commands;
 mod corpus;
 mod daemon;
 mod fetch;

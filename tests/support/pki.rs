@@ -302,6 +302,15 @@ pub fn tls_feature(features: &[u8]) -> Vec<u8> {
     extension("1.3.6.1.5.5.7.1.24", false, &sequence(&[&features]))
 }
 
+/// A subject alternative name extension with these DNS names.
+pub fn dns_names(names: &[&str]) -> Vec<u8> {
+    let names: Vec<u8> = names
+        .iter()
+        .flat_map(|name| encode(der::context_primitive(2), &[name.as_bytes()]))
+        .collect();
+    extension("2.5.29.17", false, &sequence(&[&names]))
+}
+
 pub fn subject_key_identifier(identifier: &[u8]) -> Vec<u8> {
     extension("2.5.29.14", false, &octets(identifier))
 }

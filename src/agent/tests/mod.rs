@@ -46,7 +46,9 @@ impl Authority {
 
     fn subject_of(&self, builder: CertificateBuilder) -> Arc<Subject> {
         let leaf = builder.sign(&Key::p256(), &self.key);
-        Arc::new(Subject::new(leaf, self.issuer.clone()))
+        let urls = leaf.ocsp_urls().to_vec();
+        let policy = Policy::default();
+        Arc::new(Subject::new(leaf, self.issuer.clone(), urls, policy))
     }
 
     /// A response of `this_update` that is valid for `life`, judged at that time.

@@ -1,5 +1,7 @@
 //! Scans of real directories: what is found, what is waited for, what is told once.
 
+mod sources;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use tempfile::TempDir;
 
+use super::source::{Directory, Naming, Source};
 use super::*;
 use crate::pki::{CertificateBuilder, World, basic_constraints, ocsp_access};
 use crate::x509::Certificate;
@@ -24,13 +27,12 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let scanner = Scanner::new(
-            vec![Directory {
-                path: directory.path().to_owned(),
-                recursive: false,
-            }],
-            Selection::default(),
-        );
+        let source = Source::Directory(Directory {
+            path: directory.path().to_owned(),
+            recursive: false,
+            naming: Naming::default(),
+        });
+        let scanner = Scanner::new([(SourceNumber(0), source)], Selection::default());
         Bench {
             directory,
             scanner,
@@ -42,11 +44,12 @@ impl Bench {
 
     /// The same directory with the folders in it.
     fn recursive(mut self, selection: Selection) -> Self {
-        let directory = Directory {
+        let source = Source::Directory(Directory {
             path: self.directory.path().to_owned(),
             recursive: true,
-        };
-        self.scanner = Scanner::new(vec![directory], selection);
+            naming: Naming::default(),
+        });
+        self.scanner = Scanner::new([(SourceNumber(0), source)], selection);
         self
     }
 
@@ -97,7 +100,7 @@ impl Bench {
                     let end = why.find('(').unwrap_or(why.len());
                     format!("!{} {}", name(&path), &why[..end])
                 }
-                Change::Gone { path } => format!("-{}", name(&path)),
+                Change::Gone { path, .. } => format!("-{}", name(&path)),
                 Change::StapleGone { path } => format!("staple gone {}", name(&path)),
                 Change::DirectoryFailed { error, .. } => format!("failed {}", error.kind()),
                 Change::DirectoryRecovered { .. } => "recovered".to_owned(),
@@ -189,7 +192,7 @@ fn each_kind_of_bad_file_has_its_own_reason() {
     bench.write("ca", &[&authority, &bench.world.issuer]);
     let silent = CertificateBuilder::new("Issuer", "leaf", &[8])
         .sign(&bench.world.leaf_key, &bench.world.issuer_key);
-    bench.write("silent", &[&silent, &bench.world.issuer]);
+    bench.write("silent", &[&silent]);
     let mut found = bench.settled();
     found.sort();
     assert_eq!(
@@ -371,10 +374,8 @@ fn extensions_and_patterns_take_files_away_and_bundles_are_several_certificates(
         bench.scan(),
         ["+b.pem.ecdsa", "+b.pem.rsa", "+sites/new.pem"]
     );
-    assert_ne!(
-        staple_path(&bench.path("b.pem.ecdsa")),
-        staple_path(&bench.path("b.pem.rsa"))
-    );
+    let staple = |name: &str| Naming::default().companions(&bench.path(name)).staple;
+    assert_ne!(staple("b.pem.ecdsa"), staple("b.pem.rsa"));
 }
 
 #[test]
@@ -402,7 +403,7 @@ fn what_is_to_be_reported_again_is() {
     let mut bench = Bench::new();
     bench.write("a.pem", &[&bench.leaf(1), &bench.world.issuer]);
     bench.scan();
-    bench.scanner.report_again(0);
+    bench.scanner.report_again(SourceNumber(0));
     assert_eq!(bench.scan(), ["+a.pem"]);
     assert!(bench.scan().is_empty());
 }

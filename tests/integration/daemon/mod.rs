@@ -1,7 +1,7 @@
 //! The real program as a process: with the real HAProxy and the real `openssl ocsp`, and with
 //! everything that can be wrong around it.
 
-mod authority;
+pub mod authority;
 mod directories;
 mod end_to_end;
 mod process;

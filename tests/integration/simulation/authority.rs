@@ -110,7 +110,12 @@ impl Authority {
         }
         let leaf = builder.sign(&self.leaf_key, &self.key);
         self.cases.push(Case {
-            subject: Arc::new(Subject::new(leaf, self.issuer.clone())),
+            subject: Arc::new(Subject::new(
+                leaf,
+                self.issuer.clone(),
+                Vec::new(),
+                staplerd::ocsp::Policy::default(),
+            )),
             responders,
             revocation,
             signed: None,

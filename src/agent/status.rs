@@ -1,0 +1,111 @@
+//! How it stands with everything, for whoever asks: commands, metrics, hooks.
+//!
+//! Read from the agent's own memory and from nothing else, so that what is shown is what is decided
+//! by.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::inventory::{Entry, File, FileState, Place};
+use super::timers::Timer;
+use super::{Agent, Failure, State, Subject, TargetId};
+use crate::ocsp::Staple;
+use crate::time::Timestamp;
+
+/// How it stands with one certificate file.
+#[derive(Clone, Debug)]
+pub struct FileStatus<'agent> {
+    /// The certificate's file.
+    pub path: &'agent Path,
+    /// Its state.
+    pub state: State,
+    /// What is known of the certificate; nothing where it is not stapled for.
+    pub certificate: Option<CertificateStatus<'agent>>,
+}
+
+/// How it stands with the certificate in a file.
+#[derive(Clone, Debug)]
+pub struct CertificateStatus<'agent> {
+    /// The certificate and its issuer.
+    pub subject: &'agent Subject,
+    /// The staple that is held, while it is fit to be handed out.
+    pub staple: Option<&'agent Arc<Staple>>,
+    /// When the responder is asked next; none while it is being asked.
+    pub next_request: Option<Timestamp>,
+    /// Failed requests in a row.
+    pub failures: u32,
+    /// Where the staple belongs on disk.
+    pub staple_path: &'agent Path,
+    /// Whether it is there.
+    pub disk: PlaceStatus<'agent>,
+    /// Whether each of the HAProxy processes has it.
+    pub live: Vec<(TargetId, PlaceStatus<'agent>)>,
+}
+
+/// How it stands with the staple in one place.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceStatus<'agent> {
+    /// The staple that is held lies there.
+    pub is_current: bool,
+    /// Why it does not.
+    pub failure: Option<&'agent Failure>,
+}
+
+impl PlaceStatus<'_> {
+    fn of<'agent>(place: &'agent Place, staple: Option<&Arc<Staple>>) -> PlaceStatus<'agent> {
+        PlaceStatus {
+            is_current: staple.is_some_and(|staple| {
+                let held = place.holds.as_ref();
+                held.is_some_and(|held| held.der() == staple.der())
+            }),
+            failure: place.last_failure.as_ref(),
+        }
+    }
+}
+
+impl Agent {
+    /// How it stands with every certificate file at `now`, in no order.
+    pub fn status(&self, now: Timestamp) -> impl Iterator<Item = FileStatus<'_>> {
+        self.inventory.files().filter_map(move |(path, state)| {
+            let (state, certificate) = match state {
+                FileState::Excluded(exclusion) => (State::Excluded(exclusion.clone()), None),
+                FileState::Holds(number) => {
+                    let entry = self.inventory.entries.get(number)?;
+                    let next_request = self.timers.at(&Timer::Request(*number));
+                    let file = entry.files.get(path)?;
+                    let status = entry.status(file, next_request, now);
+                    (entry.state(now), Some(status))
+                }
+            };
+            Some(FileStatus {
+                path,
+                state,
+                certificate,
+            })
+        })
+    }
+}
+
+impl Entry {
+    fn status<'agent>(
+        &'agent self,
+        file: &'agent File,
+        next_request: Option<Timestamp>,
+        now: Timestamp,
+    ) -> CertificateStatus<'agent> {
+        let staple = self.fit_staple(now);
+        let live = file.targets.iter().filter_map(|target| {
+            let place = self.live.get(target)?;
+            Some((*target, PlaceStatus::of(place, staple)))
+        });
+        CertificateStatus {
+            subject: &self.subject,
+            staple,
+            next_request,
+            failures: self.failures,
+            staple_path: &file.staple_path,
+            disk: PlaceStatus::of(&file.disk, staple),
+            live: live.collect(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Files that are named on the command line: certificates, and what else is read whole.
+//!
+//! Every problem is one line that names the file.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::x509::{self, Bundle, Certificate};
+
+/// Largest file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = x509::bundle::MAX_PEM_BYTES as u64;
+
+/// A file's content; the buffer is wiped when dropped, for it may hold a key.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let about = |problem: &dyn Display| format!("{}: {problem}", path.display());
+    let metadata = fs::metadata(path).map_err(|error| about(&error))?;
+    if !metadata.is_file() {
+        return Err(about(&"not a regular file"));
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(about(&x509::Error::TooLarge));
+    }
+    fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| about(&error))
+}
+
+/// PEM, or one certificate as DER.
+pub(super) fn read_certificates(path: &Path) -> Result<Bundle, String> {
+    let bytes = read(path)?;
+    if let Ok(certificate) = Certificate::from_der(&bytes) {
+        return Ok(certificate.into());
+    }
+    Bundle::from_pem_buffer(bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The issuer among the certificates given as such. Whoever gives one vouches for it: where none
+/// made the certificate's signature, the one with the issuer's name counts, or the first.
+pub(super) fn choose_issuer<'a>(certificate: &Certificate, given: &'a Bundle) -> &'a Certificate {
+    let candidates = given.certificates();
+    let named = || {
+        candidates
+            .iter()
+            .find(|candidate| candidate.subject_name() == certificate.issuer_name())
+    };
+    x509::find_issuer(certificate, candidates)
+        .or_else(named)
+        .unwrap_or(given.leaf())
+}

@@ -1,0 +1,144 @@
+//! `staplerd probe --all`: one handshake for each certificate of the configuration.
+//!
+//! Each is asked for by a name of its own and with its own kind of key, so that of several
+//! certificates for one name each is seen. Certificates that name no responder, CA certificates and
+//! keys are passed over, as the daemon does.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Instant;
+
+use super::ProbeArguments;
+use super::report::{Probed, Row, State};
+use crate::config::Config;
+use crate::discovery::{Change, Finding, PATIENCE, Refusal, Scanner, SourceNumber};
+use crate::ocsp::Policy;
+use crate::probe::{self, Target};
+use crate::run::wall_clock;
+use crate::x509::Certificate;
+
+/// Handshakes at a time.
+const AT_A_TIME: usize = 16;
+
+type Content = Result<Finding, Refusal>;
+
+/// Probes all certificates of the configuration, the worst first.
+pub(super) fn probe(
+    target: &Target,
+    config: &Config,
+    arguments: &ProbeArguments,
+) -> Result<Vec<Row>, String> {
+    let mut found = certificates(config)?;
+    found.retain(|(_, content)| match content {
+        Ok(finding) => !finding.certificate.ocsp_urls().is_empty(),
+        Err(refusal) => !is_normal(refusal),
+    });
+    if found.is_empty() {
+        return Err("the configuration has no certificate that names a responder".to_owned());
+    }
+    let waiting = Mutex::new(found.into_iter());
+    let rows = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let next = lock(&waiting).next();
+            let Some((file, content)) = next else {
+                return;
+            };
+            let state = match content {
+                Ok(finding) => probe_one(target, &finding, config, arguments),
+                Err(refusal) => State::NotProbed(kind(&refusal), refusal.to_string()),
+            };
+            lock(&rows).push(Row { file, state });
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(work);
+        }
+    });
+    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    rows.sort_by_cached_key(Row::rank);
+    Ok(rows)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn probe_one(
+    target: &Target,
+    finding: &Finding,
+    config: &Config,
+    arguments: &ProbeArguments,
+) -> State {
+    let wanted = &finding.certificate;
+    let name = probe::name_to_ask(wanted);
+    let seen = probe::handshake(
+        target,
+        name.as_deref(),
+        wanted.key_family(),
+        arguments.timeout,
+    );
+    let probed = Probed::new(name.as_deref(), seen, |seen| {
+        let policy = |issuer: &Certificate| Policy {
+            allow_sha1: arguments.allow_sha1 || config.policies.of(issuer).allow_sha1,
+            staple_revoked: false,
+        };
+        probe::judge(
+            &seen.certificates,
+            seen.staple.as_deref(),
+            std::slice::from_ref(&finding.issuer),
+            wall_clock(),
+            policy,
+        )
+    });
+    match probed.certificate() {
+        Some(shown) if shown != wanted => State::OtherCertificate(probed),
+        _ => State::Probed(probed),
+    }
+}
+
+/// What the configuration's places hold.
+fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
+    let sources = config.sources.iter().enumerate();
+    let sources = sources.map(|(place, it)| (SourceNumber(place), it.source.clone()));
+    let mut scanner = Scanner::new(sources, config.selection.clone());
+    let mut found = Vec::new();
+    let mut failed = None;
+    let mut report = |change| match change {
+        Change::Found { path, content, .. } => found.push((path, content)),
+        Change::DirectoryFailed { path, error } => {
+            failed.get_or_insert(format!("{} {error}", path.display()));
+        }
+        _ => {}
+    };
+    // What may be half-written is taken as it is: nobody waits here for its writer.
+    let now = Instant::now();
+    for moment in [now, now + PATIENCE] {
+        scanner.scan(moment, &mut report);
+    }
+    match failed {
+        Some(problem) => Err(problem),
+        None => Ok(found),
+    }
+}
+
+/// Whether the file is one for which there is nothing to staple.
+fn is_normal(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NoResponder
+            | Refusal::CertificateAuthority
+            | Refusal::SelfSigned
+            | Refusal::KeyOnly
+    )
+}
+
+fn kind(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) => "no_issuer",
+        _ => "unreadable",
+    }
+}

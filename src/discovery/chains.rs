@@ -1,0 +1,67 @@
+//! Certificates that lie apart from the certificates they have issued: `issuers-chain-path`,
+//! ocspbot's chain files.
+//!
+//! Many certificates share them, so each is read at most once in a scan.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::certificate_file::read_bundle;
+use super::listing::Stamp;
+use crate::x509::Certificate;
+
+/// What one scan has read of chains.
+#[derive(Debug, Default)]
+pub struct Chains {
+    certificates: HashMap<PathBuf, Vec<Certificate>>,
+    stamps: HashMap<PathBuf, Vec<Option<Stamp>>>,
+}
+
+impl Chains {
+    /// The certificates of a file, or of the files of a folder; none where there are none.
+    pub(super) fn certificates(&mut self, path: &Path) -> &[Certificate] {
+        if !self.certificates.contains_key(path) {
+            let bundles = files(path)
+                .into_iter()
+                .filter_map(|it| read_bundle(&it).ok());
+            let certificates = bundles.flat_map(|bundle| {
+                let leaf = std::iter::once(bundle.leaf().clone());
+                leaf.chain(bundle.chain().iter().cloned())
+                    .collect::<Vec<_>>()
+            });
+            let certificates = certificates.collect();
+            self.certificates.insert(path.to_owned(), certificates);
+        }
+        self.certificates.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// What changes when the file, or one of the folder's files, does.
+    pub(super) fn stamps(&mut self, path: &Path) -> &[Option<Stamp>] {
+        if !self.stamps.contains_key(path) {
+            let stamps = files(path).iter().map(|file| Stamp::read(file)).collect();
+            self.stamps.insert(path.to_owned(), stamps);
+        }
+        self.stamps.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The stamps of all of these.
+    pub(super) fn stamps_of(&mut self, paths: &[PathBuf]) -> Arc<[Option<Stamp>]> {
+        let mut stamps = Vec::new();
+        for path in paths {
+            stamps.extend_from_slice(self.stamps(path));
+        }
+        stamps.into()
+    }
+}
+
+/// The file itself, or the files of a folder in the order of their names.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else {
+        return vec![path.to_owned()];
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}

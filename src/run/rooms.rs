@@ -1,0 +1,240 @@
+//! The rooms around the agent: a task for each, and the ways to them.
+//!
+//! A change of the configuration starts anew what has to be another and leaves everything else as it
+//! is. What is replaced finishes the orders it has: for every order there is an answer, whoever gives
+//! it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::plan::{Numbers, Plan, Socket};
+use super::{GRACE, News, deliverer, finder, requester, writer};
+use crate::agent::{Action, Event, TargetId};
+use crate::config::Config;
+use crate::store::{Claims, Ownership, UnknownGroup};
+
+/// The rooms that carry out the agent's orders, and what they are told.
+pub(super) struct Rooms {
+    requests: mpsc::UnboundedSender<requester::Order>,
+    writes: mpsc::UnboundedSender<writer::Order>,
+    sessions: BTreeMap<TargetId, Session>,
+    plans: watch::Sender<Arc<Plan>>,
+    rescan: Arc<Notify>,
+    results: Results,
+}
+
+/// Where the rooms' results go, and how they are stopped.
+#[derive(Clone)]
+struct Results {
+    events: mpsc::Sender<Event>,
+    news: mpsc::UnboundedSender<News>,
+    claims: Arc<Claims>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The session of one control socket.
+struct Session {
+    orders: mpsc::UnboundedSender<deliverer::Order>,
+    stop: CancellationToken,
+}
+
+impl Rooms {
+    /// Starts a task for each room.
+    pub(super) fn start(
+        config: &Config,
+        plan: Plan,
+        numbers: &Numbers,
+        events: mpsc::Sender<Event>,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Result<Self, UnknownGroup> {
+        let results = Results {
+            events,
+            news,
+            claims: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let (plans, planned) = watch::channel(Arc::new(plan));
+        let rescan = Arc::new(Notify::new());
+        results.tasks.spawn(finder::run(
+            planned,
+            Arc::clone(&results.claims),
+            Arc::clone(&rescan),
+            results.events.clone(),
+            results.stop.clone(),
+        ));
+        let mut rooms = Rooms {
+            requests: results.requester(config),
+            writes: results.writer(ownership(config)?),
+            sessions: BTreeMap::new(),
+            plans,
+            rescan,
+            results,
+        };
+        rooms.meet(numbers);
+        Ok(rooms)
+    }
+
+    /// Goes over to another configuration, as far as it does not say what to look after.
+    pub(super) fn change(&mut self, before: &Config, config: &Config) -> Result<(), UnknownGroup> {
+        let ownership = ownership(config)?;
+        if before.file_mode != config.file_mode || before.file_group != config.file_group {
+            self.writes = self.results.writer(ownership);
+        }
+        if !asks_alike(before, config) {
+            self.requests = self.results.requester(config);
+        }
+        Ok(())
+    }
+
+    /// Has this looked after from now on.
+    pub(super) fn plan(&self, plan: Plan) {
+        self.plans.send_replace(Arc::new(plan));
+    }
+
+    /// Starts the sessions that are missing and ends those that are not planned any more, which are
+    /// returned.
+    pub(super) fn meet(&mut self, numbers: &Numbers) -> Vec<TargetId> {
+        let planned = numbers.sockets();
+        let ended: Vec<TargetId> = self
+            .sessions
+            .keys()
+            .filter(|target| !planned.contains_key(target))
+            .copied()
+            .collect();
+        for target in &ended {
+            if let Some(session) = self.sessions.remove(target) {
+                session.stop.cancel();
+            }
+        }
+        for (target, socket) in planned {
+            self.sessions
+                .entry(*target)
+                .or_insert_with(|| self.results.session(*target, socket));
+        }
+        ended
+    }
+
+    /// Has everything on disk looked at, now.
+    pub(super) fn rescan(&self) {
+        self.rescan.notify_one();
+    }
+
+    /// Lets the tasks finish what they have in hand; whether they did in time.
+    pub(super) async fn finish(self) -> bool {
+        self.results.stop.cancel();
+        self.results.tasks.close();
+        let tasks = self.results.tasks.clone();
+        // The rooms see their last order.
+        drop(self);
+        timeout(GRACE, tasks.wait()).await.is_ok()
+    }
+
+    /// Turns an order into one for its room. A room that is gone is one that has been told to stop:
+    /// its orders are void.
+    pub(super) fn carry_out(&self, action: Action) {
+        match action {
+            Action::Report(_) => {}
+            Action::Request {
+                certificate,
+                subject,
+                must_staple,
+                held,
+                validators,
+            } => {
+                let _ = self.requests.send(requester::Order {
+                    certificate,
+                    subject,
+                    must_staple,
+                    held,
+                    validators,
+                });
+            }
+            Action::Write {
+                certificate,
+                path,
+                staple_path,
+                staple,
+            } => {
+                let _ = self.writes.send(writer::Order {
+                    certificate,
+                    path,
+                    staple_path,
+                    staple,
+                });
+            }
+            Action::Deliver {
+                target,
+                certificate,
+                subject,
+                staple,
+            } => {
+                if let Some(session) = self.sessions.get(&target) {
+                    let _ = session.orders.send(deliverer::Order {
+                        certificate,
+                        subject,
+                        staple,
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Results {
+    fn requester(&self, config: &Config) -> mpsc::UnboundedSender<requester::Order> {
+        let settings = requester::settings(config);
+        let (sender, orders) = mpsc::unbounded_channel();
+        let (events, stop) = (self.events.clone(), self.stop.clone());
+        self.tasks
+            .spawn(requester::run(settings, orders, events, stop));
+        sender
+    }
+
+    fn writer(&self, ownership: Ownership) -> mpsc::UnboundedSender<writer::Order> {
+        let places = writer::Places {
+            claims: Arc::clone(&self.claims),
+            ownership,
+        };
+        let (sender, orders) = mpsc::unbounded_channel();
+        let (events, stop) = (self.events.clone(), self.stop.clone());
+        self.tasks.spawn(writer::run(places, orders, events, stop));
+        sender
+    }
+
+    fn session(&self, target: TargetId, socket: &Socket) -> Session {
+        let (sender, orders) = mpsc::unbounded_channel();
+        let stop = self.stop.child_token();
+        self.tasks.spawn(deliverer::run(
+            target,
+            socket.clone(),
+            orders,
+            self.events.clone(),
+            self.news.clone(),
+            stop.clone(),
+        ));
+        Session {
+            orders: sender,
+            stop,
+        }
+    }
+}
+
+fn ownership(config: &Config) -> Result<Ownership, UnknownGroup> {
+    Ownership::new(config.file_mode, config.file_group.as_deref())
+}
+
+/// Whether both ask responders in the same way.
+fn asks_alike(one: &Config, other: &Config) -> bool {
+    one.renewal_threads == other.renewal_threads
+        && one.connect_timeout == other.connect_timeout
+        && one.request_timeout == other.request_timeout
+        && one.address_rules == other.address_rules
+        && one.proxies == other.proxies
+}
