@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the service: jobs come in, reports go out. The deciding parts are pure (`address`,
 //! `caching`, `limits`, `outcome`, `overrides`, `proxy`, `verdict`), the exchange is blocking (`client`,
-//! `connection`, `resolver`) and runs on tokio's blocking threads, one permit each. This room knows
+//! `connection`, `race`, `resolver`, `tcp`) and runs on tokio's blocking threads, one permit each. This room knows
 //! HTTP; what an OCSP response says is judged by the caller's function, in the same thread. Nothing
 //! here logs: every outcome is handed back. RFC 6960 appendix A, RFC 9919.
 
@@ -15,7 +15,9 @@ mod limits;
 mod outcome;
 mod overrides;
 mod proxy;
+mod race;
 mod resolver;
+mod tcp;
 mod verdict;
 
 use std::collections::{HashMap, VecDeque};

@@ -118,6 +118,7 @@ const PURE: &[&str] = &[
     "src/responder/index.rs",
     "src/responder/key.rs",
     "src/responder/mod.rs",
+    "src/responder/path.rs",
     "src/responder/presigned.rs",
     "src/responder/question.rs",
     "src/responder/refusal.rs",

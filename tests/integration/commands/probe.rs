@@ -42,8 +42,8 @@ fn each_kind_of_key_shows_its_own_certificate_and_staple_over_tls_1_2_and_1_3() 
     let Some(mut authority) = OpensslAuthority::new("probe") else {
         return;
     };
-    authority.issue_for("site-rsa", "site.example", "rsa", "leaf", 'V');
-    authority.issue_for("site-ecdsa", "site.example", "prime256v1", "leaf", 'V');
+    authority.issue_for("site-rsa", "site.example", "rsa");
+    authority.issue_for("site-ecdsa", "site.example", "prime256v1");
     authority.start_responder(Signer::Delegate);
     let staples = [
         staple(&authority, "site-rsa"),
@@ -107,7 +107,7 @@ fn a_server_without_staple_is_told_from_one_whose_certificate_demands_it() {
         return;
     };
     authority.issue("plain", "prime256v1");
-    authority.issue_for("demanding", "demanding", "prime256v1", "demanding", 'V');
+    authority.issue_demanding("demanding", "prime256v1");
     authority.issue_silent("silent");
     let files = ["plain", "demanding", "silent"]
         .map(|name| (format!("{name}.pem"), authority.bundle(name)));
@@ -145,9 +145,9 @@ fn all_certificates_of_a_directory_are_probed_the_worst_first() {
     let Some(installation) = installations("probe --all").pop() else {
         return;
     };
-    authority.issue_for("good-rsa", "good.example", "rsa", "leaf", 'V');
-    authority.issue_for("good-ecdsa", "good.example", "prime256v1", "leaf", 'V');
-    authority.issue_for("wildcard", "*.wild.example", "prime256v1", "leaf", 'V');
+    authority.issue_for("good-rsa", "good.example", "rsa");
+    authority.issue_for("good-ecdsa", "good.example", "prime256v1");
+    authority.issue_for("wildcard", "*.wild.example", "prime256v1");
     authority.issue("bare", "prime256v1");
     authority.issue("later", "prime256v1");
     authority.issue_silent("silent");
