@@ -1,16 +1,18 @@
 //! Life in the background: a process of its own session, whose starter leaves when it is ready.
 //!
-//! The program starts itself again with a pipe as standard output, over which the new process says
+//! The program starts itself again, under another name and with a pipe as standard output, over which the new process says
 //! when it is ready; until then its standard error is the starter's, so that what keeps it from
 //! starting is seen there. Then its standard streams become `/dev/null`. The working directory
 //! stays, because paths on the command line may be relative to it.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// The name by which the new process is called, and by which it knows what it is.
+const NAME: &str = "staplerd-in-background";
 /// What the new process says when it is ready.
 const READY: &[u8] = b"ready";
 
@@ -26,14 +28,19 @@ pub enum Outcome {
     Ended(Option<i32>),
 }
 
-/// Starts this program again with `arguments`, which have to lead it to [`enter`], and waits until
-/// it is ready or has ended.
+/// Whether this is the process that [`start`] has started.
+pub fn is_here() -> bool {
+    std::env::args_os().next().is_some_and(|name| name == NAME)
+}
+
+/// Starts this program again with the same arguments and waits until it is ready or has ended.
 ///
 /// # Errors
 /// The system's, where there is no new process.
-pub fn start(arguments: impl IntoIterator<Item = OsString>) -> io::Result<Outcome> {
+pub fn start() -> io::Result<Outcome> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(arguments)
+        .arg0(NAME)
+        .args(std::env::args_os().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;

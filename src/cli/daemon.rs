@@ -5,7 +5,6 @@
 
 mod arguments;
 
-use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 pub(super) use arguments::DaemonArguments;
@@ -31,7 +30,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
         }
     };
     let goes = loaded.background && !arguments.is_interactive();
-    if goes && !arguments.in_background {
+    if goes && !background::is_here() {
         return start_in_background();
     }
     let settings = log_settings(&loaded.config.logging);
@@ -40,7 +39,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
         tracing::error!("cannot write the log: {error}");
         return ExitCode::from(EXIT_CONFIGURATION);
     }
-    if arguments.in_background {
+    if background::is_here() {
         if settings.directory.is_none() && !settings.syslog {
             tracing::warn!("in the background nothing is logged without --logdir or --syslog");
         }
@@ -91,10 +90,7 @@ fn warn(config: &Config) {
 /// Starts the same command line once more, as the process in the background, and waits for its
 /// word.
 fn start_in_background() -> ExitCode {
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let is_named = arguments.first().map(OsString::as_os_str) == Some(OsStr::new("run"));
-    arguments.insert(usize::from(is_named), "--in-background".into());
-    match background::start(arguments) {
+    match background::start() {
         Ok(Outcome::Ready) => ExitCode::SUCCESS,
         // It has said why.
         Ok(Outcome::Ended(code)) => {

@@ -11,7 +11,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::file::LogFile;
-use super::syslog::{DEVICE, Syslog};
+use super::syslog::{self, DEVICE, Syslog};
 
 /// How much is logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -89,6 +89,11 @@ pub fn start_with(settings: &Settings) -> io::Result<()> {
         layers.push(lines.with_filter(level).boxed());
     }
     tracing_subscriber::registry().with(layers).init();
+    if settings.syslog
+        && let Err(error) = syslog::listens()
+    {
+        tracing::warn!("nothing reaches the system's log until somebody listens there: {error}");
+    }
     Ok(())
 }
 

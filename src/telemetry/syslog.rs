@@ -43,6 +43,15 @@ impl Syslog {
     }
 }
 
+/// Whether somebody listens at [`DEVICE`].
+///
+/// # Errors
+/// The system's, with the path in its words, where nobody does.
+pub(super) fn listens() -> io::Result<()> {
+    let connected = UnixDatagram::unbound()?.connect(DEVICE);
+    connected.map_err(|error| io::Error::new(error.kind(), format!("{DEVICE}: {error}")))
+}
+
 /// The severity that RFC 3164 §4.1.1 has for a level.
 fn severity(level: Level) -> u8 {
     match level {

@@ -115,10 +115,6 @@ pub(in crate::cli) struct DaemonArguments {
     #[arg(long, visible_alias = "no-daemon", help_heading = "Process and log")]
     interactive: bool,
 
-    /// This is the process in the background that -D has started
-    #[arg(long, hide = true)]
-    pub(super) in_background: bool,
-
     /// Log more; twice, what the libraries say as well
     #[arg(short, action = ArgAction::Count, help_heading = "Process and log")]
     verbose: u8,

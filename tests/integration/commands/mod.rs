@@ -1,6 +1,7 @@
 //! The commands for people, run as processes: what they print, and how they end.
 
 mod fetch;
+mod help;
 mod probe;
 mod stapled;
 

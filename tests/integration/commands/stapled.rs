@@ -18,7 +18,7 @@ fn directory(below: &Path, name: &str) -> String {
 fn background_process(word: &str) -> Option<u32> {
     let is_it = |pid: u32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.contains("--in-background") && line.contains(word) && is_alive(pid)
+        line.starts_with("staplerd-in-background") && line.contains(word) && is_alive(pid)
     };
     let mut pids = fs::read_dir("/proc")
         .unwrap()
