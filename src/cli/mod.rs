@@ -9,6 +9,8 @@ mod fetch;
 mod input;
 mod probe;
 mod responder;
+mod survey;
+mod validate;
 mod verify;
 mod wording;
 
@@ -45,6 +47,8 @@ enum Command {
     Probe(probe::ProbeArguments),
     /// Judge one OCSP response: good, revoked, unknown or a reason to reject it.
     Verify(verify::VerifyArguments),
+    /// Check a configuration and the world it names: directories, sockets, responders.
+    Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
     Responder(responder::ResponderArguments),
 }
@@ -58,6 +62,7 @@ pub fn run() -> ExitCode {
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
+        Some(Command::Validate(validate)) => validate::run(&validate),
         Some(Command::Responder(responder)) => responder::run(responder),
     }
 }

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod probe;
+mod validate;
 
 use std::process::{Command, Output, Stdio};
 
