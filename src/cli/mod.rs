@@ -11,6 +11,8 @@ mod input;
 mod once;
 mod probe;
 mod responder;
+mod survey;
+mod validate;
 mod verify;
 mod wording;
 
@@ -73,6 +75,8 @@ Examples:
 Example:
   staplerd verify --response site.pem.ocsp --cert site.pem --issuer ca.pem")]
     Verify(verify::VerifyArguments),
+    /// Check a configuration and the world it names: directories, sockets, responders.
+    Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
     #[command(after_help = "\
 Example:
@@ -108,6 +112,7 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Man(man)) => generate::man(&man, Arguments::command()),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
+        Some(Command::Validate(validate)) => validate::run(&validate),
         Some(Command::Responder(responder)) => responder::run(responder),
     }
 }

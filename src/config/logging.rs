@@ -3,7 +3,7 @@
 //!
 //! Pure: nothing is opened here, and the time is handed in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::civil::DateTime;
 
@@ -66,6 +66,15 @@ impl LogFile {
         Ok(LogFile(text.to_owned()))
     }
 
+    /// The folder it lies in, where that does not depend on the time.
+    pub fn fixed_folder(&self) -> Option<PathBuf> {
+        let folder = match Path::new(&self.0).parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        (!folder.to_string_lossy().contains('{')).then(|| folder.to_owned())
+    }
+
     /// The file for this time, which ocspbot took as the machine's zone has it.
     pub fn at(&self, moment: DateTime) -> PathBuf {
         let year = format!("{:04}", moment.year());
@@ -100,6 +109,14 @@ mod tests {
         assert_eq!(at(name), PathBuf::from("/logs/example-20170405-060708.log"));
         assert_eq!(at("{day}/{day}.log"), PathBuf::from("05/05.log"));
         assert_eq!(at("plain.log"), PathBuf::from("plain.log"));
+    }
+
+    #[test]
+    fn the_folder_is_known_unless_the_time_is_in_it() {
+        let folder = |text| LogFile::parse(text).unwrap().fixed_folder();
+        assert_eq!(folder("/logs/{day}.log"), Some("/logs".into()));
+        assert_eq!(folder("{day}.log"), Some(".".into()));
+        assert_eq!(folder("/logs/{year}/x.log"), None);
     }
 
     #[test]

@@ -188,13 +188,8 @@ impl Plan {
         issuer: &Certificate,
     ) -> Vec<String> {
         let planned = self.sources.get(&source);
-        match planned.and_then(|planned| planned.responder.as_ref()) {
-            Some(ResponderOverride::Url(url)) => vec![url.clone()],
-            Some(ResponderOverride::Certificate) => certificate.ocsp_urls().to_vec(),
-            None => self
-                .overrides
-                .apply(issuer.subject_display(), certificate.ocsp_urls()),
-        }
+        let given = planned.and_then(|planned| planned.responder.as_ref());
+        ResponderOverride::responders(given, &self.overrides, certificate, issuer)
     }
 
     /// The folders that staples are written to, whether those in them belong to them, and the

@@ -61,6 +61,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "config",
             "discovery",
             "fetch",
+            "haproxy",
             "ocsp",
             "probe",
             "responder",
