@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
     ("systemd", &[]),
+    ("background", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
     (
@@ -38,6 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "run",
         &[
             "agent",
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -55,6 +57,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -80,6 +83,16 @@ const PURE: &[&str] = &[
     "src/ocsp/",
     "src/agent/",
     "src/config/",
+    "src/discovery/haproxy_config/blocks.rs",
+    "src/discovery/haproxy_config/certificate_list.rs",
+    "src/discovery/haproxy_config/condition.rs",
+    "src/discovery/haproxy_config/control_socket.rs",
+    "src/discovery/haproxy_config/environment.rs",
+    "src/discovery/haproxy_config/mod.rs",
+    "src/discovery/haproxy_config/notice.rs",
+    "src/discovery/haproxy_config/parser.rs",
+    "src/discovery/haproxy_config/wanted.rs",
+    "src/discovery/haproxy_config/words.rs",
     "src/discovery/selection.rs",
     "src/discovery/source.rs",
     "src/fetch/address.rs",
