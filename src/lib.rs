@@ -28,7 +28,7 @@
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
 //! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
-//! | [`discovery`] | scans of directories, hints that one has changed |
+//! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
 //! | [`store`] | staples on disk, durable and atomic |
 //! | [`haproxy`] | the control socket: framing, commands, one session for each |

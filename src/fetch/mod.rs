@@ -22,7 +22,7 @@ mod verdict;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,6 +40,8 @@ pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;
 use client::Client;
+
+use crate::time::Timestamp;
 
 /// Exchanges in flight, unless configured otherwise; chosen by `benches/fetch.rs`.
 pub const RENEWAL_THREADS: usize = 160;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub proxies: Proxies,
     /// How host names become addresses.
     pub lookup: Lookup,
+    /// The wall clock; asked only what a `Retry-After` date without a `Date` beside it means.
+    pub now: fn() -> Timestamp,
 }
 
 impl Default for Settings {
@@ -80,6 +84,7 @@ impl Default for Settings {
             addresses: AddressRules::default(),
             proxies: Proxies::default(),
             lookup: system_lookup(),
+            now: || SystemTime::now().into(),
         }
     }
 }

@@ -3,10 +3,13 @@
 //!
 //! Promises: nothing panics, and no damage turns a refused response into an accepted one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use fastrand::Rng;
+use staplerd::config::{Config, Options, Surroundings};
+use staplerd::discovery::haproxy_config::certificate_list;
+use staplerd::discovery::haproxy_config::parser::Parser;
 use staplerd::ocsp::request::Request;
 use staplerd::ocsp::{Policy, Subject, verify};
 use staplerd::time::Timestamp;
@@ -123,6 +126,21 @@ fn requests_never_panic() {
 }
 
 #[test]
+fn configurations_of_haproxy_never_panic() {
+    read_all(&seeds("haproxy_config"), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut parser = Parser::new(Path::new("/"), &|_| None);
+        parser.file(Path::new("/etc/haproxy/haproxy.cfg"), &text);
+        for notice in parser.finish().notices {
+            assert!(!notice.to_string().contains(char::is_control));
+        }
+        for line in certificate_list::lines(&text).flatten() {
+            assert!(!line.certificate.contains(char::is_whitespace));
+        }
+    });
+}
+
+#[test]
 fn pem_files_and_certificates_never_panic() {
     let is_pem = |path: &Path| path.extension().is_some_and(|extension| extension == "pem");
     let mut all = seeds("pem");
@@ -143,6 +161,30 @@ fn pem_files_and_certificates_never_panic() {
         if let Ok(certificate) = Certificate::from_der(bytes) {
             assert_eq!(certificate.der(), bytes);
             assert!(!certificate.subject_display().contains(char::is_control));
+        }
+    });
+}
+
+#[test]
+fn configurations_never_panic_and_are_refused_with_reasons() {
+    let mut all = seeds("configuration");
+    let example = include_str!("../../haproxy/staplerd.yaml");
+    all.push(example.as_bytes().to_vec());
+    // Every key, those that are commented out as well.
+    all.push(example.replace("\n#", "\n").into_bytes());
+    let surroundings = Surroundings {
+        variable: &|_| None,
+        is_file: &|_| false,
+        read_folder: &|_| Err(io::ErrorKind::NotFound.into()),
+    };
+    read_all(&all, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let file = Some(("seed", text.as_ref()));
+        if let Err(errors) = Config::read(Options::default(), file, &surroundings) {
+            assert!(!errors.is_empty());
+            for error in errors {
+                assert!(error.to_string().starts_with("seed:"), "{error}");
+            }
         }
     });
 }

@@ -46,7 +46,7 @@ fn wrong_configurations_end_with_78_and_one_line_that_says_what_to_do() {
     arguments_refused(&["/a", "--allow-addresses", "neighbours"], &["neighbours"]);
     arguments_refused(
         &["/a", "--refresh-interval", "0"],
-        &["--refresh-interval: 0s"],
+        &["--refresh-interval: 0s", "1s and 1d"],
     );
 }
 
