@@ -48,6 +48,9 @@ pub struct Settings {
     /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
     /// turns it off).
     pub recycle: bool,
+    /// A certificate whose staple has less life left is reported as expiring; less than this for
+    /// responses that live so short (see [`schedule::alarm`]).
+    pub expiring_within: Duration,
 }
 
 /// The state of everything, and the decisions over it.
@@ -165,7 +168,7 @@ impl Agent {
                 ref staple,
             } => {
                 let random = &mut self.random;
-                let number = self.inventory.number_of(subject, || random.f64());
+                let number = self.inventory.number_of(subject, now, || random.f64());
                 let state = FileState::Holds(number);
                 let known = self.inventory.file(&found.path) == Some(&state);
                 if !known {

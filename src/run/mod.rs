@@ -269,5 +269,6 @@ fn agent_settings(config: &Config) -> agent::Settings {
     agent::Settings {
         schedule: config.schedule,
         recycle: config.recycle,
+        expiring_within: config.hooks.expiring_within,
     }
 }

@@ -112,6 +112,7 @@ impl Bench {
         let settings = Settings {
             schedule: schedule::Settings::default(),
             recycle,
+            expiring_within: DAY,
         };
         Bench {
             agent: Agent::new(settings, 7),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use staplerd::agent::{SHORTEST_LIFE, TargetId};
@@ -38,6 +39,7 @@ pub struct Figures {
     pub writes: u64,
     pub deliveries: u64,
     pub staples_expired: u64,
+    pub told_expiring: u64,
     pub faults: BTreeMap<&'static str, u64>,
     /// Staples that ended without a successor because the responder was never there for an hour.
     pub excused: u64,
@@ -65,6 +67,11 @@ impl fmt::Display for Figures {
             self.events
         )?;
         writeln!(formatter, "  {faults} faults: {:?}", self.faults)?;
+        writeln!(
+            formatter,
+            "  told {} times that a certificate is expiring; {} staples ended after that",
+            self.told_expiring, self.staples_expired
+        )?;
         write!(
             formatter,
             "  live staple {:.4} % of the time; {} ended without a successor while their responder was never there for an hour; \
@@ -183,6 +190,47 @@ impl World {
                 self.figures.excused += 1;
             }
         }
+    }
+
+    /// The alarm comes only where a person has something to look at: not when the responder was there
+    /// for an hour and nothing else was wrong.
+    pub fn expires_soon(&mut self, path: &Path) {
+        self.figures.told_expiring += 1;
+        self.told_expiring.insert(path.to_owned());
+        let file = &self.files[self.file_of[path]];
+        let facts = &self.authority.cases[file.case];
+        let reachable_for = self.responders[facts.responder].reachable_for(self.time);
+        let misled_at = self.misled_at.get(&file.case).copied().unwrap_or_default();
+        let troubled_at = file.changed_at.max(self.machine_troubled_at).max(misled_at);
+        let is_well = self.is_due(facts)
+            && reachable_for >= CONVERGED_WITHIN
+            && self.clock_error == 0
+            && troubled_at + CONVERGED_WITHIN <= self.time;
+        assert!(
+            !is_well,
+            "seed {}: at {:?} {} was said to be expiring although its responder was there",
+            self.scale.seed,
+            self.time,
+            path.display()
+        );
+    }
+
+    /// No staple ends unannounced, unless no longer one could be had.
+    pub fn staple_expired(&mut self, path: &Path) {
+        self.figures.staples_expired += 1;
+        let file = &self.files[self.file_of[path]];
+        let not_after = self.authority.cases[file.case]
+            .subject
+            .certificate
+            .not_after();
+        let ends_too = not_after.since(self.wall()) <= SHORTEST_LIFE;
+        assert!(
+            ends_too || self.told_expiring.contains(path),
+            "seed {}: at {:?} the staple of {} ended unannounced",
+            self.scale.seed,
+            self.time,
+            path.display()
+        );
     }
 
     /// The files that a certificate was ever put into.

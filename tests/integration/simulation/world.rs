@@ -135,7 +135,7 @@ pub struct World {
     pub responders: Vec<Responder>,
     pub processes: Vec<Process>,
     pub files: Vec<File>,
-    file_of: HashMap<PathBuf, usize>,
+    pub file_of: HashMap<PathBuf, usize>,
     /// The files that a certificate was ever put into.
     pub files_of: HashMap<usize, Vec<usize>>,
     pub disk_is_full: bool,
@@ -155,6 +155,8 @@ pub struct World {
     /// When a certificate's responder last told the future, and a clock set forward believed it.
     pub misled_at: HashMap<usize, Duration>,
     pub asked: HashMap<usize, u32>,
+    /// The files whose certificates the agent said are expiring, since their last renewal.
+    pub told_expiring: BTreeSet<PathBuf>,
     pub figures: Figures,
 }
 
@@ -195,6 +197,7 @@ impl World {
             told_revoked: BTreeSet::new(),
             misled_at: HashMap::new(),
             asked: HashMap::new(),
+            told_expiring: BTreeSet::new(),
             figures: Figures::default(),
         };
         world.furnish();
@@ -357,10 +360,14 @@ impl World {
 
     fn reported(&mut self, report: &Report) {
         match report {
-            Report::Renewed { .. } => self.figures.renewals += 1,
+            Report::Renewed { path, .. } => {
+                self.figures.renewals += 1;
+                self.told_expiring.remove(path);
+            }
+            Report::Expiring { path, .. } => self.expires_soon(path),
             Report::RequestFailed { .. } => self.figures.failures += 1,
             Report::RequestPostponed { .. } => self.figures.postponed += 1,
-            Report::StapleExpired { .. } => self.figures.staples_expired += 1,
+            Report::StapleExpired { path } => self.staple_expired(path),
             _ => {}
         }
     }
@@ -651,6 +658,7 @@ fn agent(seed: u64) -> Agent {
     let settings = staplerd::agent::Settings {
         schedule: schedule::Settings::default(),
         recycle: true,
+        expiring_within: DAY,
     };
     Agent::new(settings, seed)
 }
