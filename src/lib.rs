@@ -17,7 +17,8 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals: known to cli and run
+//!                                                                  signals, hooks: known to cli
+//!                                                                  and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -25,6 +26,7 @@
 //! | [`run`] | the daemon: the only place that knows all tasks |
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`hooks`] | the operator's programs that are told of what happens |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
 //! | [`discovery`] | scans of directories, hints that one has changed |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
@@ -46,6 +48,7 @@ pub mod config;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
+pub mod hooks;
 pub mod ocsp;
 pub mod probe;
 pub mod responder;

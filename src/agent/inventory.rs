@@ -378,6 +378,12 @@ impl Inventory {
         self.files.get(path)
     }
 
+    /// The same, with the path as it is kept here.
+    pub(super) fn path_and_file(&self, path: &Path) -> Option<(&Path, &FileState)> {
+        let (path, state) = self.files.get_key_value(path)?;
+        Some((path, state))
+    }
+
     pub(super) fn set_file(&mut self, path: PathBuf, state: FileState) {
         self.files.insert(path, state);
     }

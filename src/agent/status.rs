@@ -71,18 +71,15 @@ impl Agent {
     }
 
     /// How it stands with this certificate file at `now`, if it is known.
-    pub fn status_of<'agent>(
-        &'agent self,
-        path: &'agent Path,
-        now: Timestamp,
-    ) -> Option<FileStatus<'agent>> {
-        self.status_in(path, self.inventory.file(path)?, now)
+    pub fn status_of(&self, path: &Path, now: Timestamp) -> Option<FileStatus<'_>> {
+        let (path, state) = self.inventory.path_and_file(path)?;
+        self.status_in(path, state, now)
     }
 
     fn status_in<'agent>(
         &'agent self,
         path: &'agent Path,
-        state: &FileState,
+        state: &'agent FileState,
         now: Timestamp,
     ) -> Option<FileStatus<'agent>> {
         let (state, certificate) = match state {

@@ -17,6 +17,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
@@ -25,9 +26,10 @@ pub(crate) use requester::settings as fetch_settings;
 
 use self::plan::{Numbers, Plan};
 use self::rooms::Rooms;
-use crate::agent::{self, Action, Agent, Event, TargetId};
+use crate::agent::{self, Action, Agent, Event, Report, TargetId};
 use crate::config::{self, Config, Origin};
 use crate::haproxy::Address;
+use crate::hooks;
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
@@ -181,9 +183,18 @@ impl Daemon {
         let now = self.now();
         for action in self.agent.handle(event, now) {
             match action {
-                Action::Report(report) => telemetry::log_report(&report, &self.sockets),
+                Action::Report(report) => self.tell(&report, now.wall),
                 order => self.rooms.carry_out(order),
             }
+        }
+    }
+
+    /// Has the operator told: in the log, and by a hook.
+    fn tell(&self, report: &Report, now: Timestamp) {
+        telemetry::log_report(report, &self.sockets);
+        let status = |path: &Path| self.agent.status_of(path, now);
+        if let Some(order) = hooks::order(&self.config.hooks, report, status) {
+            self.rooms.run_hook(order);
         }
     }
 

@@ -16,12 +16,14 @@ use super::plan::{Numbers, Plan, Socket};
 use super::{GRACE, News, deliverer, finder, requester, writer};
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
+use crate::hooks;
 use crate::store::{Claims, Ownership, UnknownGroup};
 
 /// The rooms that carry out the agent's orders, and what they are told.
 pub(super) struct Rooms {
     requests: mpsc::UnboundedSender<requester::Order>,
     writes: mpsc::UnboundedSender<writer::Order>,
+    hooks: mpsc::UnboundedSender<hooks::Order>,
     sessions: BTreeMap<TargetId, Session>,
     plans: watch::Sender<Arc<Plan>>,
     rescan: Arc<Notify>,
@@ -72,6 +74,7 @@ impl Rooms {
         let mut rooms = Rooms {
             requests: results.requester(config),
             writes: results.writer(ownership(config)?),
+            hooks: results.hooks(),
             sessions: BTreeMap::new(),
             plans,
             rescan,
@@ -119,6 +122,11 @@ impl Rooms {
                 .or_insert_with(|| self.results.session(*target, socket));
         }
         ended
+    }
+
+    /// Has a hook run; one that is ordered while the program stops is not.
+    pub(super) fn run_hook(&self, order: hooks::Order) {
+        let _ = self.hooks.send(order);
     }
 
     /// Has everything on disk looked at, now.
@@ -205,6 +213,12 @@ impl Results {
         let (sender, orders) = mpsc::unbounded_channel();
         let (events, stop) = (self.events.clone(), self.stop.clone());
         self.tasks.spawn(writer::run(places, orders, events, stop));
+        sender
+    }
+
+    fn hooks(&self) -> mpsc::UnboundedSender<hooks::Order> {
+        let (sender, orders) = mpsc::unbounded_channel();
+        self.tasks.spawn(hooks::run(orders, self.stop.clone()));
         sender
     }
 

@@ -34,6 +34,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["agent", "haproxy", "time"]),
+    ("hooks", &["agent", "config", "ocsp", "time"]),
     (
         "run",
         &[
@@ -42,6 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "discovery",
             "fetch",
             "haproxy",
+            "hooks",
             "ocsp",
             "schedule",
             "signals",
@@ -89,6 +91,8 @@ const PURE: &[&str] = &[
     "src/fetch/overrides.rs",
     "src/fetch/proxy.rs",
     "src/fetch/verdict.rs",
+    "src/hooks/facts.rs",
+    "src/hooks/queue.rs",
     "src/haproxy/address.rs",
     "src/haproxy/codec.rs",
     "src/haproxy/command.rs",

@@ -8,17 +8,20 @@ use std::time::Duration;
 use staplerd::agent::{SHORTEST_LIFE, TargetId};
 use staplerd::ocsp::verify::{CLOCK_SKEW, MAX_STAPLE_BYTES};
 use staplerd::ocsp::{CertificateStatus, Staple};
+use staplerd::schedule::{self, Life};
 use staplerd::time::Timestamp;
 
 use super::authority::Case;
 use super::responder::Mode;
 use super::world::{Happening, Open, World};
-use crate::pki::HOUR;
+use crate::pki::{DAY, HOUR};
 
 /// HAProxy stops stapling so long before the end.
 const STAPLED_UNTIL: Duration = Duration::from_secs(300);
 /// After an hour without any trouble, everything is live this much later at the latest.
 const CONVERGED_WITHIN: Duration = Duration::from_secs(3600 + 300);
+/// A certificate whose staple has less life left is said to be expiring.
+pub const EXPIRING_WITHIN: Duration = DAY;
 /// Nothing may be wrong with a HAProxy process for this long before it is expected to hold what it
 /// should: a delivery is tried again after a minute at the latest.
 const QUIET: Duration = Duration::from_secs(300);
@@ -189,6 +192,19 @@ impl World {
                 );
                 self.figures.excused += 1;
             }
+        }
+    }
+
+    /// There is a new staple; where it lasts, the next alarm is another one.
+    pub fn renewed(&mut self, path: &Path, this_update: Timestamp, until: Timestamp) {
+        self.figures.renewals += 1;
+        let case = &self.authority.cases[self.files[self.file_of[path]].case];
+        let life = Life {
+            start: this_update.max(case.subject.certificate.not_before()),
+            end: until,
+        };
+        if schedule::alarm(life, EXPIRING_WITHIN) > self.wall() {
+            self.told_expiring.remove(path);
         }
     }
 

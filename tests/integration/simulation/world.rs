@@ -21,7 +21,7 @@ use staplerd::time::{Now, Timestamp};
 
 use super::authority::{Authority, LIES};
 use super::process::{Order, Process, failure};
-use super::promises::Figures;
+use super::promises::{EXPIRING_WITHIN, Figures};
 use super::responder::{Mode, Responder};
 use crate::pki::{DAY, HOUR, NOW};
 
@@ -360,10 +360,12 @@ impl World {
 
     fn reported(&mut self, report: &Report) {
         match report {
-            Report::Renewed { path, .. } => {
-                self.figures.renewals += 1;
-                self.told_expiring.remove(path);
-            }
+            Report::Renewed {
+                path,
+                this_update,
+                until,
+                ..
+            } => self.renewed(path, *this_update, *until),
             Report::Expiring { path, .. } => self.expires_soon(path),
             Report::RequestFailed { .. } => self.figures.failures += 1,
             Report::RequestPostponed { .. } => self.figures.postponed += 1,
@@ -658,7 +660,7 @@ fn agent(seed: u64) -> Agent {
     let settings = staplerd::agent::Settings {
         schedule: schedule::Settings::default(),
         recycle: true,
-        expiring_within: DAY,
+        expiring_within: EXPIRING_WITHIN,
     };
     Agent::new(settings, seed)
 }
