@@ -20,6 +20,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use ::time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 use tokio::sync::mpsc;
 
 pub(crate) use requester::settings as fetch_settings;
@@ -62,6 +63,14 @@ pub enum Error {
 /// The system's clock; the only place that reads it.
 pub fn wall_clock() -> Timestamp {
     SystemTime::now().into()
+}
+
+/// The date and the time of day in the machine's zone, for the names of files.
+pub fn local_clock() -> PrimitiveDateTime {
+    let offset = jiff::Zoned::now().offset().seconds();
+    let offset = UtcOffset::from_whole_seconds(offset).unwrap_or(UtcOffset::UTC);
+    let now = OffsetDateTime::from(SystemTime::now()).to_offset(offset);
+    PrimitiveDateTime::new(now.date(), now.time())
 }
 
 /// Reads the configuration anew, as it was read at the start.

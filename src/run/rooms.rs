@@ -73,7 +73,7 @@ impl Rooms {
         ));
         let mut rooms = Rooms {
             requests: results.requester(config),
-            writes: results.writer(ownership(config)?),
+            writes: results.writer(ownership(config)?, config),
             hooks: results.hooks(),
             sessions: BTreeMap::new(),
             plans,
@@ -87,8 +87,8 @@ impl Rooms {
     /// Goes over to another configuration, as far as it does not say what to look after.
     pub(super) fn change(&mut self, before: &Config, config: &Config) -> Result<(), UnknownGroup> {
         let ownership = ownership(config)?;
-        if before.file_mode != config.file_mode || before.file_group != config.file_group {
-            self.writes = self.results.writer(ownership);
+        if !writes_alike(before, config) {
+            self.writes = self.results.writer(ownership, config);
         }
         if !asks_alike(before, config) {
             self.requests = self.results.requester(config);
@@ -205,10 +205,15 @@ impl Results {
         sender
     }
 
-    fn writer(&self, ownership: Ownership) -> mpsc::UnboundedSender<writer::Order> {
+    fn writer(
+        &self,
+        ownership: Ownership,
+        config: &Config,
+    ) -> mpsc::UnboundedSender<writer::Order> {
         let places = writer::Places {
             claims: Arc::clone(&self.claims),
             ownership,
+            backups: config.backups,
         };
         let (sender, orders) = mpsc::unbounded_channel();
         let (events, stop) = (self.events.clone(), self.stop.clone());
@@ -242,6 +247,13 @@ impl Results {
 
 fn ownership(config: &Config) -> Result<Ownership, UnknownGroup> {
     Ownership::new(config.file_mode, config.file_group.as_deref())
+}
+
+/// Whether both write staples in the same way.
+fn writes_alike(one: &Config, other: &Config) -> bool {
+    one.file_mode == other.file_mode
+        && one.file_group == other.file_group
+        && one.backups == other.backups
 }
 
 /// Whether both ask responders in the same way.

@@ -289,10 +289,13 @@ impl World {
                     .all(|at| *at < calm_since);
                 assert!(
                     is_live || !had_an_hour,
-                    "seed {}: at {:?} {} has no live staple in process {target} after an hour without trouble",
+                    "seed {}: at {:?} {} has no live staple in process {target} after an hour without trouble; \
+                     the certificate is {}, {:?}",
                     self.scale.seed,
                     self.time,
-                    file.path.display()
+                    file.path.display(),
+                    self.states()[&file.path],
+                    self.responders[facts.responder]
                 );
             }
         }
