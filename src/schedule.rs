@@ -45,6 +45,45 @@ impl Default for Settings {
     }
 }
 
+/// When a single run renews, which is ocspbot's rule: what is given counts, and the earlier of two.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SingleRun {
+    minimum_validity: Option<Duration>,
+    /// Between 0 and 1.
+    remaining_share: Option<f64>,
+}
+
+impl SingleRun {
+    /// A response with less life than `minimum_validity`, or of whose life less than
+    /// `minimum_validity_percentage` remains, is due. ocspbot refuses to run without both; here
+    /// a response is then due at half of its life.
+    pub fn new(
+        minimum_validity: Option<Duration>,
+        minimum_validity_percentage: Option<f64>,
+    ) -> Self {
+        let remaining_share =
+            minimum_validity_percentage.map(|percent| percent.clamp(0.0, 100.0) / 100.0);
+        let half = minimum_validity.is_none().then_some(0.5);
+        SingleRun {
+            minimum_validity,
+            remaining_share: remaining_share.or(half),
+        }
+    }
+
+    /// Whether a response of this life is to be renewed now.
+    pub fn is_due(&self, life: Life, now: Timestamp) -> bool {
+        let by_minimum = self
+            .minimum_validity
+            .map(|minimum| life.end.saturating_sub(minimum));
+        let by_share = self.remaining_share.map(|share| {
+            let length = life.end.since(life.start);
+            life.start.saturating_add(length.mul_f64(1.0 - share))
+        });
+        let mut instants = by_minimum.into_iter().chain(by_share);
+        instants.any(|instant| instant <= now)
+    }
+}
+
 /// The span in which a response is of use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Life {
@@ -185,6 +224,27 @@ mod tests {
         assert_eq!(renewal(hour, 0.0, Settings::default()).unix(), 1800);
     }
 
+    #[test]
+    fn a_single_run_renews_by_what_is_given_and_at_half_life_without() {
+        let day = |count: u64| Some(Duration::from_secs(count * 86_400));
+        let week = life(0, 7 * DAY);
+        // The first day on which a response is due.
+        let due_on = |minimum, percentage| {
+            let rule = SingleRun::new(minimum, percentage);
+            let days = 0..=70;
+            let is_due = |tenth: &i64| rule.is_due(week, Timestamp::from_unix(tenth * DAY / 10));
+            days.into_iter().find(is_due)
+        };
+        // ocspbot's example: three days must remain, or 42.8 %, which is a moment less.
+        assert_eq!(due_on(day(3), Some(42.8)), Some(40));
+        assert_eq!(due_on(day(2), None), Some(50));
+        assert_eq!(due_on(None, Some(10.0)), Some(63));
+        assert_eq!(due_on(None, Some(0.0)), Some(70));
+        assert_eq!(due_on(None, None), Some(35));
+        // No response lives so long: always due.
+        assert_eq!(due_on(day(8), None), Some(0));
+    }
+
     fn next_in(life: Life, now: i64, settings: Settings, fresh_for: Option<Duration>) -> u64 {
         next_request(life, Timestamp::from_unix(now), 0.5, settings, fresh_for).as_secs()
     }
@@ -253,6 +313,21 @@ mod tests {
             let wait = next_request(life, now, jitter, Settings::default(), fresh_for);
             prop_assert!(wait >= SHORTEST_REPEAT);
             prop_assert!(now.saturating_add(wait) < life.end);
+        }
+
+        #[test]
+        fn a_single_run_renews_from_the_earlier_of_both_instants_on(
+            start in 0i64..4_000_000_000, length in 1i64..400 * DAY, at in -DAY..400 * DAY,
+            minimum in 0u64..40_000_000, percentage in 0.0f64..=100.0,
+        ) {
+            let life = life(start, start + length);
+            let now = Timestamp::from_unix(start + at);
+            let minimum = Some(Duration::from_secs(minimum));
+            let either = SingleRun::new(minimum, None).is_due(life, now)
+                || SingleRun::new(None, Some(percentage)).is_due(life, now);
+            let both = SingleRun::new(minimum, Some(percentage));
+            prop_assert_eq!(both.is_due(life, now), either);
+            prop_assert!(both.is_due(life, life.end));
         }
 
         #[test]

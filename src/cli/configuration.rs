@@ -1,29 +1,140 @@
-//! The configuration that a command works by: its options, and the file they name or the one that
-//! lies where it belongs.
+//! From the command line to a checked configuration: which file is read, and the reading of it.
+//!
+//! The file is the one that is named, or the first there is of `/etc/staplerd/staplerd.yaml`,
+//! `~/.staplerd.yaml` and the places of stapled and ocspd. What is in it is the room `config`'s
+//! business.
 
-use std::fs;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Config, Error, File, Options, parse_duration};
+use crate::config::stapled_file;
+use crate::config::{Config, Error, MAX_BYTES, Options, Surroundings, Texts, parse_duration};
 
-/// The configuration by these options and the file `named` with them.
-pub(super) fn check(options: Options, named: Option<&Path>) -> Result<Config, Vec<Error>> {
-    let file = read(named).map_err(|error| vec![error])?;
-    Config::new(options, file, |name| std::env::var(name).ok())
+/// The configuration file of the machine.
+const SYSTEM_FILE: &str = "/etc/staplerd/staplerd.yaml";
+/// The configuration file of a user, in the home directory.
+const USER_FILE: &str = ".staplerd.yaml";
+/// The places of stapled and ocspd: in the home directory, and the machine's.
+const ANCESTORS: [(&str, &str); 2] = [
+    (".stapled.conf", "/etc/stapled/stapled.conf"),
+    (".ocspd.conf", "/etc/ocspd/ocspd.conf"),
+];
+/// The most files that one folder may hold to be included.
+const MOST_INCLUDED: usize = 10_000;
+
+/// A configuration, and what there is to say about where it comes from.
+pub(super) struct Loaded {
+    pub(super) config: Config,
+    /// Which file was read, where that is worth a word.
+    pub(super) notice: Option<String>,
+    /// Whether the daemon is to go into the background.
+    pub(super) background: bool,
 }
 
-/// The configuration file's content, or an empty one where none is named.
-fn read(named: Option<&Path>) -> Result<File, Error> {
-    let Some(path) = named else {
-        return Ok(File::default());
+/// As [`load`], for commands that have nothing to say about where it comes from.
+///
+/// # Errors
+/// Every mistake that was found.
+pub(super) fn check(options: Options, named: Option<&Path>) -> Result<Config, Vec<Error>> {
+    load(options, named).map(|loaded| loaded.config)
+}
+
+/// The configuration of these options and of the file that is `named`, or of that in its default
+/// place.
+///
+/// # Errors
+/// Every mistake that was found.
+pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec<Error>> {
+    let path = named.map(Path::to_owned).or_else(default_file);
+    let text = path.as_deref().map(text_of).transpose();
+    let text = text.map_err(|error| vec![error])?;
+    let (options, file, notice) = match &text {
+        None => (options, None, None),
+        Some((name, text)) if stapled_file::is_stapled_form(text) => {
+            let below = stapled_file::parse(name, text)?;
+            let notice = format!("{name} is read as stapled's configuration file");
+            (options.or(below), None, Some(notice))
+        }
+        Some((name, text)) => {
+            let notice = named.is_none().then(|| format!("configured by {name}"));
+            (options, Some((name.as_str(), text.as_str())), notice)
+        }
     };
+    let surroundings = Surroundings {
+        variable: &|name| std::env::var(name).ok(),
+        is_file: &Path::is_file,
+        read_folder: &read_folder,
+    };
+    let background = options.background;
+    Ok(Loaded {
+        config: Config::read(options, file, &surroundings)?,
+        notice,
+        background,
+    })
+}
+
+/// The first of the default places where there is anything: our own, then the ancestors'.
+fn default_file() -> Option<PathBuf> {
+    let home = std::env::home_dir();
+    let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
+    let own = [Some(PathBuf::from(SYSTEM_FILE)), in_home(USER_FILE)];
+    let others = ANCESTORS
+        .iter()
+        .flat_map(|(user, system)| [in_home(user), Some(PathBuf::from(system))]);
+    // What cannot be looked at is not passed over: reading it says why.
+    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
+    own.into_iter().chain(others).flatten().find(is_there)
+}
+
+/// The name and the text of a file.
+fn text_of(path: &Path) -> Result<(String, String), Error> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| Error::Unreadable {
-        path: name.clone(),
-        reason: error.to_string(),
-    })?;
-    Ok(File::parse(&name, &text)?)
+    match read_bounded(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(Error::Unreadable {
+            path: name,
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// A file of as many bytes as a configuration may have, and one more so that too many are noticed.
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = File::open(path)?.take(MAX_BYTES as u64 + 1);
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The files in a folder that end in .yml or .yaml, by their names.
+fn read_folder(folder: &Path) -> io::Result<Texts> {
+    let mut paths = Vec::new();
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    for item in fs::read_dir(folder)? {
+        let path = item?.path();
+        let is_yaml = path.extension().and_then(OsStr::to_str);
+        if matches!(is_yaml, Some("yml" | "yaml")) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.len() > MOST_INCLUDED {
+        let message = format!("more than {MOST_INCLUDED} files");
+        return Err(io::Error::other(message));
+    }
+    paths.sort();
+    let texts = paths.into_iter().map(|path| {
+        let text = read_bounded(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+        Ok((path, text))
+    });
+    texts.collect()
 }
 
 /// Mistakes, a line each.

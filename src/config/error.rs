@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration, each in a line that says what, where and what to do.
 
-use super::file::InvalidFile;
+use super::document::Remark;
 
 /// A mistake in the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -13,9 +13,19 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
-    /// The configuration file is not what it should be.
+    /// The configuration file says something that it cannot say.
     #[error("{0}")]
-    File(#[from] InvalidFile),
+    File(Remark),
+    /// A line of a file in stapled's form is not what it should be.
+    #[error("{file}:{line}: {reason}")]
+    Line {
+        /// The file's name.
+        file: String,
+        /// The line's number.
+        line: usize,
+        /// Its key, what is wrong, and what is expected.
+        reason: String,
+    },
     /// There is nothing to do.
     #[error(
         "no certificate directory given: name at least one, as in: \
@@ -35,25 +45,13 @@ pub enum Error {
         /// Sockets given.
         sockets: usize,
     },
-    /// A setting has a value that it cannot have.
+    /// An option, or a group of keys, has a value that it cannot have.
     #[error("{setting}: {reason}")]
     Value {
         /// The option or key.
         setting: &'static str,
         /// What is wrong with it and what is expected.
         reason: String,
-    },
-    /// A number outside its bounds.
-    #[error("{setting} {value}: must be between {smallest} and {largest}")]
-    OutOfBounds {
-        /// The option or key.
-        setting: &'static str,
-        /// As given.
-        value: u64,
-        /// The smallest value that makes sense.
-        smallest: u64,
-        /// The largest.
-        largest: u64,
     },
 }
 

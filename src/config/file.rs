@@ -1,88 +1,91 @@
-//! The configuration file: YAML to raw settings, each optional, none checked beyond its type.
+//! The configuration file: every key, read into what it means, with every mistake it has.
 //!
-//! Pure: the text is handed in. Unknown and repeated keys and wrong types are refused with their
-//! line, column and key path.
+//! Pure: the text is handed in. What a key means by itself is decided here, its bounds included;
+//! how the keys, the command line and the defaults make a configuration is the room's business.
 
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use super::document::{Document, Place, Remark, Table, Value};
+use super::hooks::Hooks;
+use super::logging::{LogFile, Logging};
+use super::ocspbot::{Domain, Include, ScanKey};
+use super::policies::{OnRevoked, Policies};
+use super::responder::ResponderConfig;
+use crate::fetch::{AddressRules, Overrides, Proxies};
+use crate::haproxy::Address;
+use crate::store;
 
-use super::units::duration;
+/// The bounds of `renewal_threads`.
+pub(super) const RENEWAL_THREADS: RangeInclusive<u64> = 1..=512;
+/// The bounds of `refresh_interval`: a scan a second at most, one a day at least.
+pub(super) const REFRESH: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// The bounds of `minimum_validity`: no response lives longer than a year.
+pub(super) const MINIMUM_VALIDITY: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(366 * 86_400);
+/// The bounds of the timeouts.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+/// The bounds of `keep_backups`.
+const BACKUPS: RangeInclusive<u64> = 1..=1_000_000;
+/// stapled's levels of verbosity.
+const VERBOSITY: RangeInclusive<u64> = 0..=4;
 
-/// What a configuration file says; what it does not say is absent.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct File {
-    /// Directories with certificates and the control sockets of the processes that load them.
-    pub directories: Option<Vec<FileDirectory>>,
-    /// Folders in the directories are scanned as well.
-    pub recursive: Option<bool>,
-    /// The extensions of certificate files.
+/// What a configuration file says; what it does not say is absent or empty.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub directories: Vec<FileDirectory>,
+    pub recursive: bool,
     pub file_extensions: Option<Vec<String>>,
-    /// Patterns of files that are passed over.
     pub ignore: Option<Vec<String>>,
-    /// The permissions of staples' files, in octal.
-    pub file_mode: Option<String>,
-    /// The group of staples' files, by name or number.
+    pub file_mode: Option<u32>,
     pub file_group: Option<String>,
-    /// Life below which a staple is renewed.
-    #[serde(default, deserialize_with = "duration")]
+    pub haproxy_config: Vec<PathBuf>,
+    /// The processes that load the certificates of every source that names no socket itself.
+    pub haproxy_sockets: Vec<Address>,
+    /// `Some(None)`: explicitly none.
+    pub control_socket: Option<Option<PathBuf>>,
     pub minimum_validity: Option<Duration>,
-    /// Share of a staple's life, in percent, that must remain; with less it is renewed.
     pub minimum_validity_percentage: Option<f64>,
-    /// What happens to a response that says revoked.
-    pub on_revoked: Option<OnRevoked>,
-    /// Time between scans.
-    #[serde(default, deserialize_with = "duration")]
+    pub on_revoked: OnRevoked,
     pub refresh_interval: Option<Duration>,
-    /// Requests in flight at once.
+    pub no_recycle: bool,
+    /// `renewal_threads` or `parallel_threads`.
     pub renewal_threads: Option<usize>,
-    /// Time to connect to a responder.
-    #[serde(default, deserialize_with = "duration")]
     pub connect_timeout: Option<Duration>,
-    /// Time for one whole request.
-    #[serde(default, deserialize_with = "duration")]
     pub request_timeout: Option<Duration>,
-    /// Words and networks whose addresses may be asked although they are refused by default.
     pub allow_addresses: Option<Vec<String>>,
-    /// Private networks (RFC 1918 and the like) are refused as well.
-    pub refuse_private_addresses: Option<bool>,
-    /// The forward proxy for `http://` responders.
+    pub refuse_private_addresses: bool,
     pub http_proxy: Option<String>,
-    /// The forward proxy for `https://` responders.
     pub https_proxy: Option<String>,
-    /// Hosts, domains and networks that are asked without a proxy.
     pub no_proxy: Option<Vec<String>>,
-    /// Issuers or responder hosts, with the URL to ask instead, or null for none.
-    pub responders: Option<BTreeMap<String, Option<String>>>,
-    /// Issuers whose responders may sign with SHA-1 or short RSA keys.
-    pub allow_sha1: Option<Vec<String>>,
+    pub responders: Vec<(String, Option<String>)>,
+    pub allow_sha1: Vec<String>,
+    pub hooks: Hooks,
+    pub responder: Option<ResponderConfig>,
+    pub logging: Logging,
+    pub ocsp_folder: PathBuf,
+    pub stop_on_error: bool,
+    /// Where `make_backups: true` stands.
+    pub make_backups: Option<Place>,
+    pub keep_backups: Option<usize>,
+    pub output_log: Option<LogFile>,
+    pub error_log: Option<LogFile>,
+    pub domains: Vec<Domain>,
+    pub scan_keys: Vec<ScanKey>,
+    pub includes: Vec<Include>,
 }
 
-/// What happens to a response that says that the certificate is revoked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnRevoked {
-    /// It is not handed out; the last good staple runs out where it lies.
-    #[default]
-    Withhold,
-    /// It is stapled, so that clients learn of the revocation.
-    Staple,
-}
-
-/// One directory in the file.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileDirectory {
-    /// Its path.
+/// One entry of `directories`.
+#[derive(Clone, Debug)]
+pub(super) struct FileDirectory {
     pub path: PathBuf,
-    /// The control sockets of the processes that load it.
-    #[serde(default)]
-    pub sockets: Vec<String>,
-    /// Folders in it are scanned as well; the key `recursive` of the file where it is not said.
+    pub sockets: Vec<Address>,
+    /// The key `recursive` of the file where it is not said.
     pub recursive: Option<bool>,
+    /// Where it stands in a file; from the command line, nowhere.
+    pub place: Option<Place>,
 }
 
 impl From<PathBuf> for FileDirectory {
@@ -92,151 +95,269 @@ impl From<PathBuf> for FileDirectory {
             path,
             sockets: Vec::new(),
             recursive: None,
+            place: None,
         }
     }
 }
 
-/// Why a text is no configuration.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{name}{position}: {message}{offender}", position = self.position(), offender = self.offender())]
-pub struct InvalidFile {
-    name: String,
-    message: String,
-    location: Option<(usize, usize)>,
-    line: String,
+/// A file with the mistakes and the warnings about it.
+pub(super) struct Reading {
+    pub file: File,
+    pub mistakes: Vec<Remark>,
+    pub warnings: Vec<Remark>,
 }
 
-impl InvalidFile {
-    /// Of several mistakes the one that stands first, by line and column.
-    fn new(name: &str, text: &str, error: &serde_yaml::Error) -> Self {
-        let location = error
-            .location()
-            .map(|location| (location.line(), location.column()));
-        let line = location
-            .and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)))
+impl Reading {
+    /// Reads a configuration file's text; `name` is what it is called in remarks.
+    pub fn of(name: &str, text: &str) -> Self {
+        Self::with(name, text, |table| {
+            let file = File::read(table);
+            warn_of_openssl(table);
+            file
+        })
+    }
+
+    /// Reads a file that another one includes: its domains and scan keys count, nothing else.
+    pub fn of_included(name: &str, text: &str) -> Self {
+        Self::with(name, text, |table| {
+            let whole = File::read(table);
+            for (key, value) in table.entries() {
+                if !["domains", "scan_keys"].contains(key) {
+                    value.warn("passed over, because this file is included by another one");
+                }
+            }
+            File {
+                domains: whole.domains,
+                scan_keys: whole.scan_keys,
+                ..File::default()
+            }
+        })
+    }
+
+    fn with(name: &str, text: &str, read: impl FnOnce(&Table<'_>) -> File) -> Self {
+        let document = Document::new(name, text);
+        let file = document
+            .root()
+            .and_then(|root| root.table(|table| Some(read(table))))
             .unwrap_or_default();
-        let message = error.to_string();
-        // The library appends what is put in front here.
-        let end = message.rfind(" at line ").unwrap_or(message.len());
-        InvalidFile {
-            name: name.to_owned(),
-            message: message[..end].to_owned(),
-            location,
-            line: line.trim_end().to_owned(),
+        let (mistakes, warnings) = document.remarks();
+        Reading {
+            file,
+            mistakes,
+            warnings,
         }
     }
+}
 
-    fn position(&self) -> String {
-        match self.location {
-            Some((line, column)) => format!(":{line}:{column}"),
-            None => String::new(),
-        }
-    }
-
-    fn offender(&self) -> String {
-        if self.line.is_empty() {
-            String::new()
-        } else {
-            format!("\n    {}", self.line)
-        }
+fn warn_of_openssl(table: &Table<'_>) {
+    if let Some(executable) = table.get("openssl_executable") {
+        executable.warn("has no effect: staplerd needs no openssl");
     }
 }
 
 impl File {
-    /// Reads a configuration file's text; `name` is for the error.
-    ///
-    /// # Errors
-    /// [`InvalidFile`] with the position of the first mistake.
-    pub fn parse(name: &str, text: &str) -> Result<Self, InvalidFile> {
-        serde_yaml::from_str::<Option<File>>(text)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| InvalidFile::new(name, text, &error))
+    fn read(table: &Table<'_>) -> Self {
+        let texts = |key| table.read(key, |value| value.list(owned));
+        let duration = |key, bounds| table.read(key, |value| value.duration(&bounds));
+        // Known in included files as well.
+        table.read("openssl_executable", owned);
+        File {
+            directories: table.read("directories", directories).unwrap_or_default(),
+            recursive: table.is_set("recursive"),
+            file_extensions: table.read("file_extensions", |value| {
+                value.list(|item| item.parsed(extension))
+            }),
+            ignore: texts("ignore"),
+            file_mode: table.read("file_mode", |value| value.parsed(mode)),
+            file_group: table.read("file_group", owned),
+            haproxy_config: table
+                .read("haproxy_config", |value| {
+                    value.one_or_more(|item| item.path())
+                })
+                .unwrap_or_default(),
+            haproxy_sockets: sockets(table, "haproxy_sockets"),
+            control_socket: table.nullable("control_socket").and_then(|value| {
+                match value.is_null() {
+                    true => Some(None),
+                    false => value.path().map(Some),
+                }
+            }),
+            minimum_validity: duration("minimum_validity", MINIMUM_VALIDITY),
+            minimum_validity_percentage: table
+                .read("minimum_validity_percentage", |value| value.percentage()),
+            on_revoked: table
+                .read("on_revoked", |value| value.one_of(&OnRevoked::WORDS))
+                .unwrap_or_default(),
+            refresh_interval: duration("refresh_interval", REFRESH),
+            no_recycle: table.is_set("no_recycle"),
+            renewal_threads: threads(table),
+            connect_timeout: duration("connect_timeout", TIMEOUT),
+            request_timeout: duration("request_timeout", TIMEOUT),
+            allow_addresses: allowed_addresses(table),
+            refuse_private_addresses: table.is_set("refuse_private_addresses"),
+            http_proxy: proxy(table, "http_proxy", |url| {
+                Proxies::parse(Some(url), None, "")
+            }),
+            https_proxy: proxy(table, "https_proxy", |url| {
+                Proxies::parse(None, Some(url), "")
+            }),
+            no_proxy: texts("no_proxy"),
+            responders: table.read("responders", responders).unwrap_or_default(),
+            allow_sha1: table
+                .read("allow_sha1", |value| value.list(|item| item.parsed(issuer)))
+                .unwrap_or_default(),
+            hooks: table
+                .read("hooks", |value| {
+                    value.table(|hooks| Some(Hooks::read(hooks)))
+                })
+                .unwrap_or_default(),
+            responder: table.read("responder", |value| value.table(ResponderConfig::read)),
+            logging: logging(table),
+            ocsp_folder: table.read("ocsp_folder", owned).unwrap_or_default().into(),
+            stop_on_error: table.is_set("stop_on_error"),
+            make_backups: table
+                .get("make_backups")
+                .filter(|value| value.boolean() == Some(true))
+                .map(|value| value.place()),
+            keep_backups: table.read("keep_backups", |value| {
+                if !table.is_set("make_backups") {
+                    value.wrong("has no effect without 'make_backups: true'");
+                }
+                value.count(BACKUPS)
+            }),
+            output_log: log_file(table, "output_log"),
+            error_log: log_file(table, "error_log"),
+            domains: table.read("domains", Domain::read_all).unwrap_or_default(),
+            scan_keys: table
+                .read("scan_keys", |value| value.list(ScanKey::read))
+                .unwrap_or_default(),
+            includes: table
+                .read("includes", |value| value.list(Include::read))
+                .unwrap_or_default(),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn owned(value: Value<'_>) -> Option<String> {
+    value.text().map(str::to_owned)
+}
 
-    fn mistake(text: &str) -> String {
-        File::parse("staplerd.yaml", text).unwrap_err().to_string()
+/// A list of control sockets.
+pub(super) fn sockets(table: &Table<'_>, key: &'static str) -> Vec<Address> {
+    let parsed = table.read(key, |value| value.list(|item| item.parsed(str::parse)));
+    parsed.unwrap_or_default()
+}
+
+/// An extension without its dot.
+pub(super) fn extension(text: &str) -> Result<String, String> {
+    let extension = text.trim().trim_start_matches('.');
+    if extension.is_empty() || extension.contains('/') {
+        return Err(format!("'{text}': expected an extension, such as pem"));
     }
+    Ok(extension.to_owned())
+}
 
-    #[test]
-    fn every_key_is_read() {
-        let file = File::parse(
-            "staplerd.yaml",
-            "directories:\n  - path: /etc/haproxy/certs\n    sockets: [/run/haproxy/admin.sock]\n    recursive: true\n\
-             recursive: false\nfile_extensions: [pem]\nignore: [old.pem]\nfile_mode: 0640\n\
-             file_group: haproxy\n\
-             minimum_validity: 2h\nminimum_validity_percentage: 42.8\non_revoked: staple\nrefresh_interval: 30\nrenewal_threads: 16\n\
-             connect_timeout: 3s\nrequest_timeout: 8s\nallow_addresses: [loopback, 192.0.2.0/24]\n\
-             refuse_private_addresses: true\nhttp_proxy: http://proxy:3128\nhttps_proxy: null\n\
-             no_proxy: [.internal]\nresponders:\n  ocsp.example.net: null\n\
-             \x20 CN=Example CA: http://10.0.0.1/ocsp\nallow_sha1: [CN=Old CA]\n",
-        )
-        .unwrap();
-        let directory = &file.directories.unwrap()[0];
-        assert_eq!(directory.sockets, ["/run/haproxy/admin.sock"]);
-        assert_eq!(directory.recursive, Some(true));
-        assert_eq!(file.file_mode.as_deref(), Some("0640"));
-        assert_eq!(file.minimum_validity, Some(Duration::from_secs(7200)));
-        assert_eq!(file.refresh_interval, Some(Duration::from_secs(30)));
-        assert_eq!(file.minimum_validity_percentage, Some(42.8));
-        assert_eq!(file.on_revoked, Some(OnRevoked::Staple));
-        assert_eq!(file.responders.unwrap().len(), 2);
-    }
+/// The octal number of YAML 1.2 means the same as that of YAML 1.1.
+fn mode(text: &str) -> Result<u32, store::InvalidMode> {
+    store::parse_mode(text.strip_prefix("0o").unwrap_or(text))
+}
 
-    #[test]
-    fn the_example_is_valid_as_it_is_and_with_every_key_in_use() {
-        let example = include_str!("../../haproxy/staplerd.yaml");
-        let file = File::parse("staplerd.yaml", example).unwrap();
-        assert_eq!(file.directories.unwrap().len(), 1);
-        // A setting stands right behind its mark or is indented below one; prose has one space.
-        let is_setting = |line: &str| !line.starts_with(' ') || line.starts_with("  ");
-        let in_use: String = example
-            .lines()
-            .map(|line| {
-                line.strip_prefix('#')
-                    .filter(|line| is_setting(line))
-                    .unwrap_or(line)
-            })
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        let file = File::parse("staplerd.yaml", &in_use).unwrap();
-        assert_eq!(file.renewal_threads, Some(crate::fetch::RENEWAL_THREADS));
-        assert_eq!(file.responders.unwrap().len(), 3);
-        assert!(file.allow_sha1.is_some() && file.no_proxy.is_some());
-        // The refusal of an unknown key lists the known ones.
-        let known = mistake("no_such_key: 1\n");
-        let (_, known) = known.split_once("expected one of ").unwrap();
-        let known = known.split('\n').next().unwrap();
-        for key in known.split(", ").map(|key| key.trim_matches('`')) {
-            let shown = in_use
-                .lines()
-                .any(|line| line.starts_with(&format!("{key}:")));
-            assert!(shown, "the example lacks {key}");
+/// What names an issuer.
+fn issuer(text: &str) -> Result<String, super::InvalidIssuer> {
+    let issuer = text.to_owned();
+    Policies::parse(std::slice::from_ref(&issuer), OnRevoked::default())?;
+    Ok(issuer)
+}
+
+fn proxy<T, E: std::fmt::Display>(
+    table: &Table<'_>,
+    key: &'static str,
+    check: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<String> {
+    table.read(key, |value| {
+        value.parsed(|text| check(text).map(|_| text.to_owned()))
+    })
+}
+
+fn directories(value: Value<'_>) -> Option<Vec<FileDirectory>> {
+    value.list(|item| {
+        if item.is_scalar() {
+            let place = Some(item.place());
+            return Some(FileDirectory {
+                place,
+                ..FileDirectory::from(item.path()?)
+            });
         }
-    }
+        item.table(|table| {
+            let directory = FileDirectory {
+                path: PathBuf::new(),
+                sockets: sockets(table, "sockets"),
+                recursive: table.read("recursive", |value| value.boolean()),
+                place: Some(item.place()),
+            };
+            Some(FileDirectory {
+                path: table.required("path")?.path()?,
+                ..directory
+            })
+        })
+    })
+}
 
-    #[test]
-    fn an_empty_file_says_nothing() {
-        assert_eq!(File::parse("x", "").unwrap(), File::default());
-        assert_eq!(File::parse("x", "# nothing\n").unwrap(), File::default());
+/// Two names of one setting: ours, which is stapled's, and ocspbot's.
+fn threads(table: &Table<'_>) -> Option<usize> {
+    let ours = table.get("renewal_threads");
+    let ocspbots = table.get("parallel_threads");
+    if let (Some(_), Some(second)) = (&ours, &ocspbots) {
+        second.wrong("means the same as renewal_threads: give one of them");
     }
+    ours.or(ocspbots)?.count(RENEWAL_THREADS)
+}
 
-    #[test]
-    fn mistakes_come_with_file_line_column_key_and_the_line_itself() {
-        let unknown = mistake("directories:\n  - path: /a\n    sockt: [x]\n");
-        assert!(
-            unknown.starts_with("staplerd.yaml:3:5: directories[0]: unknown field `sockt`"),
-            "{unknown}"
-        );
-        assert!(unknown.ends_with("\n        sockt: [x]"), "{unknown}");
-        let wrong = mistake("minimum_validity: soon\n");
-        assert!(wrong.starts_with("staplerd.yaml:1:19: minimum_validity: invalid value: string \"soon\", expected a duration such as"), "{wrong}");
-        assert!(mistake("renewal_threads: 1\nrenewal_threads: 2\n").contains("duplicate"));
-        assert!(mistake("renewal_threads: [\n").starts_with("staplerd.yaml:"));
-        assert!(mistake("- 1\n").starts_with("staplerd.yaml:"));
+fn allowed_addresses(table: &Table<'_>) -> Option<Vec<String>> {
+    let is_refused = table.is_set("refuse_private_addresses");
+    table.get("allow_addresses")?.list(|item| {
+        let word = item.parsed(|text| AddressRules::parse(&[text]).map(|_| text.to_owned()))?;
+        if is_refused && word.trim() == "private" {
+            item.wrong("contradicts refuse_private_addresses: leave one of them out");
+        }
+        Some(word)
+    })
+}
+
+/// Each entry by itself, so that each mistake has its position.
+fn responders(value: Value<'_>) -> Option<Vec<(String, Option<String>)>> {
+    let checked = value.entries()?.into_iter().map(|(key, value)| {
+        let url = match value.is_null() {
+            true => None,
+            false => Some(value.text()?),
+        };
+        match Overrides::parse([(key, url)]) {
+            Ok(_) => Some((key.to_owned(), url.map(str::to_owned))),
+            Err(error) => {
+                value.wrong(error);
+                None
+            }
+        }
+    });
+    Some(checked.flatten().collect())
+}
+
+fn logging(table: &Table<'_>) -> Logging {
+    let verbosity = table.get("verbosity");
+    let quiet = table.is_set("quiet");
+    if let (Some(verbosity), true) = (&verbosity, quiet) {
+        verbosity.wrong("contradicts quiet: leave one of them out");
     }
+    Logging {
+        verbosity: verbosity
+            .and_then(|value| value.number(VERBOSITY))
+            .and_then(|level| u8::try_from(level).ok()),
+        quiet,
+        directory: table.read("logdir", |value| value.path()),
+        syslog: table.is_set("syslog"),
+    }
+}
+
+fn log_file(table: &Table<'_>, key: &'static str) -> Option<LogFile> {
+    table.read(key, |value| value.parsed(LogFile::parse))
 }

@@ -7,6 +7,11 @@ use std::path::PathBuf;
 
 use time::PrimitiveDateTime;
 
+/// What stands for the parts of a time, from the largest to the smallest.
+const PLACEHOLDERS: [&str; 6] = [
+    "{year}", "{month}", "{day}", "{hour}", "{minute}", "{second}",
+];
+
 /// What the daemon logs, as stapled has it; what is not said is absent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Logging {
@@ -20,26 +25,90 @@ pub struct Logging {
     pub syslog: bool,
 }
 
+impl Logging {
+    /// This, and what it does not say from `below`.
+    #[must_use]
+    pub fn or(self, below: Logging) -> Logging {
+        Logging {
+            verbosity: self.verbosity.or(below.verbosity),
+            quiet: self.quiet || below.quiet,
+            directory: self.directory.or(below.directory),
+            syslog: self.syslog || below.syslog,
+        }
+    }
+}
+
 /// The name of a log file in which `{year}`, `{month}`, `{day}`, `{hour}`, `{minute}` and `{second}`
 /// stand for the time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogFile(String);
 
+/// Why a text is no log file's name.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "'{0}': expected a path; {{year}}, {{month}}, {{day}}, {{hour}}, {{minute}} and {{second}} may stand in it, and no other braces"
+)]
+pub struct InvalidLogFile(String);
+
 impl LogFile {
-    /// The file for this time.
-    pub fn at(&self, moment: PrimitiveDateTime) -> PathBuf {
-        let parts = [
-            ("{year}", format!("{:04}", moment.year())),
-            ("{month}", format!("{:02}", u8::from(moment.month()))),
-            ("{day}", format!("{:02}", moment.day())),
-            ("{hour}", format!("{:02}", moment.hour())),
-            ("{minute}", format!("{:02}", moment.minute())),
-            ("{second}", format!("{:02}", moment.second())),
-        ];
-        let mut name = self.0.clone();
-        for (placeholder, value) in parts {
-            name = name.replace(placeholder, &value);
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// [`InvalidLogFile`] for an empty one, or one with other braces.
+    pub fn parse(text: &str) -> Result<Self, InvalidLogFile> {
+        let mut rest = text.to_owned();
+        for placeholder in PLACEHOLDERS {
+            rest = rest.replace(placeholder, "");
         }
+        if text.is_empty() || rest.contains(['{', '}']) {
+            return Err(InvalidLogFile(text.to_owned()));
+        }
+        Ok(LogFile(text.to_owned()))
+    }
+
+    /// The file for this time, which ocspbot took as the machine's zone has it.
+    pub fn at(&self, moment: PrimitiveDateTime) -> PathBuf {
+        let year = format!("{:04}", moment.year());
+        let parts = [
+            u8::from(moment.month()),
+            moment.day(),
+            moment.hour(),
+            moment.minute(),
+            moment.second(),
+        ];
+        let parts = parts.into_iter().map(|part| format!("{part:02}"));
+        let values = std::iter::once(year).chain(parts);
+        let name = PLACEHOLDERS
+            .into_iter()
+            .zip(values)
+            .fold(self.0.clone(), |name, (placeholder, value)| {
+                name.replace(placeholder, &value)
+            });
         PathBuf::from(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::{Date, Month, Time};
+
+    use super::*;
+
+    #[test]
+    fn the_time_stands_in_the_name_with_two_digits_each() {
+        let day = Date::from_calendar_date(2017, Month::April, 5).unwrap();
+        let moment = PrimitiveDateTime::new(day, Time::from_hms(6, 7, 8).unwrap());
+        let at = |text| LogFile::parse(text).unwrap().at(moment);
+        let name = "/logs/example-{year}{month}{day}-{hour}{minute}{second}.log";
+        assert_eq!(at(name), PathBuf::from("/logs/example-20170405-060708.log"));
+        assert_eq!(at("{day}/{day}.log"), PathBuf::from("05/05.log"));
+        assert_eq!(at("plain.log"), PathBuf::from("plain.log"));
+    }
+
+    #[test]
+    fn braces_that_stand_for_nothing_are_refused() {
+        for text in ["", "{week}.log", "{year.log", "a}.log", "{}"] {
+            assert!(LogFile::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -5,9 +5,24 @@
 //! `O=Example, CN=Old CA`. The issuer is the one in the certificate's own file, which the operator
 //! put there, so nobody else can claim the name.
 
-use super::file::OnRevoked;
 use crate::ocsp::Policy;
 use crate::x509::{Certificate, NamePattern};
+
+/// What happens to a response that says that the certificate is revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnRevoked {
+    /// It is not handed out; the last good staple runs out where it lies.
+    #[default]
+    Withhold,
+    /// It is stapled, so that clients learn of the revocation.
+    Staple,
+}
+
+impl OnRevoked {
+    /// The words of the configuration.
+    pub(super) const WORDS: [(&str, Self); 2] =
+        [("withhold", Self::Withhold), ("staple", Self::Staple)];
+}
 
 /// The operator's exceptions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

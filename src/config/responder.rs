@@ -1,10 +1,24 @@
 //! What `staplerd responder` answers for, as the file has it.
 //!
-//! Pure, types only: paths, nothing is opened here.
+//! Pure: paths, nothing is opened here. The keys are the options of the command.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use super::document::Table;
+
+/// Where it listens, unless configured otherwise.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// How long answers are valid, unless configured otherwise.
+pub const VALIDITY: Duration = Duration::from_secs(4 * 24 * 3600);
+/// The bounds of `validity`: a year at most.
+pub const VALIDITIES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600);
+/// The bounds of `archive_cutoff`: a century at most.
+pub const ARCHIVES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// The `responder` section.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +35,27 @@ pub struct ResponderConfig {
     pub authorities: Vec<AuthorityConfig>,
 }
 
+impl ResponderConfig {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        let listen = table.read("listen", |value| {
+            let expected = |_| "expected an address and a port, as in 127.0.0.1:8080";
+            value.parsed(|text| text.parse().map_err(expected))
+        });
+        let duration = |key, bounds| table.read(key, |value| value.duration(&bounds));
+        let validity = duration("validity", VALIDITIES);
+        let archive_cutoff = duration("archive_cutoff", ARCHIVES);
+        let nonce = table.is_set("nonce");
+        let authorities = table.required("authorities");
+        Some(ResponderConfig {
+            listen: listen.unwrap_or(LISTEN),
+            validity: validity.unwrap_or(VALIDITY),
+            nonce,
+            archive_cutoff,
+            authorities: authorities?.list(|item| item.table(AuthorityConfig::read))?,
+        })
+    }
+}
+
 /// One authority to answer for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuthorityConfig {
@@ -32,6 +67,29 @@ pub struct AuthorityConfig {
     pub key: PathBuf,
     /// Where statuses come from.
     pub statuses: Statuses,
+}
+
+impl AuthorityConfig {
+    fn read(table: &Table<'_>) -> Option<Self> {
+        let path = |key| table.read(key, |value| value.path());
+        let issuer = table.required("issuer").and_then(|value| value.path());
+        let key = table.required("key").and_then(|value| value.path());
+        let signer = path("signer");
+        let statuses = match (path("index"), path("crl"), path("certificates")) {
+            (Some(index), None, None) => Some(Statuses::Index(index)),
+            (None, Some(crl), Some(certificates)) => Some(Statuses::List { crl, certificates }),
+            _ => {
+                table.wrong("expected either 'index', or 'crl' together with 'certificates'");
+                None
+            }
+        };
+        Some(AuthorityConfig {
+            issuer: issuer?,
+            signer,
+            key: key?,
+            statuses: statuses?,
+        })
+    }
 }
 
 /// Where statuses come from.

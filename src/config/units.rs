@@ -3,10 +3,7 @@
 //! Pure. The grammar is ocspbot's: numbers with units, together or apart (`1w 3d 5h`,
 //! `2 hours 5 minutes 10 seconds`); a bare number means seconds, as on stapled's command line.
 
-use std::fmt;
 use std::time::Duration;
-
-use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 /// Each unit with its names and its length in seconds.
 const UNITS: &[(&[&str], u64)] = &[
@@ -18,7 +15,7 @@ const UNITS: &[(&[&str], u64)] = &[
 ];
 
 /// The words that say what a duration looks like.
-const EXPECTED: &str = "a duration such as 90, 2h, '1w 3d 5h' or '2 hours 5 minutes'";
+pub(super) const DURATION: &str = "a duration such as 90, 2h, '1w 3d 5h' or '2 hours 5 minutes'";
 
 /// Reads a duration; `None` where the text is none.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -42,32 +39,14 @@ fn split_at(text: &str, end: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(end).unwrap_or(text.len()))
 }
 
-/// For `#[serde(deserialize_with)]`: keeps the position of what is wrong.
-pub(super) fn duration<'de, D>(deserializer: D) -> Result<Option<Duration>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    struct DurationVisitor;
-
-    impl Visitor<'_> for DurationVisitor {
-        type Value = Option<Duration>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str(EXPECTED)
-        }
-
-        fn visit_u64<E>(self, seconds: u64) -> Result<Self::Value, E> {
-            Ok(Some(Duration::from_secs(seconds)))
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-            parse_duration(text)
-                .map(Some)
-                .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-        }
+/// A duration in its largest whole unit.
+pub(super) fn shown_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let mut units = [("d", 86_400), ("h", 3600), ("m", 60)].into_iter();
+    match units.find(|(_, length)| seconds > 0 && seconds.is_multiple_of(*length)) {
+        Some((unit, length)) => format!("{}{unit}", seconds / length),
+        None => format!("{seconds}s"),
     }
-
-    deserializer.deserialize_any(DurationVisitor)
 }
 
 #[cfg(test)]
@@ -87,6 +66,19 @@ mod tests {
         assert_eq!(seconds("1w 3d 5h"), Some(604_800 + 3 * 86_400 + 5 * 3600));
         assert_eq!(seconds("1 d 2min3s"), Some(86_400 + 123));
         assert_eq!(seconds(" 5 sec "), Some(5));
+    }
+
+    #[test]
+    fn a_duration_is_shown_in_its_largest_whole_unit() {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (90, "90s"),
+            (120, "2m"),
+            (7200, "2h"),
+            (86_400, "1d"),
+        ] {
+            assert_eq!(shown_duration(Duration::from_secs(seconds)), shown);
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) use requester::settings as fetch_settings;
 use self::plan::{Numbers, Plan};
 use self::rooms::Rooms;
 use crate::agent::{self, Action, Agent, Event, Report, TargetId};
+use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::haproxy::Address;
 use crate::hooks;
@@ -216,6 +217,7 @@ impl Daemon {
             self.is_ready = true;
             tracing::info!("ready, {status}");
             systemd::ready(&status);
+            background::ready();
         }
     }
 

@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
     ("systemd", &[]),
+    ("background", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
     (
@@ -39,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "run",
         &[
             "agent",
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -57,6 +59,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -82,6 +85,16 @@ const PURE: &[&str] = &[
     "src/ocsp/",
     "src/agent/",
     "src/config/",
+    "src/discovery/haproxy_config/blocks.rs",
+    "src/discovery/haproxy_config/certificate_list.rs",
+    "src/discovery/haproxy_config/condition.rs",
+    "src/discovery/haproxy_config/control_socket.rs",
+    "src/discovery/haproxy_config/environment.rs",
+    "src/discovery/haproxy_config/mod.rs",
+    "src/discovery/haproxy_config/notice.rs",
+    "src/discovery/haproxy_config/parser.rs",
+    "src/discovery/haproxy_config/wanted.rs",
+    "src/discovery/haproxy_config/words.rs",
     "src/discovery/selection.rs",
     "src/discovery/source.rs",
     "src/fetch/address.rs",
@@ -109,6 +122,7 @@ const PURE: &[&str] = &[
     "src/responder/index.rs",
     "src/responder/key.rs",
     "src/responder/mod.rs",
+    "src/responder/path.rs",
     "src/responder/presigned.rs",
     "src/responder/question.rs",
     "src/responder/refusal.rs",

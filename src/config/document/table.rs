@@ -1,0 +1,95 @@
+//! Reading a mapping whose keys are known: what nobody asks for is a mistake.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use super::Value;
+
+/// How similar a known key has to be to be meant (Damerau-Levenshtein, 1 is the same).
+const SIMILAR: f64 = 0.6;
+
+/// A mapping whose keys are known.
+pub(in crate::config) struct Table<'a> {
+    value: Value<'a>,
+    entries: BTreeMap<&'a str, Value<'a>>,
+    known: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(value: Value<'a>, entries: BTreeMap<&'a str, Value<'a>>) -> Self {
+        Table {
+            value,
+            entries,
+            known: RefCell::default(),
+        }
+    }
+
+    /// The value of this key, if one is given.
+    pub fn get(&self, key: &'static str) -> Option<Value<'a>> {
+        self.nullable(key).filter(|value| !value.is_null())
+    }
+
+    /// What the value of this key means, if one is given.
+    pub fn read<T>(
+        &self,
+        key: &'static str,
+        meaning: impl FnOnce(Value<'a>) -> Option<T>,
+    ) -> Option<T> {
+        self.get(key).and_then(meaning)
+    }
+
+    /// The value of this key, which may be null where that has a meaning.
+    pub fn nullable(&self, key: &'static str) -> Option<Value<'a>> {
+        self.known.borrow_mut().insert(key);
+        self.entries.get(key).cloned()
+    }
+
+    /// The value of a key that has to be there.
+    pub fn required(&self, key: &'static str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.wrong(format!("'{key}' is missing"));
+        }
+        value
+    }
+
+    /// Whether the key is `true`.
+    pub fn is_set(&self, key: &'static str) -> bool {
+        self.read(key, |value| value.boolean()) == Some(true)
+    }
+
+    /// Every key that is there.
+    pub fn entries(&self) -> &BTreeMap<&'a str, Value<'a>> {
+        &self.entries
+    }
+
+    /// Remembers a mistake of the whole.
+    pub fn wrong(&self, message: impl Display) {
+        self.value.wrong(message);
+    }
+
+    /// The keys that were not asked for are mistakes.
+    pub(super) fn refuse_unknown(&self) {
+        let known = self.known.borrow();
+        for (key, value) in &self.entries {
+            if known.contains(key) {
+                continue;
+            }
+            let nearest = known
+                .iter()
+                .map(|known| (strsim::normalized_damerau_levenshtein(key, known), known))
+                .filter(|(similarity, _)| *similarity >= SIMILAR)
+                .max_by(|(one, _), (other, _)| one.total_cmp(other));
+            let hint = match nearest {
+                Some((_, nearest)) => format!("did you mean {nearest}?"),
+                None => {
+                    let known: Vec<&str> = known.iter().copied().collect();
+                    format!("expected one of {}", known.join(", "))
+                }
+            };
+            let message = format!("unknown key; {hint}");
+            self.value.wrong_key(key, value, message);
+        }
+    }
+}

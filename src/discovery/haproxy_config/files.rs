@@ -1,0 +1,306 @@
+//! The files of a configuration: the configuration's own, its crt-lists, and what is a folder.
+//!
+//! Reads what the parser asks for and decides nothing that depends on text. Folders of
+//! configuration files are read as HAProxy reads them (management guide §3, `-f`): `*.cfg` in the
+//! order of their names.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::certificate_list;
+use super::notice::{Notice, Place, Remark};
+use super::parser::Parser;
+use super::wanted::{Entry, Options, Wanted, What};
+use super::words::Word;
+use super::{HaproxyConfig, Store};
+use crate::discovery::certificate_file::with_suffix;
+use crate::discovery::selection::BUNDLE_SUFFIXES;
+use crate::discovery::source::{CertificateFile, Directory, Source};
+
+/// No configuration file or crt-list is larger than this, in bytes.
+pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+/// No configuration loads more certificates and folders than this.
+pub const MOST_STORES: usize = 100_000;
+
+/// Why a configuration cannot be read at all.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that was named cannot be read.
+    #[error("{}: cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// Its path.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// A folder without configuration files.
+    #[error("{}: no file in this folder has a name that ends in .cfg", .0.display())]
+    NoConfiguration(PathBuf),
+}
+
+impl Error {
+    /// The name in logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Unreadable { .. } => "unreadable",
+            Error::NoConfiguration(_) => "no_configuration",
+        }
+    }
+}
+
+/// Reads the configuration that `haproxy -f PATH…` reads. `start` is the folder in which HAProxy
+/// was started, on which relative names depend; `variable` tells the environment variables that are
+/// known.
+///
+/// # Errors
+/// One of the paths cannot be read. What is wrong in them is told by the notices.
+pub fn read(
+    paths: &[PathBuf],
+    start: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<HaproxyConfig, Error> {
+    let mut parser = Parser::new(start, variable);
+    let mut files = Vec::new();
+    let mut notices = Vec::new();
+    for path in configuration_files(paths, &mut files)? {
+        let text = read_text(&path, &mut notices).map_err(|error| unreadable(&path, &error))?;
+        parser.file(&path, &text);
+        files.push(path);
+    }
+    let parsed = parser.finish();
+    notices.extend(parsed.notices);
+    let mut loader = Loader {
+        found: HaproxyConfig {
+            stores: Vec::new(),
+            sockets: parsed.sockets,
+            notices,
+            files,
+        },
+        names: HashSet::new(),
+        lists: HashSet::new(),
+        relative_told: false,
+        full_told: false,
+    };
+    for wanted in parsed.wanted {
+        loader.load(&wanted);
+    }
+    Ok(loader.found)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// The configuration files of the paths; the folders among them are noted in `folders`.
+fn configuration_files(
+    paths: &[PathBuf],
+    folders: &mut Vec<PathBuf>,
+) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for path in paths {
+        let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+        if !path.is_dir() {
+            files.push(path);
+            continue;
+        }
+        let listing = fs::read_dir(&path).map_err(|error| unreadable(&path, &error))?;
+        let mut found = Vec::new();
+        for item in listing {
+            let item = item.map_err(|error| unreadable(&path, &error))?.path();
+            let name = item.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.ends_with(b".cfg") && !name.starts_with(b".") && item.is_file() {
+                found.push(item);
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::NoConfiguration(path));
+        }
+        found.sort();
+        files.extend(found);
+        folders.push(path);
+    }
+    Ok(files)
+}
+
+/// A file's text; where it is not UTF-8, a notice says in which line first.
+fn read_text(path: &Path, notices: &mut Vec<Notice>) -> io::Result<String> {
+    // A FIFO would block, a device might never end.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if metadata.len() > LARGEST_FILE {
+        return Err(io::Error::other(format!(
+            "larger than {LARGEST_FILE} bytes"
+        )));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST_FILE)
+        .read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).or_else(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let bytes = error.into_bytes();
+        let line = bytes
+            .iter()
+            .take(valid)
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
+        notices.push(Notice {
+            place: Place {
+                file: path.into(),
+                line,
+            },
+            remark: Remark::NotUtf8,
+        });
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    })
+}
+
+/// What follows a certificate's name in the names of its files: nothing, unless there are only the
+/// parts of a bundle.
+fn suffixes(path: &Path, bundles: bool) -> Vec<&'static str> {
+    if !bundles || path.exists() {
+        return vec![""];
+    }
+    let mut parts: Vec<&str> = BUNDLE_SUFFIXES.to_vec();
+    parts.retain(|suffix| with_suffix(path, suffix).is_file());
+    if parts.is_empty() { vec![""] } else { parts }
+}
+
+/// Finds out what the names stand for.
+struct Loader {
+    found: HaproxyConfig,
+    /// The stores' names: HAProxy loads each but once.
+    names: HashSet<String>,
+    lists: HashSet<PathBuf>,
+    /// Whether it has been said that relative names depend on where HAProxy was started.
+    relative_told: bool,
+    /// Whether it has been said that there are too many certificates.
+    full_told: bool,
+}
+
+impl Loader {
+    fn load(&mut self, wanted: &Wanted) {
+        match &wanted.what {
+            What::Certificate(entry) => self.certificate(wanted, &wanted.place, entry),
+            What::List(name) => self.list(wanted, name),
+        }
+    }
+
+    fn remark(&mut self, place: &Place, remark: Remark) {
+        self.found.notices.push(Notice {
+            place: place.clone(),
+            remark,
+        });
+    }
+
+    fn list(&mut self, wanted: &Wanted, name: &str) {
+        self.tell_relative(wanted, &wanted.place, name);
+        let path = wanted.settings.locate(name);
+        if !self.lists.insert(path.clone()) {
+            return;
+        }
+        self.found.files.push(path.clone());
+        let text = match read_text(&path, &mut self.found.notices) {
+            Ok(text) => text,
+            Err(error) => {
+                let reason = error.to_string();
+                self.remark(&wanted.place, Remark::UnreadableList { path, reason });
+                return;
+            }
+        };
+        let file: Arc<Path> = path.into();
+        for line in certificate_list::lines(&text) {
+            let number = match &line {
+                Ok(line) => line.number,
+                Err((number, _)) => *number,
+            };
+            let place = Place {
+                file: file.clone(),
+                line: number,
+            };
+            let entry = line.map_err(|(_, remark)| remark).and_then(|line| {
+                let words: Vec<Word> = line.options.into_iter().map(Word::from).collect();
+                let name = wanted.settings.complete(line.certificate)?;
+                Ok(Entry::by_name(name, Options::read(&words)?))
+            });
+            match entry {
+                Ok(entry) => self.certificate(wanted, &place, &entry),
+                Err(remark) => self.remark(&place, remark),
+            }
+        }
+    }
+
+    fn certificate(&mut self, wanted: &Wanted, place: &Place, entry: &Entry) {
+        if entry.is_reference() {
+            if !self.names.contains(&entry.name) {
+                self.remark(place, Remark::UnknownStore(entry.name.clone()));
+            }
+            return;
+        }
+        if entry.options.renewed_by_haproxy {
+            self.remark(place, Remark::RenewedByHaproxy(entry.name.clone()));
+        }
+        let companions = [&entry.options.staple, &entry.options.issuer];
+        for name in std::iter::once(&entry.file).chain(companions.into_iter().flatten()) {
+            self.tell_relative(wanted, place, name);
+        }
+        let settings = &wanted.settings;
+        let path = settings.locate(&entry.file);
+        if path.is_dir() {
+            let folder = entry.name.trim_end_matches('/');
+            let source = Source::Directory(Directory {
+                path,
+                recursive: false,
+                naming: settings.naming.clone(),
+            });
+            self.store(place, folder.to_owned(), source);
+            return;
+        }
+        for suffix in suffixes(&path, settings.bundles) {
+            let path = with_suffix(&path, suffix);
+            let companions = settings.companions(&path, &entry.options);
+            let source = Source::File(CertificateFile { path, companions });
+            self.store(place, format!("{}{suffix}", entry.name), source);
+        }
+    }
+
+    fn store(&mut self, place: &Place, name: String, source: Source) {
+        if self.names.contains(&name) {
+            return;
+        }
+        if self.found.stores.len() == MOST_STORES {
+            if !self.full_told {
+                self.full_told = true;
+                self.remark(place, Remark::TooManyCertificates(MOST_STORES));
+            }
+            return;
+        }
+        self.names.insert(name.clone());
+        self.found.stores.push(Store {
+            name,
+            source,
+            place: place.clone(),
+        });
+    }
+
+    fn tell_relative(&mut self, wanted: &Wanted, place: &Place, name: &str) {
+        let settings = &wanted.settings;
+        if !name.starts_with('/') && settings.depends_on_start && !self.relative_told {
+            self.relative_told = true;
+            let remark = Remark::RelativePath {
+                path: name.to_owned(),
+                folder: settings.folder.clone(),
+            };
+            self.remark(place, remark);
+        }
+    }
+}

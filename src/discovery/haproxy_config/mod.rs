@@ -1,0 +1,105 @@
+//! The certificates that a HAProxy configuration loads, and the control sockets that it opens.
+//!
+//! Reads the files as HAProxy reads them (configuration manual §2, §3.1, §5.1, §12.7), without
+//! knowing everything that HAProxy knows: its environment, its version, the folder it was started
+//! in. Where that matters a [`Notice`] says so, and a line that cannot be read loses nothing but
+//! itself. Reads no certificate: whether the files are there and what they hold is for the scan.
+//! Certificates of `server` lines are passed over, because HAProxy staples for none of them.
+//!
+//! Where a staple belongs is where HAProxy looks for it at its next start. For a certificate of a
+//! `crt-store` without `ocsp` that is nowhere; its staple is kept beside it all the same, because
+//! this program starts from it too, and a notice says what to add to the line.
+
+mod blocks;
+pub mod certificate_list;
+mod condition;
+mod control_socket;
+mod environment;
+mod files;
+mod notice;
+pub mod parser;
+pub mod wanted;
+pub mod words;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+
+pub use environment::Value;
+pub use files::{Error, LARGEST_FILE, MOST_STORES, read};
+pub use notice::{Notice, Place, Remark};
+
+use super::source::Source;
+
+#[cfg(test)]
+mod tests;
+
+/// What a configuration says about certificates and control sockets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HaproxyConfig {
+    /// What HAProxy loads, in its order.
+    pub stores: Vec<Store>,
+    /// Its control sockets, the most powerful first. They all belong to one process.
+    pub sockets: Vec<ControlSocket>,
+    /// What the operator should know.
+    pub notices: Vec<Notice>,
+    /// Every file and folder of the configuration that was read, crt-lists that are missing
+    /// included: when one of them changes, all this may change.
+    pub files: Vec<PathBuf>,
+}
+
+impl HaproxyConfig {
+    /// Where the certificates are, each place once, in HAProxy's order.
+    pub fn sources(&self) -> Vec<Source> {
+        let mut seen = HashSet::new();
+        self.stores
+            .iter()
+            .map(|store| &store.source)
+            .filter(|source| seen.insert(*source))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Something that HAProxy loads under a name of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Store {
+    /// Its name as `show ssl cert` prints it; the files of a folder are `NAME/FILE` there.
+    pub name: String,
+    /// Where it is.
+    pub source: Source,
+    /// The line that asks for it first.
+    pub place: Place,
+}
+
+/// A control socket that HAProxy opens (`stats socket`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControlSocket {
+    /// What to connect to: a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`.
+    pub address: String,
+    /// What may be done there.
+    pub level: Level,
+    /// The line that opens it.
+    pub place: Place,
+}
+
+/// What may be done at a control socket (configuration manual §5.1, `level`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// Looking at what is not sensitive.
+    User,
+    /// Most things; what HAProxy allows where nothing is said.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Level::User => "user",
+            Level::Operator => "operator",
+            Level::Admin => "admin",
+        })
+    }
+}

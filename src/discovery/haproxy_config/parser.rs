@@ -1,0 +1,407 @@
+//! The lines of a configuration, read one after the other as HAProxy reads them.
+//!
+//! Pure: texts in, what they ask for out. Each line counts for those after it, in later files too:
+//! a `crt-base` holds from its line on, as it does in HAProxy. Sections and keywords that say
+//! nothing about certificates or control sockets are passed over without a word.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::blocks::Blocks;
+use super::condition::{Truth, evaluate};
+use super::environment::{Environment, Value};
+use super::notice::{Notice, Place, Remark};
+use super::wanted::{Entry, Options, Settings, Wanted, What, known};
+use super::words::{Word, split};
+use super::{ControlSocket, Level, control_socket};
+use crate::discovery::source::Naming;
+
+/// The keywords that begin a section (the manual's chapters 3, 4, 11 and 12).
+const SECTIONS: &[&str] = &[
+    "acme",
+    "backend",
+    "cache",
+    "crt-store",
+    "defaults",
+    "fcgi-app",
+    "frontend",
+    "global",
+    "healthcheck",
+    "http-errors",
+    "listen",
+    "log-forward",
+    "log-profile",
+    "mailers",
+    "namespace_list",
+    "peers",
+    "program",
+    "resolvers",
+    "ring",
+    "traces",
+    "userlist",
+];
+/// Keywords of a `bind` line whose value may be any word, one that looks like a keyword too.
+const NAMING_KEYWORDS: &[&str] = &[
+    "ca-file",
+    "ca-verify-file",
+    "crl-file",
+    "group",
+    "guid-prefix",
+    "id",
+    "interface",
+    "name",
+    "namespace",
+    "tls-ticket-keys",
+    "user",
+];
+
+/// What a configuration asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Parsed {
+    /// What it loads, in its order.
+    pub wanted: Vec<Wanted>,
+    /// Its control sockets, the most powerful first.
+    pub sockets: Vec<ControlSocket>,
+    /// What there is to say about its lines.
+    pub notices: Vec<Notice>,
+}
+
+/// The state between two lines.
+pub struct Parser<'a> {
+    start: PathBuf,
+    environment: Environment<'a>,
+    default_path: DefaultPath,
+    settings: Rc<Settings>,
+    section: Section,
+    section_name: String,
+    parsed: Parsed,
+}
+
+/// `default-path`.
+enum DefaultPath {
+    Current,
+    Config,
+    Parent,
+    Origin(String),
+}
+
+enum Section {
+    Global,
+    /// One that can have `bind` lines.
+    Binding,
+    Store {
+        name: Option<String>,
+        crt_base: Option<Word>,
+    },
+    Other,
+}
+
+impl<'a> Parser<'a> {
+    /// A parser for the files of one HAProxy, started in the folder `start` with environment
+    /// variables as `variable` says them, so far as they are known.
+    pub fn new(start: &Path, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Parser {
+            start: start.to_owned(),
+            environment: Environment::new(variable),
+            default_path: DefaultPath::Current,
+            settings: Rc::new(Settings {
+                crt_base: None,
+                naming: Naming::default(),
+                bundles: true,
+                folder: start.to_owned(),
+                depends_on_start: true,
+            }),
+            section: Section::Other,
+            section_name: String::new(),
+            parsed: Parsed::default(),
+        }
+    }
+
+    /// Reads the next file.
+    pub fn file(&mut self, path: &Path, text: &str) {
+        let path: Arc<Path> = path.into();
+        self.section = Section::Other;
+        self.section_name.clear();
+        self.change_folder(&path);
+        let mut blocks = Blocks::default();
+        for (index, line) in text.split('\n').enumerate() {
+            let place = Place {
+                file: path.clone(),
+                line: index + 1,
+            };
+            if let Err(remark) = self.line(&place, line, &mut blocks) {
+                self.remark(&place, remark);
+            }
+        }
+        for line in blocks.unended() {
+            let file = path.clone();
+            self.remark(&Place { file, line }, Remark::Unended);
+        }
+    }
+
+    /// What the files ask for.
+    pub fn finish(mut self) -> Parsed {
+        let sockets = &mut self.parsed.sockets;
+        sockets.sort_by_key(|socket| std::cmp::Reverse(socket.level));
+        if let Some(best) = sockets.first()
+            && best.level < Level::Admin
+        {
+            let (place, level) = (best.place.clone(), best.level);
+            self.remark(&place, Remark::LevelTooLow(level));
+        }
+        self.parsed
+    }
+
+    fn remark(&mut self, place: &Place, remark: Remark) {
+        self.parsed.notices.push(Notice {
+            place: place.clone(),
+            remark,
+        });
+    }
+
+    fn line(&mut self, place: &Place, line: &str, blocks: &mut Blocks) -> Result<(), Remark> {
+        let value = |name: &str| match name {
+            ".FILE" => Value::Known(place.file.display().to_string()),
+            ".LINE" => Value::Known(place.line.to_string()),
+            ".SECTION" => Value::Known(self.section_name.clone()),
+            _ => self.environment.get(name),
+        };
+        let words = match split(line, value) {
+            Ok(words) => words,
+            Err(_) if !blocks.is_reading() => return Ok(()),
+            Err(remark) => return Err(remark),
+        };
+        let Some((keyword, arguments)) = words.split_first() else {
+            return Ok(());
+        };
+        let keyword = keyword.text.as_str();
+        if keyword.starts_with('.') {
+            return self.directive(place, line, keyword, arguments, blocks);
+        }
+        if !blocks.is_reading() {
+            return Ok(());
+        }
+        if SECTIONS.contains(&keyword) {
+            self.begin_section(keyword, arguments);
+            return Ok(());
+        }
+        match &self.section {
+            Section::Global => self.global(place, keyword, arguments),
+            Section::Binding => self.binding(place, keyword, arguments),
+            Section::Store { .. } => self.store(place, keyword, arguments),
+            Section::Other => Ok(()),
+        }
+    }
+
+    /// A line that begins with a dot (§2.4); `.notice` and its like mean nothing here.
+    fn directive(
+        &mut self,
+        place: &Place,
+        line: &str,
+        keyword: &str,
+        arguments: &[Word],
+        blocks: &mut Blocks,
+    ) -> Result<(), Remark> {
+        let mut undecided = false;
+        let mut condition = || {
+            let words: Vec<&str> = arguments.iter().map(|word| word.text.as_str()).collect();
+            let truth = if arguments.iter().any(|word| word.unknown.is_some()) {
+                Truth::Unknown
+            } else {
+                evaluate(&words.join(" "), &self.environment)
+            };
+            undecided = truth == Truth::Unknown;
+            truth
+        };
+        let result = match keyword {
+            ".if" => {
+                blocks.begin(place.line, &mut condition);
+                Ok(())
+            }
+            ".elif" => blocks.otherwise_if(&mut condition),
+            ".else" => blocks.otherwise(),
+            ".endif" => blocks.end(),
+            _ => Ok(()),
+        };
+        if undecided {
+            let condition = line.trim().trim_start_matches(keyword).trim();
+            return Err(Remark::Undecided(condition.to_owned()));
+        }
+        result.map_err(|_| Remark::StrayDirective(keyword.to_owned()))
+    }
+
+    fn begin_section(&mut self, keyword: &str, arguments: &[Word]) {
+        let name = arguments.first().map(|word| word.text.clone());
+        self.section_name = name.clone().unwrap_or_else(|| keyword.to_owned());
+        self.section = match keyword {
+            "global" => Section::Global,
+            "frontend" | "listen" | "peers" | "log-forward" => Section::Binding,
+            "crt-store" => Section::Store {
+                name,
+                crt_base: None,
+            },
+            _ => Section::Other,
+        };
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Rc::make_mut(&mut self.settings)
+    }
+
+    fn change_folder(&mut self, file: &Path) {
+        let config = || file.parent().unwrap_or(Path::new(""));
+        let folder = match &self.default_path {
+            DefaultPath::Current => self.start.clone(),
+            DefaultPath::Config => self.start.join(config()),
+            DefaultPath::Parent => self.start.join(config()).join(".."),
+            DefaultPath::Origin(path) => self.start.join(path),
+        };
+        let depends_on_start = match &self.default_path {
+            DefaultPath::Current => true,
+            DefaultPath::Config | DefaultPath::Parent => false,
+            DefaultPath::Origin(path) => !path.starts_with('/'),
+        };
+        let settings = self.settings();
+        settings.folder = folder;
+        settings.depends_on_start = depends_on_start;
+    }
+
+    fn global(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+        let first = arguments.first();
+        match keyword {
+            "crt-base" => self.settings().crt_base = first.cloned(),
+            "issuers-chain-path" => {
+                let chains = known(first, keyword)?;
+                let chains = self.settings.locate(&chains);
+                self.settings().naming.chains = Some(chains);
+            }
+            "ssl-load-extra-del-ext" => self.settings().naming.deletes_crt = true,
+            "ssl-load-extra-files" => {
+                known(first, keyword)?;
+                let has = |kind| {
+                    arguments
+                        .iter()
+                        .any(|word| word.text == kind || word.text == "all")
+                };
+                self.settings().bundles = has("bundle");
+                if !has("ocsp") {
+                    return Err(Remark::StaplesNotRead);
+                }
+            }
+            "ocsp-update.mode" | "tune.ssl.ocsp-update.mode"
+                if first.is_some_and(|word| word.text == "on") =>
+            {
+                return Err(Remark::AllRenewedByHaproxy(keyword.to_owned()));
+            }
+            "default-path" => {
+                self.default_path = match known(first, keyword)?.as_str() {
+                    "current" => DefaultPath::Current,
+                    "config" => DefaultPath::Config,
+                    "parent" => DefaultPath::Parent,
+                    "origin" => DefaultPath::Origin(known(arguments.get(1), keyword)?),
+                    other => return Err(Remark::UnknownDefaultPath(other.to_owned())),
+                };
+                self.change_folder(&place.file);
+            }
+            "stats" if first.is_some_and(|word| word.text == "socket") => {
+                let (sockets, remark) = control_socket::read(place, &arguments[1..], &self.start);
+                self.parsed.sockets.extend(sockets);
+                return remark.map_or(Ok(()), Err);
+            }
+            "setenv" | "presetenv" => {
+                let name = known(first, keyword)?;
+                let value = match arguments.get(1) {
+                    Some(word) if word.unknown.is_some() => Value::Unknown,
+                    word => Value::Known(word.map(|word| word.text.clone()).unwrap_or_default()),
+                };
+                if keyword == "setenv" {
+                    self.environment.set(&name, value);
+                } else {
+                    self.environment.preset(&name, value);
+                }
+            }
+            "unsetenv" => arguments
+                .iter()
+                .for_each(|word| self.environment.unset(&word.text)),
+            "resetenv" => {
+                let kept = arguments.iter().map(|word| word.text.as_str());
+                self.environment.reset(kept);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, place: &Place, what: What) {
+        self.parsed.wanted.push(Wanted {
+            place: place.clone(),
+            settings: self.settings.clone(),
+            what,
+        });
+    }
+
+    fn binding(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+        match keyword {
+            // The first word is its address.
+            "bind" => self.bind(place, arguments.get(1..).unwrap_or_default()),
+            "default-bind" => self.bind(place, arguments),
+            "ssl-f-use" => {
+                let options = Options::read(arguments)?;
+                let name = self.settings.complete(options.certificate()?)?;
+                self.want(place, What::Certificate(Entry::by_name(name, options)));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn bind(&mut self, place: &Place, arguments: &[Word]) -> Result<(), Remark> {
+        let mut arguments = arguments.iter();
+        // What is wrong with one name does not lose the others of the line.
+        let mut result = Ok(());
+        while let Some(keyword) = arguments.next() {
+            let keyword = keyword.text.as_str();
+            let what = match keyword {
+                "crt" | "default-crt" => known(arguments.next(), keyword)
+                    .and_then(|name| self.settings.complete(&name))
+                    .map(|name| What::Certificate(Entry::by_name(name, Options::default()))),
+                "crt-list" => known(arguments.next(), keyword).map(What::List),
+                _ if NAMING_KEYWORDS.contains(&keyword) => {
+                    arguments.next();
+                    continue;
+                }
+                _ => continue,
+            };
+            match what {
+                Ok(what) => self.want(place, what),
+                Err(remark) => result = Err(remark),
+            }
+        }
+        result
+    }
+
+    fn store(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+        let Section::Store { name, crt_base } = &mut self.section else {
+            return Ok(());
+        };
+        match keyword {
+            "crt-base" => *crt_base = arguments.first().cloned(),
+            "load" => {
+                let base = crt_base.as_ref().or(self.settings.crt_base.as_ref());
+                let options = Options::read(arguments)?;
+                let renewed = options.renewed_by_haproxy;
+                let named = options.staple.is_some();
+                let entry = Entry::of_store(name.as_deref(), base, options)?;
+                let file = self.settings.locate(&entry.file);
+                let staple = self.settings.companions(&file, &entry.options).staple;
+                self.want(place, What::Certificate(entry));
+                if !named && !renewed {
+                    return Err(Remark::StapleNotNamed { staple });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
