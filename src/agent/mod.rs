@@ -50,6 +50,9 @@ pub struct Settings {
     pub recycle: bool,
     /// Only what is due by this rule is asked for, and nothing later: for a single run.
     pub single_run: Option<schedule::SingleRun>,
+    /// A certificate whose staple has less life left is reported as expiring; less than this for
+    /// responses that live so short (see [`schedule::alarm`]).
+    pub expiring_within: Duration,
 }
 
 /// Numbers of things that the agent keeps in mind.
@@ -201,7 +204,7 @@ impl Agent {
                 ref staple,
             } => {
                 let random = &mut self.random;
-                let number = self.inventory.number_of(subject, || random.f64());
+                let number = self.inventory.number_of(subject, now, || random.f64());
                 let state = FileState::Holds(number);
                 let known = self.inventory.file(&found.path) == Some(&state);
                 if !known {

@@ -73,22 +73,36 @@ impl Agent {
 
     /// How it stands with every certificate file at `now`, in no order.
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = FileStatus<'_>> {
-        self.inventory.files().filter_map(move |(path, state)| {
-            let (state, certificate) = match state {
-                FileState::Excluded(exclusion) => (State::Excluded(exclusion.clone()), None),
-                FileState::Holds(number) => {
-                    let entry = self.inventory.entries.get(number)?;
-                    let next_request = self.timers.at(&Timer::Request(*number));
-                    let file = entry.files.get(path)?;
-                    let status = entry.status(file, next_request, now);
-                    (entry.state(now), Some(status))
-                }
-            };
-            Some(FileStatus {
-                path,
-                state,
-                certificate,
-            })
+        let files = self.inventory.files();
+        files.filter_map(move |(path, state)| self.status_in(path, state, now))
+    }
+
+    /// How it stands with this certificate file at `now`, if it is known.
+    pub fn status_of(&self, path: &Path, now: Timestamp) -> Option<FileStatus<'_>> {
+        let (path, state) = self.inventory.path_and_file(path)?;
+        self.status_in(path, state, now)
+    }
+
+    fn status_in<'agent>(
+        &'agent self,
+        path: &'agent Path,
+        state: &'agent FileState,
+        now: Timestamp,
+    ) -> Option<FileStatus<'agent>> {
+        let (state, certificate) = match state {
+            FileState::Excluded(exclusion) => (State::Excluded(exclusion.clone()), None),
+            FileState::Holds(number) => {
+                let entry = self.inventory.entries.get(number)?;
+                let next_request = self.timers.at(&Timer::Request(*number));
+                let file = entry.files.get(path)?;
+                let status = entry.status(file, next_request, now);
+                (entry.state(now), Some(status))
+            }
+        };
+        Some(FileStatus {
+            path,
+            state,
+            certificate,
         })
     }
 }

@@ -19,6 +19,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,11 +32,12 @@ pub(crate) use requester::settings as fetch_settings;
 
 use self::plan::{Numbers, Plan, World};
 use self::rooms::Rooms;
-use crate::agent::{self, Action, Agent, Event, TargetId};
+use crate::agent::{self, Action, Agent, Event, Report, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::haproxy_config::{self, HaproxyConfig};
 use crate::haproxy::Address;
+use crate::hooks;
 use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
@@ -214,7 +216,7 @@ impl Daemon {
         }
         for action in self.decide(event) {
             match action {
-                Action::Report(report) => telemetry::log_report(&report, &self.sockets),
+                Action::Report(report) => self.tell(&report, wall_clock()),
                 order => self.rooms.carry_out(order),
             }
         }
@@ -223,6 +225,15 @@ impl Daemon {
     fn decide(&mut self, event: Event) -> Vec<Action> {
         let now = self.now();
         self.agent.handle(event, now)
+    }
+
+    /// Has the operator told: in the log, and by a hook.
+    fn tell(&self, report: &Report, now: Timestamp) {
+        telemetry::log_report(report, &self.sockets);
+        let status = |path: &Path| self.agent.status_of(path, now);
+        if let Some(order) = hooks::order(&self.config.hooks, report, status) {
+            self.rooms.run_hook(order);
+        }
     }
 
     /// Everything on disk has been looked at: after the first time, the program is ready.
@@ -323,5 +334,6 @@ fn agent_settings(config: &Config) -> agent::Settings {
         schedule: config.schedule,
         recycle: config.recycle,
         single_run: None,
+        expiring_within: config.hooks.expiring_within,
     }
 }

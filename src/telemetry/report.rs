@@ -57,6 +57,7 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             failures,
             retry_in,
             staple_until,
+            repeated: _,
         } => warn!(
             certificate = %path.display(),
             reason = failure.kind,
@@ -98,6 +99,17 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
         Report::Revoked { path, .. } => {
             debug!(certificate = %path.display(), reason = "revoked", "still revoked");
         }
+        Report::Expiring {
+            path,
+            staple_until,
+            failure,
+        } => warn!(
+            certificate = %path.display(),
+            reason = failure.as_ref().map_or("expiring", |failure| failure.kind),
+            "no successor yet{}; {}",
+            failure.as_ref().map(|failure| format!(": {}", failure.message)).unwrap_or_default(),
+            held(*staple_until)
+        ),
         Report::StapleExpired { path } => error!(
             certificate = %path.display(),
             reason = "staple_expired",
@@ -113,10 +125,14 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
                 "{state}; nothing more is done for it"
             );
         }
-        Report::Written { staple_path } => {
+        Report::Written {
+            path: _,
+            staple_path,
+        } => {
             debug!(staple = %staple_path.display(), "written");
         }
         Report::WriteFailed {
+            path: _,
             staple_path: _,
             failure,
             retry_in,

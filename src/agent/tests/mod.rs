@@ -113,6 +113,7 @@ impl Bench {
             schedule: schedule::Settings::default(),
             recycle,
             single_run: None,
+            expiring_within: DAY,
         };
         Bench {
             agent: Agent::new(settings, 7),
