@@ -26,6 +26,7 @@ pub(crate) use requester::settings as fetch_settings;
 use self::plan::{Numbers, Plan};
 use self::rooms::Rooms;
 use crate::agent::{self, Action, Agent, Event, TargetId};
+use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::haproxy::Address;
 use crate::signals::{Request, Signals};
@@ -196,6 +197,7 @@ impl Daemon {
             self.is_ready = true;
             tracing::info!("ready, {status}");
             systemd::ready(&status);
+            background::ready();
         }
     }
 

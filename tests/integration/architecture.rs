@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
     ("systemd", &[]),
+    ("background", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
     (
@@ -38,6 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "run",
         &[
             "agent",
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -55,6 +57,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -116,6 +119,7 @@ const PURE: &[&str] = &[
     "src/responder/index.rs",
     "src/responder/key.rs",
     "src/responder/mod.rs",
+    "src/responder/path.rs",
     "src/responder/presigned.rs",
     "src/responder/question.rs",
     "src/responder/refusal.rs",
