@@ -17,8 +17,8 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals, background: known to
-//!                                                                  cli and run
+//!                                                                  signals, background, hooks:
+//!                                                                  known to cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -26,6 +26,7 @@
 //! | [`run`] | the daemon: the only place that knows all tasks |
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`hooks`] | the operator's programs that are told of what happens |
 //! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
 //! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
@@ -49,6 +50,7 @@ pub mod config;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
+pub mod hooks;
 pub mod ocsp;
 pub mod probe;
 pub mod responder;

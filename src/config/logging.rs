@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use time::PrimitiveDateTime;
+use jiff::civil::DateTime;
 
 /// What stands for the parts of a time, from the largest to the smallest.
 const PLACEHOLDERS: [&str; 6] = [
@@ -76,10 +76,10 @@ impl LogFile {
     }
 
     /// The file for this time, which ocspbot took as the machine's zone has it.
-    pub fn at(&self, moment: PrimitiveDateTime) -> PathBuf {
+    pub fn at(&self, moment: DateTime) -> PathBuf {
         let year = format!("{:04}", moment.year());
         let parts = [
-            u8::from(moment.month()),
+            moment.month(),
             moment.day(),
             moment.hour(),
             moment.minute(),
@@ -99,14 +99,11 @@ impl LogFile {
 
 #[cfg(test)]
 mod tests {
-    use time::{Date, Month, Time};
-
     use super::*;
 
     #[test]
     fn the_time_stands_in_the_name_with_two_digits_each() {
-        let day = Date::from_calendar_date(2017, Month::April, 5).unwrap();
-        let moment = PrimitiveDateTime::new(day, Time::from_hms(6, 7, 8).unwrap());
+        let moment = DateTime::constant(2017, 4, 5, 6, 7, 8, 0);
         let at = |text| LogFile::parse(text).unwrap().at(moment);
         let name = "/logs/example-{year}{month}{day}-{hour}{minute}{second}.log";
         assert_eq!(at(name), PathBuf::from("/logs/example-20170405-060708.log"));

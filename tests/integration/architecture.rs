@@ -35,6 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["agent", "haproxy", "time"]),
+    ("hooks", &["agent", "config", "ocsp", "time"]),
     (
         "run",
         &[
@@ -44,6 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "discovery",
             "fetch",
             "haproxy",
+            "hooks",
             "ocsp",
             "schedule",
             "signals",
@@ -103,6 +105,8 @@ const PURE: &[&str] = &[
     "src/fetch/overrides.rs",
     "src/fetch/proxy.rs",
     "src/fetch/verdict.rs",
+    "src/hooks/facts.rs",
+    "src/hooks/queue.rs",
     "src/haproxy/address.rs",
     "src/haproxy/codec.rs",
     "src/haproxy/command.rs",
