@@ -17,7 +17,8 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals: known to cli and run
+//!                                                                  signals, background: known to
+//!                                                                  cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -25,8 +26,9 @@
 //! | [`run`] | the daemon: the only place that knows all tasks |
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
-//! | [`discovery`] | scans of directories, hints that one has changed |
+//! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
 //! | [`store`] | staples on disk, durable and atomic |
 //! | [`haproxy`] | the control socket: framing, commands, one session for each |
@@ -41,6 +43,7 @@
 //! an argument.
 
 pub mod agent;
+pub mod background;
 pub mod cli;
 pub mod config;
 pub mod discovery;

@@ -48,6 +48,8 @@ pub struct Settings {
     /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
     /// turns it off).
     pub recycle: bool,
+    /// Only what is due by this rule is asked for, and nothing later: for a single run.
+    pub single_run: Option<schedule::SingleRun>,
 }
 
 /// Numbers of things that the agent keeps in mind.
@@ -122,7 +124,7 @@ impl Agent {
             Event::RenewAll => self.renew_all(now),
             Event::Renew(path) => self.renew_file(&path, now),
             Event::Reconfigured(settings) => self.reconfigured(settings, now),
-            Event::Scanned | Event::Wakeup => {}
+            Event::Scanned { .. } | Event::Wakeup => {}
         }
         self.ring(now);
         std::mem::take(&mut self.actions)

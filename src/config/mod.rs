@@ -14,6 +14,7 @@ mod ocspbot;
 mod policies;
 pub mod responder;
 mod sources;
+pub mod stapled_file;
 mod units;
 mod yaml;
 
@@ -21,6 +22,7 @@ mod yaml;
 mod tests;
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ pub use sources::{Backups, ConfiguredSource, Origin, ResponderOverride};
 pub use units::parse_duration;
 pub use yaml::MAX_BYTES;
 
+use crate::discovery::source::Source;
 use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::Address;
@@ -45,6 +48,10 @@ use sources::Gathering;
 
 /// Where the daemon listens for its own commands, unless configured otherwise.
 pub const CONTROL_SOCKET: &str = "/run/staplerd/control.sock";
+/// The directory of the log file, where one is wanted and none is named.
+pub const LOG_DIRECTORY: &str = "/var/log/staplerd";
+/// The bounds of `verbosity`: nothing but errors, everything.
+pub const VERBOSITY: RangeInclusive<u8> = 0..=4;
 /// Time between scans, unless configured otherwise.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -88,6 +95,41 @@ pub struct Options {
     pub haproxy_config: Vec<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,
+    /// No control sockets at all, whatever the file says.
+    pub no_haproxy_sockets: bool,
+    /// The daemon goes into the background.
+    pub background: bool,
+    /// What is logged, and where.
+    pub logging: Logging,
+}
+
+impl Options {
+    /// These options, and what they do not say from `below`.
+    #[must_use]
+    pub fn or(self, below: Options) -> Options {
+        fn list<T>(above: Vec<T>, below: Vec<T>) -> Vec<T> {
+            if above.is_empty() { below } else { above }
+        }
+        let has_places = !self.directories.is_empty() || !self.certificate_paths.is_empty();
+        let places = |above, below| if has_places { above } else { below };
+        Options {
+            directories: places(self.directories, below.directories),
+            certificate_paths: places(self.certificate_paths, below.certificate_paths),
+            sockets: list(self.sockets, below.sockets),
+            allow_addresses: list(self.allow_addresses, below.allow_addresses),
+            recursive: self.recursive || below.recursive,
+            file_extensions: list(self.file_extensions, below.file_extensions),
+            ignore: list(self.ignore, below.ignore),
+            refresh_interval: self.refresh_interval.or(below.refresh_interval),
+            minimum_validity: self.minimum_validity.or(below.minimum_validity),
+            renewal_threads: self.renewal_threads.or(below.renewal_threads),
+            no_recycle: self.no_recycle || below.no_recycle,
+            haproxy_config: list(self.haproxy_config, below.haproxy_config),
+            no_haproxy_sockets: self.no_haproxy_sockets || below.no_haproxy_sockets,
+            background: self.background || below.background,
+            logging: self.logging.or(below.logging),
+        }
+    }
 }
 
 /// What the daemon runs with.
@@ -100,6 +142,8 @@ pub struct Config {
     pub haproxy_config: Vec<PathBuf>,
     /// The control sockets, each once, those that belong to no source included.
     pub sockets: Vec<Address>,
+    /// The sockets that HAProxy's configuration files name are not used either.
+    pub no_haproxy_sockets: bool,
     /// Where the daemon listens for its own commands; nowhere where it is none.
     pub control_socket: Option<PathBuf>,
     /// Which of the files in the directories are looked at.
@@ -149,6 +193,27 @@ pub struct Config {
 }
 
 impl Config {
+    /// The control sockets that belong to no source.
+    pub fn free_sockets(&self) -> impl Iterator<Item = &Address> {
+        self.sockets
+            .iter()
+            .enumerate()
+            .filter_map(|(place, address)| {
+                let mut sources = self.sources.iter();
+                let is_free = !sources.any(|source| source.sockets.contains(&place));
+                is_free.then_some(address)
+            })
+    }
+
+    /// Whether ocspbot's keys name certificates: then a single run renews by ocspbot's rule.
+    pub fn has_ocspbots_keys(&self) -> bool {
+        self.sources.iter().any(|source| match &source.source {
+            Source::Directory(_) => false,
+            Source::File(file) => file.companions.issuer.is_none(),
+            Source::Masks(_) => true,
+        })
+    }
+
     /// Where the names of the certificates come from.
     pub fn origin(&self) -> Origin {
         if !self.sources.is_empty() || !self.haproxy_config.is_empty() {
@@ -165,7 +230,7 @@ impl Config {
     /// # Errors
     /// Every mistake that was found, not only the first.
     pub fn read(
-        options: Options,
+        mut options: Options,
         file: Option<(&str, &str)>,
         surroundings: &Surroundings<'_>,
     ) -> Result<Self, Vec<Error>> {
@@ -174,7 +239,14 @@ impl Config {
             None => (File::default(), Vec::new()),
             Some((name, text)) => mistakes.file(name, text, surroundings),
         };
-        let (sources, sockets) = mistakes.sources(&options, &mut file, surroundings);
+        if options.no_haproxy_sockets {
+            options.sockets.clear();
+        }
+        let (mut sources, mut sockets) = mistakes.sources(&options, &mut file, surroundings);
+        if options.no_haproxy_sockets {
+            sockets.clear();
+            sources.iter_mut().for_each(|source| source.sockets.clear());
+        }
         let extensions = match options.file_extensions.is_empty() {
             true => file.file_extensions,
             false => Some(mistakes.extensions(&options.file_extensions)),
@@ -218,6 +290,7 @@ impl Config {
                 false => options.haproxy_config,
             },
             sockets,
+            no_haproxy_sockets: options.no_haproxy_sockets,
             control_socket: file
                 .control_socket
                 .unwrap_or_else(|| Some(PathBuf::from(CONTROL_SOCKET))),
@@ -257,7 +330,7 @@ impl Config {
             stop_on_error: file.stop_on_error,
             output_log: file.output_log,
             error_log: file.error_log,
-            logging: file.logging,
+            logging: options.logging.or(file.logging),
             responder: file.responder,
             warnings,
         };

@@ -36,7 +36,7 @@ pub use limits::{Dismissed, Health, Limits};
 pub use outcome::{Error, NextStep};
 pub use overrides::{InvalidOverride, Overrides};
 pub use proxy::{InvalidProxy, Proxies};
-pub use resolver::{Lookup, system_lookup};
+pub use resolver::{Destinations, LOOKUPS_MAX, Lookup, system_lookup};
 pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;

@@ -2,8 +2,12 @@
 //!
 //! The rooms below return what happened; it is put into words and written here, once.
 
+mod file;
 mod log;
+mod once;
 mod report;
+mod syslog;
 
-pub use log::{Verbosity, start};
+pub use log::{Settings, Verbosity, start, start_with};
+pub use once::{Sink, start_once};
 pub use report::{log_report, status_line};

@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
     ("systemd", &[]),
+    ("background", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
     (
@@ -38,6 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "run",
         &[
             "agent",
+            "background",
             "config",
             "discovery",
             "fetch",
@@ -55,9 +57,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "background",
             "config",
             "discovery",
             "fetch",
+            "haproxy",
             "ocsp",
             "probe",
             "responder",

@@ -112,6 +112,7 @@ impl Bench {
         let settings = Settings {
             schedule: schedule::Settings::default(),
             recycle,
+            single_run: None,
         };
         Bench {
             agent: Agent::new(settings, 7),

@@ -1,7 +1,10 @@
 //! The commands for people, run as processes: what they print, and how they end.
 
 mod fetch;
+mod help;
 mod probe;
+mod stapled;
+mod validate;
 
 use std::process::{Command, Output, Stdio};
 

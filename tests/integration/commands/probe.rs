@@ -138,6 +138,49 @@ fn a_server_without_staple_is_told_from_one_whose_certificate_demands_it() {
 }
 
 #[test]
+fn a_staple_that_says_revoked_is_told_although_haproxy_takes_it() {
+    let Some(mut authority) = OpensslAuthority::new("probe revoked") else {
+        return;
+    };
+    let Some(installation) = installations("probe revoked").pop() else {
+        return;
+    };
+    authority.issue_with_status("stolen", "prime256v1", 'R');
+    authority.start_responder(Signer::Delegate);
+    let asked = Command::new("openssl")
+        .current_dir(authority.path(""))
+        .args([
+            "ocsp",
+            "-issuer",
+            "issuer.pem",
+            "-cert",
+            "stolen.pem",
+            "-no_nonce",
+            "-noverify",
+        ])
+        .args(["-url", &authority.url(), "-respout", "stolen.ocsp"])
+        .output()
+        .unwrap();
+    assert!(asked.status.success(), "{}", stderr(&asked));
+    let response = fs::read(authority.path("stolen.ocsp")).unwrap();
+    let pem = authority.bundle("stolen");
+    let files: [(&str, &[u8]); 2] = [
+        ("stolen.pem", pem.as_bytes()),
+        ("stolen.pem.ocsp", &response),
+    ];
+    let haproxy = Haproxy::start(&installation, Setup::default(), &files);
+    let output = probe(&haproxy, &["--name", "stolen"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        last_line(&output),
+        "revoked at 2026-01-01T00:00:00Z, keyCompromise"
+    );
+    let report = json(&probe(&haproxy, &["--name", "stolen", "--json"]));
+    assert_eq!(report["staple"]["status"], "revoked");
+    assert_eq!(report["good"], false);
+}
+
+#[test]
 fn all_certificates_of_a_directory_are_probed_the_worst_first() {
     let Some(mut authority) = OpensslAuthority::new("probe --all") else {
         return;

@@ -58,6 +58,39 @@ fn answers_are_those_of_openssls_own_responder() {
     }
 }
 
+fn have_cryptography() -> bool {
+    let found = Command::new("python3")
+        .args(["-c", "import cryptography.x509.ocsp"])
+        .output();
+    let found = found.is_ok_and(|output| output.status.success());
+    if !found {
+        skipped("python3 has no cryptography on this machine");
+    }
+    found
+}
+
+/// What a program for Python prints about these answers.
+fn printed(files: &Files, program: &str, names: &[&str]) -> String {
+    let output = Command::new("python3")
+        .current_dir(files.path())
+        .args(["-c", program])
+        .args(names)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks with a request of openssl's, and keeps the answer in a file.
+fn keep_answer(files: &Files, responder: &Process, name: &str, options: &[&str]) {
+    let making = ["ocsp", "-issuer", "ca.pem", "-reqout", "request"];
+    files.openssl(&[&making[..], options].concat());
+    let request = fs::read(files.path().join("request")).unwrap();
+    let answer = post(responder.address, "/", &request).body;
+    fs::write(files.path().join(name), answer).unwrap();
+}
+
 #[test]
 fn pythons_cryptography_reads_every_kind_of_answer() {
     const READER: &str = "\
@@ -69,74 +102,92 @@ for name in sys.argv[1:]:
         print(name, response.response_status.name)
         continue
     singles = list(response.responses)
-    nonce = [extension.value.nonce.hex() for extension in response.extensions]
+    nonces = [len(extension.value.nonce) for extension in response.extensions]
     print(name, [one.certificate_status.name for one in singles],
           [one.revocation_reason and one.revocation_reason.name for one in singles],
-          response.signature_hash_algorithm.name, len(response.certificates), nonce)
+          response.signature_hash_algorithm.name, len(response.certificates), nonces)
 ";
-    let found = Command::new("python3")
-        .args(["-c", "import cryptography.x509.ocsp"])
-        .output();
-    if !found.is_ok_and(|output| output.status.success()) {
-        skipped("python3 has no cryptography on this machine");
-        return;
-    }
-    if !have_openssl() {
+    if !have_openssl() || !have_cryptography() {
         return;
     }
     let files = Files::new(KEYS[0].1);
-    let responder = Process::start(&files, &["--nonce", "--archive-cutoff", "365d"]);
-    let ask = |name: &str, options: &[&str]| {
-        let arguments = [
-            &["ocsp", "-issuer", "ca.pem", "-reqout", "request"],
-            options,
-        ]
-        .concat();
-        files.openssl(&arguments);
-        let request = fs::read(files.path().join("request")).unwrap();
-        let answer = post(responder.address, "/", &request).body;
-        fs::write(files.path().join(name), answer).unwrap();
-    };
-    ask("good", &["-no_nonce", "-serial", SERIALS[0]]);
-    ask("revoked", &["-no_nonce", "-serial", SERIALS[1]]);
-    ask("unknown", &["-no_nonce", "-serial", SERIALS[4]]);
-    ask(
-        "several",
-        &["-no_nonce", "-serial", SERIALS[0], "-serial", SERIALS[2]],
-    );
-    ask("nonce", &["-serial", SERIALS[0]]);
-    let malformed = post(responder.address, "/", b"garbage").body;
-    fs::write(files.path().join("malformed"), malformed).unwrap();
-    let output = Command::new("python3")
-        .current_dir(files.path())
-        .args([
-            "-c",
-            READER,
-            "good",
+    let mut more = vec!["--nonce", "--archive-cutoff", "365d"];
+    for fault in [
+        "malformed-request,serial=01",
+        "internal-error,serial=02",
+        "try-later,serial=03",
+        "sig-required,serial=04",
+        "unauthorized,serial=06",
+    ] {
+        more.extend(["--fault", fault]);
+    }
+    let responder = Process::start(&files, &more);
+    let kinds: [(&str, &[&str], &str); 10] = [
+        ("good", &[SERIALS[0]], "['GOOD'] [None] sha256 1 []"),
+        (
             "revoked",
-            "unknown",
+            &[SERIALS[1]],
+            "['REVOKED'] ['key_compromise'] sha256 1 []",
+        ),
+        ("unknown", &[SERIALS[4]], "['UNKNOWN'] [None] sha256 1 []"),
+        (
             "several",
-            "malformed",
-            "nonce",
-        ])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = text.lines().collect();
+            &[SERIALS[0], SERIALS[2]],
+            "['GOOD', 'REVOKED'] [None, None] sha256 1 []",
+        ),
+        ("malformed", &["1"], "MALFORMED_REQUEST"),
+        ("internal", &["2"], "INTERNAL_ERROR"),
+        ("later", &["3"], "TRY_LATER"),
+        ("signature", &["4"], "SIG_REQUIRED"),
+        ("unauthorized", &["6"], "UNAUTHORIZED"),
+        ("nonce", &[SERIALS[0]], "['GOOD'] [None] sha256 1 [16]"),
+    ];
+    let mut expected = String::new();
+    for (name, serials, said) in kinds {
+        let mut options: Vec<&str> = serials.iter().flat_map(|one| ["-serial", one]).collect();
+        if name != "nonce" {
+            options.push("-no_nonce");
+        }
+        keep_answer(&files, &responder, name, &options);
+        expected += &format!("{name} {said}\n");
+    }
     assert_eq!(
-        lines[..5],
-        [
-            "good ['GOOD'] [None] sha256 1 []",
-            "revoked ['REVOKED'] ['key_compromise'] sha256 1 []",
-            "unknown ['UNKNOWN'] [None] sha256 1 []",
-            "several ['GOOD', 'REVOKED'] [None, None] sha256 1 []",
-            "malformed MALFORMED_REQUEST",
-        ],
-        "{text}{errors}"
+        printed(&files, READER, &kinds.map(|(name, ..)| name)),
+        expected
     );
-    assert!(
-        lines[5].starts_with("nonce ['GOOD'] [None] sha256 1 ['"),
-        "{text}{errors}"
-    );
+}
+
+#[test]
+fn pythons_cryptography_verifies_every_kind_of_signature() {
+    const VERIFIER: &str = "\
+import sys
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509 import ocsp
+response = ocsp.load_der_ocsp_response(open(sys.argv[1], 'rb').read())
+key = x509.load_pem_x509_certificate(open('ocsp.pem', 'rb').read()).public_key()
+message = response.signature, response.tbs_response_bytes
+if isinstance(key, rsa.RSAPublicKey):
+    key.verify(*message, padding.PKCS1v15(), response.signature_hash_algorithm)
+elif isinstance(key, ec.EllipticCurvePublicKey):
+    key.verify(*message, ec.ECDSA(response.signature_hash_algorithm))
+else:
+    key.verify(*message)
+print(response.signature_algorithm_oid._name)
+";
+    if !have_openssl() || !have_cryptography() {
+        return;
+    }
+    for (name, algorithm) in [
+        ("P-256 PKCS#8", "ecdsa-with-SHA256"),
+        ("P-384 PKCS#8", "ecdsa-with-SHA384"),
+        ("RSA PKCS#8", "sha256WithRSAEncryption"),
+        ("Ed25519 PKCS#8", "ed25519"),
+    ] {
+        let (_, key) = KEYS.into_iter().find(|(known, _)| *known == name).unwrap();
+        let files = Files::new(key);
+        let responder = Process::start(&files, &[]);
+        keep_answer(&files, &responder, "good", &["-serial", SERIALS[0]]);
+        assert_eq!(printed(&files, VERIFIER, &["good"]).trim(), algorithm);
+    }
 }

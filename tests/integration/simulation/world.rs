@@ -434,6 +434,7 @@ fn agent(seed: u64) -> Agent {
     let settings = staplerd::agent::Settings {
         schedule: schedule::Settings::default(),
         recycle: true,
+        single_run: None,
     };
     Agent::new(settings, seed)
 }
