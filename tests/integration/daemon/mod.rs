@@ -5,6 +5,7 @@ pub mod authority;
 mod directories;
 mod end_to_end;
 mod haproxy_configuration;
+mod pressure;
 mod process;
 mod trouble;
 
