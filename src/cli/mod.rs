@@ -75,7 +75,7 @@ Examples:
 Example:
   staplerd verify --response site.pem.ocsp --cert site.pem --issuer ca.pem")]
     Verify(verify::VerifyArguments),
-    /// Check a configuration and the world it names: directories, sockets, responders.
+    /// Check a configuration and the world it names.
     Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
     #[command(after_help = "\
