@@ -4,7 +4,10 @@
 pub mod authority;
 mod directories;
 mod end_to_end;
+mod hooks;
+mod ocspbot;
 mod process;
+mod sources;
 mod trouble;
 
 use std::fs;

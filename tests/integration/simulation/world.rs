@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -432,6 +432,13 @@ impl World {
             .states(self.wall())
             .map(|(path, state)| (path.to_owned(), state.kind()))
             .collect()
+    }
+
+    /// What the agent takes to be live of this file's certificate.
+    pub fn belief(&self, path: &Path) -> String {
+        let status = self.agent.status_of(path, self.wall());
+        let certificate = status.and_then(|status| status.certificate);
+        format!("live {:?}", certificate.map(|certificate| certificate.live))
     }
 
     pub fn has_next_step(&self) -> bool {
