@@ -70,6 +70,12 @@ impl SingleRun {
         }
     }
 
+    /// The daemon's rule, without its jitter.
+    pub fn like_the_daemon(settings: Settings) -> Self {
+        let share = settings.minimum_validity_percentage.clamp(50.0, 100.0);
+        Self::new(Some(settings.minimum_validity), Some(share))
+    }
+
     /// Whether a response of this life is to be renewed now.
     pub fn is_due(&self, life: Life, now: Timestamp) -> bool {
         let by_minimum = self

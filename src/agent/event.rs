@@ -23,8 +23,11 @@ pub enum Event {
     FileFound(FoundFile),
     /// A certificate file is gone.
     FileGone(PathBuf),
-    /// Discovery has looked at every directory once more.
-    Scanned,
+    /// Discovery has looked at everything once more.
+    Scanned {
+        /// The number of the plan that says what everything is.
+        plan: u64,
+    },
     /// The staple beside this certificate file was taken away by somebody else.
     StapleFileGone(PathBuf),
     /// The answer to [`Action::Request`].

@@ -51,6 +51,8 @@ pub struct Settings {
     /// A certificate whose staple has less life left is reported as expiring; less than this for
     /// responses that live so short (see [`schedule::alarm`]).
     pub expiring_within: Duration,
+    /// Only what is due by this rule is asked for, and nothing later: for a single run.
+    pub single_run: Option<schedule::SingleRun>,
 }
 
 /// Numbers of things that the agent keeps in mind.
@@ -125,7 +127,7 @@ impl Agent {
             Event::RenewAll => self.renew_all(now),
             Event::Renew(path) => self.renew_file(&path, now),
             Event::Reconfigured(settings) => self.reconfigured(settings, now),
-            Event::Scanned | Event::Wakeup => {}
+            Event::Scanned { .. } | Event::Wakeup => {}
         }
         self.ring(now);
         std::mem::take(&mut self.actions)

@@ -43,14 +43,20 @@ impl Agent {
         if entry.requesting || self.timers.is_set(&Timer::Request(number)) {
             return;
         }
-        let wait = match &entry.staple {
-            Some(staple) if self.settings.recycle => {
+        let wait = match (&entry.staple, self.settings.single_run) {
+            (Some(staple), None) if self.settings.recycle => {
                 let life = entry.life(staple);
-                schedule::renewal(life, entry.jitter, self.settings.schedule).since(now.wall)
+                let renewal = schedule::renewal(life, entry.jitter, self.settings.schedule);
+                Some(renewal.since(now.wall))
             }
-            _ => Duration::ZERO,
+            (Some(staple), Some(rule)) if self.settings.recycle => rule
+                .is_due(entry.life(staple), now.wall)
+                .then_some(Duration::ZERO),
+            _ => Some(Duration::ZERO),
         };
-        self.timers.set(Timer::Request(number), wait, now);
+        if let Some(wait) = wait {
+            self.timers.set(Timer::Request(number), wait, now);
+        }
         self.watch_expiry(number, now);
     }
 

@@ -3,12 +3,12 @@
 //! Read from the agent's own memory and from nothing else, so that what is shown is what is decided
 //! by.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::inventory::{Entry, File, FileState, Place};
 use super::timers::Timer;
-use super::{Agent, Failure, State, Subject, TargetId};
+use super::{Agent, CertificateNumber, Failure, State, Subject, TargetId};
 use crate::ocsp::Staple;
 use crate::time::Timestamp;
 
@@ -64,6 +64,13 @@ impl PlaceStatus<'_> {
 }
 
 impl Agent {
+    /// The files that hold this certificate.
+    pub fn names_of(&self, number: CertificateNumber) -> impl Iterator<Item = &Path> {
+        let entry = self.inventory.entries.get(&number);
+        let files = entry.into_iter().flat_map(|entry| entry.files.keys());
+        files.map(PathBuf::as_path)
+    }
+
     /// How it stands with every certificate file at `now`, in no order.
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = FileStatus<'_>> {
         let files = self.inventory.files();

@@ -8,8 +8,11 @@ mod daemon;
 mod fetch;
 mod generate;
 mod input;
+mod once;
 mod probe;
 mod responder;
+mod survey;
+mod validate;
 mod verify;
 mod wording;
 
@@ -48,6 +51,12 @@ Examples:
   staplerd run /etc/haproxy/certs -s /run/haproxy/admin.sock
   staplerd run -c /etc/staplerd/staplerd.yaml -D --logdir")]
     Run(daemon::DaemonArguments),
+    /// Renew what is due, once: the cron job in place of ocspbot.
+    #[command(after_help = "\
+Examples:
+  staplerd once ocspbot.yaml
+  staplerd once --dry-run")]
+    Once(once::OnceArguments),
     /// Ask for one certificate's response, judge, show and save it.
     #[command(after_help = "\
 Examples:
@@ -66,6 +75,8 @@ Examples:
 Example:
   staplerd verify --response site.pem.ocsp --cert site.pem --issuer ca.pem")]
     Verify(verify::VerifyArguments),
+    /// Check a configuration and the world it names: directories, sockets, responders.
+    Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
     #[command(after_help = "\
 Example:
@@ -86,10 +97,14 @@ Examples:
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refuse(&refusal),
+    };
     match arguments.command {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
+        Some(Command::Once(once)) => once::run(&once),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),
         Some(Command::Completions(completions)) => {
@@ -97,7 +112,22 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Man(man)) => generate::man(&man, Arguments::command()),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
+        Some(Command::Validate(validate)) => validate::run(&validate),
         Some(Command::Responder(responder)) => responder::run(responder),
+    }
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    let _ = refusal.print();
+    let is_once = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "once");
+    match u8::try_from(refusal.exit_code()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) if is_once => ExitCode::from(once::EXIT_USAGE),
+        Ok(code) => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn run(
 }
 
 /// Waits for a hint; for ever, once there are none to be had.
-async fn next_hint(hints: &mut Option<Hints>) {
+pub(super) async fn next_hint(hints: &mut Option<Hints>) {
     if let Some(stream) = hints {
         match stream.next().await {
             Ok(()) => return,
@@ -102,6 +102,8 @@ struct Finder {
     claims: Arc<Claims>,
     /// The folders that another staplerd looks after.
     in_use: BTreeSet<PathBuf>,
+    /// The number of the plan, and since when it is scanned.
+    begun: (u64, Instant),
 }
 
 /// After a scan.
@@ -121,6 +123,7 @@ impl Finder {
             events,
             claims,
             in_use: BTreeSet::new(),
+            begun: (0, Instant::now()),
         }
     }
 
@@ -136,7 +139,14 @@ impl Finder {
         if self.all_gone(gone) {
             is_awaiting |= self.report_changes();
         }
-        self.events.blocking_send(Event::Scanned).ok()?;
+        let plan = self.plan.number;
+        if self.begun.0 != plan {
+            self.begun = (plan, Instant::now());
+        }
+        // What may be half-written is given its time before all is known; not for ever.
+        if !is_awaiting || self.begun.1.elapsed() >= PATIENCE {
+            self.events.blocking_send(Event::Scanned { plan }).ok()?;
+        }
         let interests = self.scanner.interests();
         let look_again_in = match (is_awaiting, self.in_use.is_empty()) {
             (true, _) => PATIENCE,

@@ -10,6 +10,8 @@
 
 mod deliverer;
 mod finder;
+mod haproxy_files;
+mod once;
 mod plan;
 mod requester;
 mod rooms;
@@ -18,20 +20,25 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
+use jiff::Zoned;
+use jiff::civil::DateTime;
 use tokio::sync::mpsc;
 
+pub use once::{Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 
-use self::plan::{Numbers, Plan};
+use self::plan::{Numbers, Plan, World};
 use self::rooms::Rooms;
 use crate::agent::{self, Action, Agent, Event, Report, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
+use crate::discovery::haproxy_config::{self, HaproxyConfig};
 use crate::haproxy::Address;
 use crate::hooks;
+use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
@@ -59,6 +66,9 @@ pub enum Error {
     /// A group that does not exist.
     #[error(transparent)]
     Group(#[from] UnknownGroup),
+    /// A HAProxy configuration that says what to look after cannot be read.
+    #[error(transparent)]
+    HaproxyConfig(#[from] haproxy_config::Error),
 }
 
 /// The system's clock; the only place that reads it.
@@ -66,12 +76,9 @@ pub fn wall_clock() -> Timestamp {
     SystemTime::now().into()
 }
 
-/// The date and the time of day in the machine's zone, for the names of files.
-pub fn local_clock() -> PrimitiveDateTime {
-    let offset = jiff::Zoned::now().offset().seconds();
-    let offset = UtcOffset::from_whole_seconds(offset).unwrap_or(UtcOffset::UTC);
-    let now = OffsetDateTime::from(SystemTime::now()).to_offset(offset);
-    PrimitiveDateTime::new(now.date(), now.time())
+/// What the clocks on the walls here show: for names that people read.
+pub fn local_time() -> DateTime {
+    Zoned::now().datetime()
 }
 
 /// Reads the configuration anew, as it was read at the start.
@@ -82,15 +89,19 @@ pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<config::Error>>>;
 /// # Errors
 /// [`Error`] when it cannot start; once it runs, trouble is dealt with or logged.
 pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
+    in_runtime(async {
+        Daemon::start(config, None)?.work(reload).await;
+        Ok(())
+    })
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let result = runtime.block_on(async {
-        Daemon::start(config)?.work(reload).await;
-        Ok(())
-    });
+    let result = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_GRACE);
     result
 }
@@ -103,6 +114,8 @@ enum News {
         target: TargetId,
         stores: Vec<String>,
     },
+    /// The HAProxy configurations are others than before.
+    HaproxyConfigured(Arc<Vec<HaproxyConfig>>),
 }
 
 struct Daemon {
@@ -112,8 +125,7 @@ struct Daemon {
     numbers: Numbers,
     /// The addresses behind the numbers, for the log.
     sockets: BTreeMap<TargetId, Address>,
-    /// What each HAProxy process says that it has loaded.
-    loaded: BTreeMap<TargetId, Vec<String>>,
+    world: World,
     signals: Signals,
     events: mpsc::Receiver<Event>,
     news: mpsc::UnboundedReceiver<News>,
@@ -123,21 +135,30 @@ struct Daemon {
 
 impl Daemon {
     /// Opens the channels and starts a task for each room.
-    fn start(config: Config) -> Result<Self, Error> {
+    fn start(config: Config, single_run: Option<SingleRun>) -> Result<Self, Error> {
         let signals = Signals::new().map_err(Error::Signals)?;
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (news_sender, news) = mpsc::unbounded_channel();
         let mut numbers = Numbers::default();
-        let plan = Plan::new(&config, &BTreeMap::new(), &mut numbers);
+        let world = World {
+            haproxy_configs: Arc::new(haproxy_files::read(&config.haproxy_config)?),
+            loaded: BTreeMap::new(),
+        };
+        haproxy_files::log_notices(&world.haproxy_configs, &[]);
+        let plan = Plan::new(&config, &world, &mut numbers);
         let rooms = Rooms::start(&config, plan, &numbers, event_sender, news_sender)?;
-        let agent = Agent::new(agent_settings(&config), fastrand::u64(..));
+        let settings = agent::Settings {
+            single_run,
+            ..agent_settings(&config)
+        };
+        let agent = Agent::new(settings, fastrand::u64(..));
         let mut daemon = Daemon {
             agent,
             started: Instant::now(),
             config,
             numbers,
             sockets: BTreeMap::new(),
-            loaded: BTreeMap::new(),
+            world,
             signals,
             events,
             news,
@@ -145,6 +166,7 @@ impl Daemon {
             is_ready: false,
         };
         daemon.learn_addresses();
+        daemon.watch_haproxy_files();
         Ok(daemon)
     }
 
@@ -183,29 +205,35 @@ impl Daemon {
                 alive_at = Instant::now();
             }
         }
+        tracing::info!("stopping");
+        systemd::stopping();
         self.finish().await;
     }
 
     fn handle(&mut self, event: Event) {
-        if matches!(event, Event::Scanned) {
+        if matches!(event, Event::Scanned { .. }) {
             self.scanned();
         }
-        let now = self.now();
-        for action in self.agent.handle(event, now) {
+        for action in self.decide(event) {
             match action {
-                Action::Report(report) => self.tell(&report, now.wall),
+                Action::Report(report) => self.tell(&report),
                 order => self.rooms.carry_out(order),
             }
         }
     }
 
     /// Has the operator told: in the log, and by a hook.
-    fn tell(&self, report: &Report, now: Timestamp) {
+    fn tell(&self, report: &Report) {
         telemetry::log_report(report, &self.sockets);
-        let status = |path: &Path| self.agent.status_of(path, now);
+        let status = |path: &Path| self.agent.status_of(path, wall_clock());
         if let Some(order) = hooks::order(&self.config.hooks, report, status) {
             self.rooms.run_hook(order);
         }
+    }
+
+    fn decide(&mut self, event: Event) -> Vec<Action> {
+        let now = self.now();
+        self.agent.handle(event, now)
     }
 
     /// Everything on disk has been looked at: after the first time, the program is ready.
@@ -234,34 +262,50 @@ impl Daemon {
                 return self.rooms.rescan();
             }
         };
-        let before = std::mem::replace(&mut self.config, config);
-        if let Err(error) = self.rooms.change(&before, &self.config) {
-            self.config = before;
+        if let Err(error) = self.change(config) {
             tracing::error!(reason, "{error}; the configuration there was goes on");
-            return self.rooms.rescan();
+        } else {
+            tracing::info!("configuration read again");
         }
-        self.handle(Event::Reconfigured(agent_settings(&self.config)));
-        self.replan();
-        tracing::info!("configuration read again");
         self.rooms.rescan();
+    }
+
+    fn change(&mut self, config: Config) -> Result<(), Error> {
+        let haproxy_configs = haproxy_files::read(&config.haproxy_config)?;
+        self.rooms.change(&self.config, &config)?;
+        self.config = config;
+        self.handle(Event::Reconfigured(agent_settings(&self.config)));
+        self.learn(News::HaproxyConfigured(Arc::new(haproxy_configs)));
+        self.watch_haproxy_files();
+        Ok(())
+    }
+
+    fn watch_haproxy_files(&mut self) {
+        self.rooms
+            .watch_haproxy_files(&self.config, &self.world.haproxy_configs);
     }
 
     fn learn(&mut self, news: News) {
         match news {
             News::Loaded { target, stores } => {
-                self.loaded.insert(target, stores);
+                self.world.loaded.insert(target, stores);
                 if self.config.origin() == Origin::Processes {
                     self.replan();
                 }
+            }
+            News::HaproxyConfigured(configs) => {
+                haproxy_files::log_notices(&configs, &self.world.haproxy_configs);
+                self.world.haproxy_configs = configs;
+                self.replan();
             }
         }
     }
 
     /// Makes the sources and sessions what the configuration and the processes say.
     fn replan(&mut self) {
-        let plan = Plan::new(&self.config, &self.loaded, &mut self.numbers);
+        let plan = Plan::new(&self.config, &self.world, &mut self.numbers);
         for target in self.rooms.meet(&self.numbers) {
-            self.loaded.remove(&target);
+            self.world.loaded.remove(&target);
             self.handle(Event::Disconnected(target));
         }
         self.learn_addresses();
@@ -277,8 +321,6 @@ impl Daemon {
 
     /// Lets the tasks finish what they have in hand.
     async fn finish(self) {
-        tracing::info!("stopping");
-        systemd::stopping();
         // The tasks that send results are not held up by a full channel.
         drop(self.events);
         if !self.rooms.finish().await {
@@ -292,5 +334,6 @@ fn agent_settings(config: &Config) -> agent::Settings {
         schedule: config.schedule,
         recycle: config.recycle,
         expiring_within: config.hooks.expiring_within,
+        single_run: None,
     }
 }

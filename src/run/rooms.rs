@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plan::{Numbers, Plan, Socket};
-use super::{GRACE, News, deliverer, finder, requester, writer};
+use super::{GRACE, News, deliverer, finder, haproxy_files, requester, writer};
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
+use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::hooks;
 use crate::store::{Claims, Ownership, UnknownGroup};
 
@@ -27,6 +28,8 @@ pub(super) struct Rooms {
     sessions: BTreeMap<TargetId, Session>,
     plans: watch::Sender<Arc<Plan>>,
     rescan: Arc<Notify>,
+    /// Ends the watch over the HAProxy configurations.
+    haproxy_watch: CancellationToken,
     results: Results,
 }
 
@@ -78,6 +81,7 @@ impl Rooms {
             sessions: BTreeMap::new(),
             plans,
             rescan,
+            haproxy_watch: results.stop.child_token(),
             results,
         };
         rooms.meet(numbers);
@@ -127,6 +131,21 @@ impl Rooms {
     /// Has a hook run; one that is ordered while the program stops is not.
     pub(super) fn run_hook(&self, order: hooks::Order) {
         let _ = self.hooks.send(order);
+    }
+
+    /// Watches these HAProxy configurations, in place of those watched before.
+    pub(super) fn watch_haproxy_files(&mut self, config: &Config, known: &Arc<Vec<HaproxyConfig>>) {
+        self.haproxy_watch.cancel();
+        self.haproxy_watch = self.results.stop.child_token();
+        if !config.haproxy_config.is_empty() {
+            self.results.tasks.spawn(haproxy_files::watch(
+                config.haproxy_config.clone(),
+                Arc::clone(known),
+                config.refresh_interval,
+                self.results.news.clone(),
+                self.haproxy_watch.clone(),
+            ));
+        }
     }
 
     /// Has everything on disk looked at, now.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::local_clock;
+use super::local_time;
 use crate::agent::{CertificateNumber, Event, Failure};
 use crate::config::Backups;
 use crate::ocsp::Staple;
@@ -70,7 +70,7 @@ impl Places {
 
     /// Makes copies of staples that were written. What fails here is a copy, not a staple.
     fn back_up(&self, staples: &[(PathBuf, Arc<Staple>)], backups: Backups) {
-        let copied = store::back_up(staples, local_clock(), backups.keep, self.ownership);
+        let copied = store::back_up(staples, local_time(), backups.keep, self.ownership);
         for ((path, _), copied) in staples.iter().zip(copied) {
             if let Err(error) = copied {
                 tracing::warn!(

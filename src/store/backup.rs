@@ -11,11 +11,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use time::{Date, Duration, Month, PrimitiveDateTime, Time};
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 
 use super::{Error, Ownership, write};
 use crate::ocsp::Staple;
 
+/// What stands behind the name of the staple, in the terms of strftime(3).
+const STAMP: &str = "%Y%m%d-%H%M%S";
 /// How many seconds after the true one are tried where there is a copy of that second already.
 const SECONDS_TRIED: i64 = 60;
 
@@ -23,7 +26,7 @@ const SECONDS_TRIED: i64 = 60;
 /// that `keep` are left; all where it is none. The results are in the order of the batch.
 pub fn back_up(
     batch: &[(PathBuf, Arc<Staple>)],
-    at: PrimitiveDateTime,
+    at: DateTime,
     keep: Option<usize>,
     ownership: Ownership,
 ) -> Vec<Result<(), Error>> {
@@ -72,13 +75,13 @@ impl Folders {
     }
 
     /// A path for a copy that is not taken: of this second, or of one of the next.
-    fn reserve(&mut self, staple: &Path, at: PrimitiveDateTime) -> io::Result<PathBuf> {
+    fn reserve(&mut self, staple: &Path, at: DateTime) -> io::Result<PathBuf> {
         let (folder, name) = parts(staple)?;
         let names = self.names(folder)?;
         for later in 0..SECONDS_TRIED {
             let mut copy = name.to_owned();
             copy.push("-");
-            copy.push(stamp(at.saturating_add(Duration::seconds(later))));
+            copy.push(stamp(at.saturating_add(SignedDuration::from_secs(later))));
             if names.all.insert(copy.clone()) {
                 names.files.insert(copy.clone());
                 return Ok(folder.join(copy));
@@ -148,33 +151,11 @@ fn parts(path: &Path) -> io::Result<(&Path, &OsStr)> {
 }
 
 /// `YYYYMMDD-HHMMSS`.
-fn stamp(at: PrimitiveDateTime) -> String {
-    format!(
-        "{:04}{:02}{:02}-{:02}{:02}{:02}",
-        at.year(),
-        u8::from(at.month()),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+fn stamp(at: DateTime) -> String {
+    at.strftime(STAMP).to_string()
 }
 
 /// Whether a text is a time as [`stamp`] writes it.
 fn is_stamp(text: &[u8]) -> bool {
-    let number = |from: usize, to: usize| {
-        let digits = text.get(from..to)?;
-        digits.iter().try_fold(0_u16, |number, digit| {
-            let value = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
-            number.checked_mul(10)?.checked_add(value)
-        })
-    };
-    let short = |from: usize| u8::try_from(number(from, from + 2)?).ok();
-    let read = || {
-        let month = Month::try_from(short(4)?).ok()?;
-        let date = Date::from_calendar_date(number(0, 4)?.into(), month, short(6)?).ok()?;
-        let time = Time::from_hms(short(9)?, short(11)?, short(13)?).ok()?;
-        Some(PrimitiveDateTime::new(date, time))
-    };
-    text.len() == 15 && text.get(8) == Some(&b'-') && read().is_some()
+    DateTime::strptime(STAMP, text).is_ok_and(|at| stamp(at).as_bytes() == text)
 }

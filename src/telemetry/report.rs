@@ -7,7 +7,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use tracing::{debug, error, info, warn};
 
-use crate::agent::{Delivery, Exclusion, Report, State, TargetId};
+use crate::agent::{Delivery, Report, State, TargetId};
 use crate::haproxy::Address;
 use crate::time::Timestamp;
 
@@ -22,13 +22,10 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
     match report {
         Report::Excluded { path, exclusion } => {
             let (certificate, reason) = (path.display(), exclusion.kind());
-            match exclusion {
-                Exclusion::NoResponder | Exclusion::NotApplicable { .. } => {
-                    debug!(%certificate, reason, "passed over: {exclusion}");
-                }
-                Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. } => {
-                    warn!(%certificate, reason, "passed over: {exclusion}");
-                }
+            if exclusion.is_normal() {
+                debug!(%certificate, reason, "passed over: {exclusion}");
+            } else {
+                warn!(%certificate, reason, "passed over: {exclusion}");
             }
         }
         Report::Adopted { path, staple_until } => {
@@ -222,6 +219,7 @@ fn in_seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::Exclusion;
 
     #[test]
     fn the_status_line_counts_the_states_by_name() {

@@ -63,6 +63,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "config",
             "discovery",
             "fetch",
+            "haproxy",
             "ocsp",
             "probe",
             "responder",

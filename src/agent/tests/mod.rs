@@ -113,6 +113,7 @@ impl Bench {
             schedule: schedule::Settings::default(),
             recycle,
             expiring_within: DAY,
+            single_run: None,
         };
         Bench {
             agent: Agent::new(settings, 7),

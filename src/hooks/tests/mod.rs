@@ -33,6 +33,7 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
         schedule: schedule::Settings::default(),
         recycle: true,
         expiring_within: Duration::from_secs(86_400),
+        single_run: None,
     };
     let mut agent = Agent::new(settings, 1);
     let now = Now {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use time::{Date, Month, PrimitiveDateTime, Time};
+use jiff::civil::DateTime;
 
 use super::*;
 use crate::ocsp::{self, CertId, Policy, Staple};
@@ -25,13 +25,12 @@ fn staple() -> Arc<Staple> {
 }
 
 /// The example of ocspbot's documentation: so many seconds after 6 o'clock on this day.
-fn at(day: u8, second: u8) -> PrimitiveDateTime {
-    let date = Date::from_calendar_date(2017, Month::April, day).unwrap();
-    PrimitiveDateTime::new(date, Time::from_hms(6, 0, second).unwrap())
+fn at(day: i8, second: i8) -> DateTime {
+    jiff::civil::date(2017, 4, day).at(6, 0, second, 0)
 }
 
 /// Copies one staple; whether that went well.
-fn copy(path: &Path, staple: &Arc<Staple>, at: PrimitiveDateTime, keep: Option<usize>) -> bool {
+fn copy(path: &Path, staple: &Arc<Staple>, at: DateTime, keep: Option<usize>) -> bool {
     let batch = [(path.to_owned(), Arc::clone(staple))];
     let results = back_up(&batch, at, keep, Ownership::default());
     assert_eq!(results.len(), 1);

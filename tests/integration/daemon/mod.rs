@@ -4,6 +4,7 @@
 pub mod authority;
 mod directories;
 mod end_to_end;
+mod haproxy_configuration;
 mod hooks;
 mod ocspbot;
 mod process;

@@ -451,6 +451,7 @@ fn agent(seed: u64) -> Agent {
         schedule: schedule::Settings::default(),
         recycle: true,
         expiring_within: EXPIRING_WITHIN,
+        single_run: None,
     };
     Agent::new(settings, seed)
 }
