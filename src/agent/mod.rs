@@ -48,11 +48,11 @@ pub struct Settings {
     /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
     /// turns it off).
     pub recycle: bool,
-    /// Only what is due by this rule is asked for, and nothing later: for a single run.
-    pub single_run: Option<schedule::SingleRun>,
     /// A certificate whose staple has less life left is reported as expiring; less than this for
     /// responses that live so short (see [`schedule::alarm`]).
     pub expiring_within: Duration,
+    /// Only what is due by this rule is asked for, and nothing later: for a single run.
+    pub single_run: Option<schedule::SingleRun>,
 }
 
 /// Numbers of things that the agent keeps in mind.

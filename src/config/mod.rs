@@ -444,7 +444,9 @@ impl Mistakes {
             gathering.add_scan_key(scan_key, &file.ocsp_folder);
         }
         gathering.give_the_rest(&file.haproxy_sockets);
-        gathering.refuse_backups_among_certificates(file);
+        let haproxy_names_some =
+            !file.haproxy_config.is_empty() || !options.haproxy_config.is_empty();
+        gathering.refuse_backups_among_certificates(file, haproxy_names_some);
         self.0.append(&mut gathering.mistakes);
         (gathering.sources, gathering.sockets)
     }

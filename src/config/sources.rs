@@ -191,11 +191,19 @@ impl Gathering {
     }
 
     /// Copies that would lie in a directory that HAProxy loads whole are refused: it would take
-    /// them for certificates and not start.
-    pub fn refuse_backups_among_certificates(&mut self, file: &File) {
+    /// them for certificates and not start. Where HAProxy itself names the certificates
+    /// (`haproxy_names_some`, or nothing else does), it may load any of their directories whole.
+    pub fn refuse_backups_among_certificates(&mut self, file: &File, haproxy_names_some: bool) {
         let Some(place) = &file.make_backups else {
             return;
         };
+        if haproxy_names_some || (self.sources.is_empty() && !self.sockets.is_empty()) {
+            let remark = place.remark(
+                "backups beside certificates that HAProxy names might be loaded by it as \
+                 certificates: leave make_backups out, or name all files by 'domains'",
+            );
+            return self.refuse(remark);
+        }
         let directory = self.sources.iter().find_map(|it| match &it.source {
             Source::Directory(directory) => Some(directory.path.display()),
             Source::File(_) | Source::Masks(_) => None,

@@ -216,24 +216,24 @@ impl Daemon {
         }
         for action in self.decide(event) {
             match action {
-                Action::Report(report) => self.tell(&report, wall_clock()),
+                Action::Report(report) => self.tell(&report),
                 order => self.rooms.carry_out(order),
             }
+        }
+    }
+
+    /// Has the operator told: in the log, and by a hook.
+    fn tell(&self, report: &Report) {
+        telemetry::log_report(report, &self.sockets);
+        let status = |path: &Path| self.agent.status_of(path, wall_clock());
+        if let Some(order) = hooks::order(&self.config.hooks, report, status) {
+            self.rooms.run_hook(order);
         }
     }
 
     fn decide(&mut self, event: Event) -> Vec<Action> {
         let now = self.now();
         self.agent.handle(event, now)
-    }
-
-    /// Has the operator told: in the log, and by a hook.
-    fn tell(&self, report: &Report, now: Timestamp) {
-        telemetry::log_report(report, &self.sockets);
-        let status = |path: &Path| self.agent.status_of(path, now);
-        if let Some(order) = hooks::order(&self.config.hooks, report, status) {
-            self.rooms.run_hook(order);
-        }
     }
 
     /// Everything on disk has been looked at: after the first time, the program is ready.
@@ -333,7 +333,7 @@ fn agent_settings(config: &Config) -> agent::Settings {
     agent::Settings {
         schedule: config.schedule,
         recycle: config.recycle,
-        single_run: None,
         expiring_within: config.hooks.expiring_within,
+        single_run: None,
     }
 }

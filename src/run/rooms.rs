@@ -128,6 +128,11 @@ impl Rooms {
         ended
     }
 
+    /// Has a hook run; one that is ordered while the program stops is not.
+    pub(super) fn run_hook(&self, order: hooks::Order) {
+        let _ = self.hooks.send(order);
+    }
+
     /// Watches these HAProxy configurations, in place of those watched before.
     pub(super) fn watch_haproxy_files(&mut self, config: &Config, known: &Arc<Vec<HaproxyConfig>>) {
         self.haproxy_watch.cancel();
@@ -141,11 +146,6 @@ impl Rooms {
                 self.haproxy_watch.clone(),
             ));
         }
-    }
-
-    /// Has a hook run; one that is ordered while the program stops is not.
-    pub(super) fn run_hook(&self, order: hooks::Order) {
-        let _ = self.hooks.send(order);
     }
 
     /// Has everything on disk looked at, now.

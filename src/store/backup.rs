@@ -17,6 +17,8 @@ use jiff::civil::DateTime;
 use super::{Error, Ownership, write};
 use crate::ocsp::Staple;
 
+/// What stands behind the name of the staple, in the terms of strftime(3).
+const STAMP: &str = "%Y%m%d-%H%M%S";
 /// How many seconds after the true one are tried where there is a copy of that second already.
 const SECONDS_TRIED: i64 = 60;
 
@@ -148,17 +150,12 @@ fn parts(path: &Path) -> io::Result<(&Path, &OsStr)> {
     }
 }
 
-/// How the time stands in a copy's name.
-const STAMP: &str = "%Y%m%d-%H%M%S";
-
+/// `YYYYMMDD-HHMMSS`.
 fn stamp(at: DateTime) -> String {
     at.strftime(STAMP).to_string()
 }
 
 /// Whether a text is a time as [`stamp`] writes it.
 fn is_stamp(text: &[u8]) -> bool {
-    let time = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| DateTime::strptime(STAMP, text).ok());
-    time.is_some_and(|time| stamp(time).as_bytes() == text)
+    DateTime::strptime(STAMP, text).is_ok_and(|at| stamp(at).as_bytes() == text)
 }

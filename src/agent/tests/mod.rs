@@ -112,8 +112,8 @@ impl Bench {
         let settings = Settings {
             schedule: schedule::Settings::default(),
             recycle,
-            single_run: None,
             expiring_within: DAY,
+            single_run: None,
         };
         Bench {
             agent: Agent::new(settings, 7),

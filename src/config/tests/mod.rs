@@ -277,6 +277,16 @@ fn backups_never_lie_where_haproxy_loads_a_whole_directory() {
             "{text:?}"
         );
     }
+    for text in [
+        format!("{staples}haproxy_config: /etc/haproxy/haproxy.cfg\n"),
+        "make_backups: true\nhaproxy_sockets: [/1.sock]\n".to_owned(),
+    ] {
+        let text = mistakes(&text);
+        assert!(
+            text[0].contains("certificates that HAProxy names"),
+            "{text:?}"
+        );
+    }
     let kept = format!("{staples}keep_backups: 3\n");
     assert_eq!(file(&kept).backups, Some(Backups { keep: Some(3) }));
     // The command line's directories count as well.

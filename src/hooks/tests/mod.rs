@@ -32,8 +32,8 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
     let settings = Settings {
         schedule: schedule::Settings::default(),
         recycle: true,
-        single_run: None,
         expiring_within: Duration::from_secs(86_400),
+        single_run: None,
     };
     let mut agent = Agent::new(settings, 1);
     let now = Now {

@@ -25,8 +25,8 @@ fn staple() -> Arc<Staple> {
 }
 
 /// The example of ocspbot's documentation: so many seconds after 6 o'clock on this day.
-fn at(day: u8, second: u8) -> DateTime {
-    DateTime::constant(2017, 4, day.cast_signed(), 6, 0, second.cast_signed(), 0)
+fn at(day: i8, second: i8) -> DateTime {
+    jiff::civil::date(2017, 4, day).at(6, 0, second, 0)
 }
 
 /// Copies one staple; whether that went well.

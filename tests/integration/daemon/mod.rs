@@ -5,8 +5,10 @@ pub mod authority;
 mod directories;
 mod end_to_end;
 mod haproxy_configuration;
-mod pressure;
+mod hooks;
+mod ocspbot;
 mod process;
+mod sources;
 mod trouble;
 
 use std::fs;

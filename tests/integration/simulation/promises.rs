@@ -313,11 +313,12 @@ impl World {
                 assert!(
                     is_live || !had_an_hour,
                     "seed {}: at {:?} {} has no live staple in process {target} after an hour without trouble; \
-                     the certificate is {}, {:?}",
+                     the certificate is {}, {}, {:?}",
                     self.scale.seed,
                     self.time,
                     file.path.display(),
                     self.states()[&file.path],
+                    self.belief(&file.path),
                     self.responders[facts.responders[0]]
                 );
             }

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -434,6 +434,13 @@ impl World {
             .collect()
     }
 
+    /// What the agent takes to be live of this file's certificate.
+    pub fn belief(&self, path: &Path) -> String {
+        let status = self.agent.status_of(path, self.wall());
+        let certificate = status.and_then(|status| status.certificate);
+        format!("live {:?}", certificate.map(|certificate| certificate.live))
+    }
+
     pub fn has_next_step(&self) -> bool {
         self.agent.next_wakeup(self.now()).is_some() || !self.open.is_empty()
     }
@@ -443,8 +450,8 @@ fn agent(seed: u64) -> Agent {
     let settings = staplerd::agent::Settings {
         schedule: schedule::Settings::default(),
         recycle: true,
-        single_run: None,
         expiring_within: EXPIRING_WITHIN,
+        single_run: None,
     };
     Agent::new(settings, seed)
 }
