@@ -17,7 +17,7 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals: known to cli and run
+//!                                                         signals, control: known to cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -25,6 +25,7 @@
 //! | [`run`] | the daemon: the only place that knows all tasks |
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`control`] | the daemon's own control socket: `status` and `renew` |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
 //! | [`discovery`] | scans of directories, hints that one has changed |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
@@ -43,6 +44,7 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;

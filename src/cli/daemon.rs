@@ -72,6 +72,10 @@ pub(super) struct DaemonArguments {
     #[arg(short = 't', long, value_name = "N")]
     renewal_threads: Option<usize>,
 
+    /// Where status and renew reach this daemon [default: /run/staplerd/control.sock]
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<PathBuf>,
+
     /// Renew everything at start, also what has a valid staple on disk
     #[arg(long)]
     no_recycle: bool,
@@ -109,6 +113,7 @@ impl DaemonArguments {
             minimum_validity: self.minimum_validity,
             renewal_threads: self.renewal_threads,
             no_recycle: self.no_recycle,
+            control_socket: self.control_socket,
             haproxy_config: Vec::new(),
             certificate_paths: Vec::new(),
         }
@@ -154,7 +159,7 @@ mod tests {
     use clap::{Args, Command};
 
     use super::*;
-    use crate::config::REFRESH_INTERVAL;
+    use crate::config::{CONTROL_SOCKET, REFRESH_INTERVAL};
     use crate::fetch::RENEWAL_THREADS;
     use crate::schedule;
 
@@ -167,6 +172,7 @@ mod tests {
             format!("at once [default: {RENEWAL_THREADS}]"),
             format!("of changes [default: {}]", REFRESH_INTERVAL.as_secs()),
             format!("1d 12h [default: {minimum}h]"),
+            format!("this daemon [default: {CONTROL_SOCKET}]"),
         ] {
             assert!(help.contains(&default), "no '{default}' in {help}");
         }

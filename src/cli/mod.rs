@@ -4,14 +4,18 @@
 //! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
 mod configuration;
+mod control;
 mod daemon;
 mod fetch;
 mod input;
 mod probe;
+mod renew;
 mod responder;
+mod status;
 mod verify;
 mod wording;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +43,10 @@ struct Arguments {
 enum Command {
     /// Run the daemon in the foreground (the default).
     Run(daemon::DaemonArguments),
+    /// Show how it stands with every certificate of the running daemon.
+    Status(status::StatusArguments),
+    /// Have the running daemon renew responses now.
+    Renew(renew::RenewArguments),
     /// Ask for one certificate's response, judge it, show it and save it.
     Fetch(fetch::FetchArguments),
     /// Show the staple that a TLS client gets from a server.
@@ -55,6 +63,8 @@ pub fn run() -> ExitCode {
     match arguments.command {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
+        Some(Command::Status(status)) => status::run(&status),
+        Some(Command::Renew(renew)) => renew::run(&renew),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
@@ -66,6 +76,7 @@ pub fn run() -> ExitCode {
 fn print_json(object: &impl serde::Serialize) {
     // Only maps with keys that are no text cannot be written.
     if let Ok(text) = serde_json::to_string_pretty(object) {
-        println!("{text}");
+        // Whoever reads it may have read enough (`| head`).
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 }

@@ -86,6 +86,8 @@ pub struct Options {
     pub no_recycle: bool,
     /// HAProxy's configuration files, or directories of them.
     pub haproxy_config: Vec<PathBuf>,
+    /// Where the daemon listens for its own commands.
+    pub control_socket: Option<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,
 }
@@ -218,8 +220,10 @@ impl Config {
                 false => options.haproxy_config,
             },
             sockets,
-            control_socket: file
+            control_socket: options
                 .control_socket
+                .map(Some)
+                .or(file.control_socket)
                 .unwrap_or_else(|| Some(PathBuf::from(CONTROL_SOCKET))),
             selection: Selection {
                 extensions,

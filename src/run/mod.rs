@@ -8,11 +8,14 @@
 //! the loop never waits for a room (two full queues could wait for each other): what bounds them is
 //! that the agent has at most one order of a kind open for each certificate, file and process.
 
+mod commands;
 mod deliverer;
+mod differences;
 mod finder;
 mod plan;
 mod requester;
 mod rooms;
+mod snapshot;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -23,11 +26,13 @@ use tokio::sync::mpsc;
 
 pub(crate) use requester::settings as fetch_settings;
 
+use self::commands::Commands;
 use self::plan::{Numbers, Plan};
 use self::rooms::Rooms;
-use crate::agent::{self, Action, Agent, Event, TargetId};
+use self::snapshot::Connection;
+use crate::agent::{self, Action, Agent, Event, Failure, TargetId};
 use crate::config::{self, Config, Origin};
-use crate::haproxy::Address;
+use crate::haproxy::{self, Address};
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
@@ -76,7 +81,7 @@ pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let result = runtime.block_on(async {
-        Daemon::start(config)?.work(reload).await;
+        Daemon::start(config).await?.work(reload).await;
         Ok(())
     });
     runtime.shutdown_timeout(LAST_GRACE);
@@ -91,6 +96,15 @@ enum News {
         target: TargetId,
         stores: Vec<String>,
     },
+    /// This process answers now.
+    Connected {
+        target: TargetId,
+        process: haproxy::Process,
+        /// What it does not let us do.
+        problem: Option<Failure>,
+    },
+    /// No process answers.
+    Disconnected { target: TargetId, problem: Failure },
 }
 
 struct Daemon {
@@ -102,6 +116,9 @@ struct Daemon {
     sockets: BTreeMap<TargetId, Address>,
     /// What each HAProxy process says that it has loaded.
     loaded: BTreeMap<TargetId, Vec<String>>,
+    /// How it stands with the connections to them.
+    connections: BTreeMap<TargetId, Connection>,
+    commands: Commands,
     signals: Signals,
     events: mpsc::Receiver<Event>,
     news: mpsc::UnboundedReceiver<News>,
@@ -111,7 +128,7 @@ struct Daemon {
 
 impl Daemon {
     /// Opens the channels and starts a task for each room.
-    fn start(config: Config) -> Result<Self, Error> {
+    async fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::new().map_err(Error::Signals)?;
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (news_sender, news) = mpsc::unbounded_channel();
@@ -126,6 +143,8 @@ impl Daemon {
             numbers,
             sockets: BTreeMap::new(),
             loaded: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            commands: Commands::new(),
             signals,
             events,
             news,
@@ -133,6 +152,7 @@ impl Daemon {
             is_ready: false,
         };
         daemon.learn_addresses();
+        daemon.listen().await;
         Ok(daemon)
     }
 
@@ -154,10 +174,14 @@ impl Daemon {
                 biased;
                 request = self.signals.next() => match request {
                     Request::Stop => break,
-                    Request::Reload => self.reload(reload()),
+                    Request::Reload => {
+                        self.reload(reload());
+                        self.listen().await;
+                    }
                     Request::RenewAll => self.handle(Event::RenewAll),
                 },
                 Some(news) = self.news.recv() => self.learn(news),
+                Some(question) = self.commands.next() => self.answer(question),
                 event = self.events.recv() => match event {
                     Some(event) => self.handle(event),
                     None => break,
@@ -232,6 +256,22 @@ impl Daemon {
                     self.replan();
                 }
             }
+            News::Connected {
+                target,
+                process,
+                problem,
+            } => {
+                let process = Some(process);
+                let connection = Connection { process, problem };
+                self.connections.insert(target, connection);
+            }
+            News::Disconnected { target, problem } => {
+                let connection = Connection {
+                    process: None,
+                    problem: Some(problem),
+                };
+                self.connections.insert(target, connection);
+            }
         }
     }
 
@@ -240,6 +280,7 @@ impl Daemon {
         let plan = Plan::new(&self.config, &self.loaded, &mut self.numbers);
         for target in self.rooms.meet(&self.numbers) {
             self.loaded.remove(&target);
+            self.connections.remove(&target);
             self.handle(Event::Disconnected(target));
         }
         self.learn_addresses();
@@ -253,10 +294,17 @@ impl Daemon {
             .collect();
     }
 
+    /// Listens for commands where the configuration says.
+    async fn listen(&mut self) {
+        let path = self.config.control_socket.as_deref();
+        self.commands.listen(path).await;
+    }
+
     /// Lets the tasks finish what they have in hand.
-    async fn finish(self) {
+    async fn finish(mut self) {
         tracing::info!("stopping");
         systemd::stopping();
+        self.commands.stop().await;
         // The tasks that send results are not held up by a full channel.
         drop(self.events);
         if !self.rooms.finish().await {

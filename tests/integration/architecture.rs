@@ -17,6 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("probe", &["ocsp", "x509", "time"]),
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
+    ("control", &["time"]),
     ("systemd", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
@@ -39,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "agent",
             "config",
+            "control",
             "discovery",
             "fetch",
             "haproxy",
@@ -56,6 +58,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config",
+            "control",
             "discovery",
             "fetch",
             "ocsp",
@@ -79,7 +82,13 @@ const PURE: &[&str] = &[
     "src/x509/",
     "src/ocsp/",
     "src/agent/",
+    "src/cli/status/table.rs",
+    "src/cli/status/timeline.rs",
+    "src/cli/status/style.rs",
     "src/config/",
+    "src/control/names.rs",
+    "src/control/protocol.rs",
+    "src/control/status.rs",
     "src/discovery/haproxy_config/blocks.rs",
     "src/discovery/haproxy_config/certificate_list.rs",
     "src/discovery/haproxy_config/condition.rs",
@@ -119,6 +128,7 @@ const PURE: &[&str] = &[
     "src/responder/question.rs",
     "src/responder/refusal.rs",
     "src/responder/status.rs",
+    "src/run/differences.rs",
 ];
 
 /// What pure code does not mention: files, sockets, processes, threads, clocks, logs.
