@@ -18,6 +18,6 @@ pub use listener::{Answer, BindError, Listener, Question};
 pub use names::Names;
 pub use protocol::{InvalidRequest, MAX_REQUEST_BYTES, Refusal, Renewal, Reply, Request};
 pub use status::{
-    CertificateStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA, SocketStatus,
-    StapleStatus, Status,
+    CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA,
+    SocketStatus, StapleStatus, Status,
 };

@@ -27,6 +27,8 @@ pub struct Status {
     pub certificates: Vec<CertificateStatus>,
     /// HAProxy's control sockets.
     pub sockets: Vec<SocketStatus>,
+    /// The directories that cannot be read or that another staplerd writes to.
+    pub unusable_directories: Vec<DirectoryStatus>,
 }
 
 /// One certificate file.
@@ -134,4 +136,13 @@ pub struct Process {
     pub version: String,
     /// Its process id.
     pub pid: u32,
+}
+
+/// A directory that cannot be used as it should be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DirectoryStatus {
+    /// Its path.
+    pub path: String,
+    /// Why.
+    pub error: Problem,
 }

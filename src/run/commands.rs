@@ -110,7 +110,13 @@ impl Daemon {
             })
             .collect();
         let mut names = Names::new(names);
-        let snapshot = Snapshot::take(&self.agent, &targets, &mut names, wall_clock());
+        let snapshot = Snapshot::take(
+            &self.agent,
+            &targets,
+            &self.directories,
+            &mut names,
+            wall_clock(),
+        );
         let unknown = refuse_unknown(&names);
         Box::new(move || unknown.unwrap_or_else(|| Reply::Status(snapshot.finish())))
     }

@@ -20,6 +20,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
@@ -81,7 +82,7 @@ pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let result = runtime.block_on(async {
-        Daemon::start(config).await?.work(reload).await;
+        Daemon::start(config)?.work(reload).await;
         Ok(())
     });
     runtime.shutdown_timeout(LAST_GRACE);
@@ -105,6 +106,8 @@ enum News {
     },
     /// No process answers.
     Disconnected { target: TargetId, problem: Failure },
+    /// These directories cannot be used as they should be.
+    Directories(BTreeMap<PathBuf, Failure>),
 }
 
 struct Daemon {
@@ -118,6 +121,8 @@ struct Daemon {
     loaded: BTreeMap<TargetId, Vec<String>>,
     /// How it stands with the connections to them.
     connections: BTreeMap<TargetId, Connection>,
+    /// The directories that cannot be used as they should be.
+    directories: BTreeMap<PathBuf, Failure>,
     commands: Commands,
     signals: Signals,
     events: mpsc::Receiver<Event>,
@@ -128,7 +133,7 @@ struct Daemon {
 
 impl Daemon {
     /// Opens the channels and starts a task for each room.
-    async fn start(config: Config) -> Result<Self, Error> {
+    fn start(config: Config) -> Result<Self, Error> {
         let signals = Signals::new().map_err(Error::Signals)?;
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (news_sender, news) = mpsc::unbounded_channel();
@@ -144,6 +149,7 @@ impl Daemon {
             sockets: BTreeMap::new(),
             loaded: BTreeMap::new(),
             connections: BTreeMap::new(),
+            directories: BTreeMap::new(),
             commands: Commands::new(),
             signals,
             events,
@@ -152,7 +158,6 @@ impl Daemon {
             is_ready: false,
         };
         daemon.learn_addresses();
-        daemon.listen().await;
         Ok(daemon)
     }
 
@@ -168,6 +173,7 @@ impl Daemon {
         let watchdog = systemd::watchdog_interval();
         let longest_sleep = watchdog.map_or(LONGEST_SLEEP, |limit| limit.min(LONGEST_SLEEP));
         let mut alive_at = Instant::now();
+        self.listen().await;
         loop {
             let wakeup = self.agent.next_wakeup(self.now()).unwrap_or(longest_sleep);
             tokio::select! {
@@ -195,6 +201,7 @@ impl Daemon {
                 alive_at = Instant::now();
             }
         }
+        self.commands.stop().await;
         self.finish().await;
     }
 
@@ -272,6 +279,7 @@ impl Daemon {
                 };
                 self.connections.insert(target, connection);
             }
+            News::Directories(directories) => self.directories = directories,
         }
     }
 
@@ -301,10 +309,9 @@ impl Daemon {
     }
 
     /// Lets the tasks finish what they have in hand.
-    async fn finish(mut self) {
+    async fn finish(self) {
         tracing::info!("stopping");
         systemd::stopping();
-        self.commands.stop().await;
         // The tasks that send results are not held up by a full channel.
         drop(self.events);
         if !self.rooms.finish().await {

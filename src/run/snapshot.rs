@@ -4,12 +4,13 @@
 //! Taken in two steps: what has to be copied while the daemon's loop waits, and the rest.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::differences::Differences;
 use crate::agent::{self, Agent, Exclusion, Failure, FileStatus, State, TargetId};
 use crate::control::{
-    CertificateStatus, LiveStatus, Names, PlaceStatus, Problem, Process, SCHEMA, SocketStatus,
-    StapleStatus, Status,
+    CertificateStatus, DirectoryStatus, LiveStatus, Names, PlaceStatus, Problem, Process, SCHEMA,
+    SocketStatus, StapleStatus, Status,
 };
 use crate::haproxy::{self, Address};
 use crate::ocsp::{self, Staple};
@@ -47,6 +48,7 @@ impl Snapshot {
     pub(super) fn take(
         agent: &Agent,
         targets: &[Target<'_>],
+        directories: &BTreeMap<PathBuf, Failure>,
         names: &mut Names,
         now: Timestamp,
     ) -> Self {
@@ -71,6 +73,16 @@ impl Snapshot {
         let (sockets, loaded) = concerned
             .map(|target| (socket(target), stores(target)))
             .unzip();
+        let concerned = directories.iter().filter(|(folder, _)| {
+            let lies_there = |it: &CertificateStatus| Path::new(&it.path).starts_with(folder);
+            !is_part || certificates.iter().any(lies_there)
+        });
+        let unusable_directories = concerned
+            .map(|(path, failure)| DirectoryStatus {
+                path: path.display().to_string(),
+                error: problem(failure),
+            })
+            .collect();
         Snapshot {
             status: Status {
                 schema: SCHEMA,
@@ -80,6 +92,7 @@ impl Snapshot {
                 needs_attention: false,
                 certificates,
                 sockets,
+                unusable_directories,
             },
             loaded,
             is_part,
@@ -108,7 +121,8 @@ impl Snapshot {
             }
         }
         status.needs_attention = status.certificates.iter().any(|it| it.needs_attention)
-            || status.sockets.iter().any(|it| it.needs_attention);
+            || status.sockets.iter().any(|it| it.needs_attention)
+            || !status.unusable_directories.is_empty();
         status
     }
 }

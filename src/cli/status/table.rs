@@ -1,5 +1,5 @@
 //! How it stands, as a table for people: a line for each certificate file and, below it, what is
-//! wrong; then the HAProxy processes; then one line that counts.
+//! wrong; then the HAProxy processes and the directories that are in trouble; then one line that counts.
 //!
 //! Pure. No line is longer than the terminal is wide.
 
@@ -30,7 +30,12 @@ pub(super) fn lines(status: &Status, style: Style) -> Vec<String> {
     for socket in &status.sockets {
         lines.extend(socket_lines(socket, style));
     }
-    if !status.sockets.is_empty() {
+    for directory in &status.unusable_directories {
+        let line = style.cut(&clean(&directory.path));
+        lines.push(style.paint(&line, Colour::Red));
+        lines.extend(style.wrap(&directory.error.message));
+    }
+    if !status.sockets.is_empty() || !status.unusable_directories.is_empty() {
         lines.push(String::new());
     }
     lines.push(style.cut(&summary(status)));
@@ -228,7 +233,9 @@ pub(super) fn summary(status: &Status) -> String {
     }
     let certificates = status.certificates.iter().map(|it| it.needs_attention);
     let sockets = status.sockets.iter().map(|it| it.needs_attention);
-    match certificates.chain(sockets).filter(|needs| *needs).count() {
+    let directories = status.unusable_directories.iter().map(|_| true);
+    let all = certificates.chain(sockets).chain(directories);
+    match all.filter(|needs| *needs).count() {
         0 => {}
         1 => summary += "; 1 needs attention",
         count => summary += &format!("; {count} need attention"),

@@ -159,12 +159,15 @@ fn status_ends_with_1_and_the_reason_when_a_certificate_has_no_staple_or_a_proce
     let daemon = Daemon::start(&[
         "-d",
         directory.path().to_str().unwrap(),
+        "/nowhere/certs",
         "-s",
+        "/nowhere/admin.sock",
         "/nowhere/admin.sock",
         "--allow-addresses",
         "loopback",
     ]);
     daemon.wait_for_line(&["site.pem", "connect_refused"]);
+    daemon.wait_for_line(&["/nowhere/certs", "missing"]);
     daemon.wait_for_line(&["/nowhere/admin.sock", "no_such_socket"]);
     // A file that may be half-written is given some time.
     daemon.wait_for_line(&["bare.pem", "no_issuer"]);
@@ -178,6 +181,9 @@ fn status_ends_with_1_and_the_reason_when_a_certificate_has_no_staple_or_a_proce
     let said = status(&socket);
     assert_eq!(said["sockets"][0]["error"]["reason"], "no_such_socket");
     assert_eq!(said["sockets"][0]["process"], Value::Null);
+    let directory = &said["unusable_directories"][0];
+    assert_eq!(directory["path"], "/nowhere/certs");
+    assert_eq!(directory["error"]["reason"], "missing");
 
     let output = ask(&socket, &["status"]);
     assert_eq!(output.status.code(), Some(1));
@@ -210,7 +216,8 @@ fn the_json_has_the_documented_keys() {
     let said = status(&daemon.control_socket());
     assert_eq!(said["schema"], 1);
     assert_eq!(said["pid"], daemon.pid());
-    let expected = "certificates needs_attention pid schema sockets time version";
+    let expected =
+        "certificates needs_attention pid schema sockets time unusable_directories version";
     assert_eq!(keys(&said), expected.split(' ').collect());
     let site = &said["certificates"][0];
     let expected = "disk failures live message must_staple names needs_attention next_request \

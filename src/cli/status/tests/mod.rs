@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::style::{Style, width_of};
 use super::{table, timeline};
 use crate::control::{
-    CertificateStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA, SocketStatus,
-    StapleStatus, Status,
+    CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA,
+    SocketStatus, StapleStatus, Status,
 };
 use crate::time::Timestamp;
 
@@ -99,6 +99,7 @@ fn status(certificates: Vec<CertificateStatus>) -> Status {
             not_loaded: vec!["/certs/new.pem".to_owned()],
             not_looked_after: vec!["/else/where.pem".to_owned()],
         }],
+        unusable_directories: Vec::new(),
     }
 }
 
@@ -219,6 +220,34 @@ fn what_is_too_much_for_a_screen_is_left_out_at_the_end() {
     assert_eq!(lines.len(), 10);
     table::shorten(&mut lines, 4);
     assert_eq!(lines, ["0", "1", "2", "… 7 more lines"]);
+}
+
+#[test]
+fn directories_and_processes_in_trouble_are_counted_and_explained() {
+    let mut shown = status(Vec::new());
+    let problem = Problem {
+        reason: "missing".to_owned(),
+        message: "does not exist".to_owned(),
+    };
+    shown.sockets[0].needs_attention = true;
+    shown.sockets[0].process = None;
+    shown.sockets[0].stores = None;
+    shown.sockets[0].error = Some(problem.clone());
+    shown.sockets[0].not_loaded.clear();
+    shown.sockets[0].not_looked_after.clear();
+    shown.unusable_directories.push(DirectoryStatus {
+        path: "/missing".to_owned(),
+        error: problem,
+    });
+    let expected = [
+        "/run/haproxy/admin.sock: no connection",
+        "  does not exist",
+        "/missing",
+        "  does not exist",
+        "",
+        "0 certificate files; 2 need attention",
+    ];
+    assert_eq!(table::lines(&shown, PLAIN), expected);
 }
 
 #[test]
