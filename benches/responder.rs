@@ -1,13 +1,13 @@
 //! How many answers a second, and in how much memory. Run with `cargo bench --bench responder`.
 //!
 //! The load generator is `wrk` with keep-alive connections on loopback, which shares the machine's
-//! cores with the responder. The authority has 100,000 certificates in an `index.txt` and a P-256
-//! delegate. Beside staplerd, in the same run, stand `openssl ocsp -port` and, where the environment
-//! variable OCSPRESPONDER_PYTHON names a Python that can import it, `ocspresponder` 0.5.0 (its
-//! oscrypto 1.3.0 does not know OpenSSL versions with two digits, such as 3.0.22, and has to be
-//! corrected by hand). Those two know no keep-alive, and OpenSSL's hangs at the connection that wrk
-//! opens to try: a thread here asks them, a connection for each request; they answer
-//! one at a time.
+//! cores with the responder. The authority has 100,000 certificates in an `index.txt`, and a delegate
+//! with a P-256 key and then with an RSA key. Beside staplerd, in the same run, stand `openssl ocsp
+//! -port` and, where the environment variable OCSPRESPONDER_PYTHON names a Python that can import it,
+//! `ocspresponder` 0.5.0 (its oscrypto 1.3.0 does not know OpenSSL versions with two digits, such as
+//! 3.0.22, and has to be corrected by hand). Those two know no keep-alive, and OpenSSL's hangs at
+//! the connection that wrk opens to try: threads here ask them, a connection for each request, and
+//! ask staplerd in the same way, so that like stands beside like.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -15,6 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -25,6 +26,8 @@ const CERTIFICATES: u32 = 100_000;
 const SECONDS: &str = "5s";
 const ASKED_AGAIN: Duration = Duration::from_secs(5);
 const CONNECTIONS: &str = "32";
+/// Threads that ask with a connection for each request.
+const ASKING: usize = 4;
 /// The serial number that every load asks about.
 const SERIAL: &str = "0x00C0FFEE";
 
@@ -33,60 +36,88 @@ fn main() {
         eprintln!("SKIPPED: there is no wrk on this machine (apt-get install wrk)");
         return;
     }
-    let files = Files::new();
-    let plain = files.request(&["-no_nonce"]);
-    let nonce = files.request(&[]);
-    let get = format!("/{}", STANDARD.encode(&plain).replace('/', "%2F"));
-
-    let begun = Instant::now();
-    let responder = Responder::staplerd(&files);
     let load = fs::read_to_string("/proc/loadavg").unwrap();
     let load = load.split(' ').next().unwrap();
     println!("load average of the machine before: {load}");
-    println!(
-        "start with {CERTIFICATES} certificates: {:.2} s, {:.1} MiB resident",
-        begun.elapsed().as_secs_f64(),
-        responder.resident_mebibytes()
-    );
-    let by_get = responder.load(&get, None);
-    println!("pre-signed, GET:            {by_get:>9.0} answers/s");
-    let presigned = responder.load("/", Some(&files.script("plain.lua", &[&plain])));
-    println!("pre-signed, POST:           {presigned:>9.0} answers/s");
-    let signed = responder.load("/", Some(&files.script("nonce.lua", &[&nonce])));
-    println!("signed on the fly, P-256:   {signed:>9.0} answers/s");
-    let garbage: &[u8] = b"\x30\x82\xff\xffgarbage";
-    let mixed = responder.load("/", Some(&files.script("mixed.lua", &[&plain, garbage])));
-    println!("half of them malformed:     {mixed:>9.0} answers/s");
-    responder.ask_about_all(&plain);
-    println!(
-        "all {CERTIFICATES} asked about: {:.1} MiB resident",
-        responder.resident_mebibytes()
-    );
-    drop(responder);
+    for (name, key) in [
+        ("P-256", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256"),
+        ("RSA-2048", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
+    ] {
+        println!("\nsigned with {name}");
+        compare(&Files::new(key));
+    }
+    println!("\nmemory and garbage, P-256");
+    bear(&Files::new(
+        "-algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+    ));
+}
 
-    let openssl = Responder::openssl(&files);
-    report(
-        "openssl ocsp -port",
-        openssl.ask_again("/", &plain),
-        presigned,
-        signed,
-    );
+/// The rates of staplerd, and those of the others.
+fn compare(files: &Files) {
+    let plain = files.request(&["-no_nonce"]);
+    let nonce = files.request(&[]);
+    let get = format!("/{}", STANDARD.encode(&plain).replace('/', "%2F"));
+    let responder = Responder::staplerd(files);
+    let presigned = responder.load("/", Some(&files.script("plain.lua", &[&plain])));
+    let rates = [
+        ("pre-signed, POST", presigned),
+        ("pre-signed, GET", responder.load(&get, None)),
+        (
+            "signed on the fly",
+            responder.load("/", Some(&files.script("nonce.lua", &[&nonce]))),
+        ),
+        (
+            "pre-signed, without keep-alive",
+            responder.ask_again("/", &plain),
+        ),
+        (
+            "signed on the fly, without keep-alive",
+            responder.ask_again("/", &nonce),
+        ),
+    ];
+    drop(responder);
+    for (name, rate) in rates {
+        println!("  {name:<40} {rate:>8.0} answers/s");
+    }
+    let report = |name: &str, other: f64| {
+        let ratios = rates.map(|(_, rate)| format!("{:.1}", rate / other));
+        println!(
+            "  {name:<40} {other:>8.0} answers/s; those above are {} times as many",
+            ratios.join(", ")
+        );
+    };
+    let openssl = Responder::openssl(files);
+    report("openssl ocsp -port", openssl.ask_again("/", &plain));
     drop(openssl);
     match std::env::var("OCSPRESPONDER_PYTHON") {
         Ok(python) => {
-            let ancestor = Responder::ocspresponder(&files, &python);
-            let rate = ancestor.ask_again("/status/", &plain);
-            report("ocspresponder 0.5.0", rate, presigned, signed);
+            let ancestor = Responder::ocspresponder(files, &python);
+            report(
+                "ocspresponder 0.5.0",
+                ancestor.ask_again("/status/", &plain),
+            );
         }
         Err(_) => eprintln!("SKIPPED: OCSPRESPONDER_PYTHON names no Python with ocspresponder"),
     }
 }
 
-fn report(name: &str, rate: f64, presigned: f64, signed: f64) {
+/// What a large index, a client that asks about all of it, and garbage cost.
+fn bear(files: &Files) {
+    let plain = files.request(&["-no_nonce"]);
+    let begun = Instant::now();
+    let responder = Responder::staplerd(files);
     println!(
-        "{name:<27} {rate:>9.0} answers/s: pre-signed {:.0} times, on the fly {:.0} times as many",
-        presigned / rate,
-        signed / rate
+        "  start with {CERTIFICATES} certificates: {:.2} s, {:.1} MiB resident",
+        begun.elapsed().as_secs_f64(),
+        responder.resident_mebibytes()
+    );
+    let garbage: &[u8] = b"\x30\x82\xff\xffgarbage";
+    let mixed = responder.load("/", Some(&files.script("mixed.lua", &[&plain, garbage])));
+    println!("  {:<40} {mixed:>8.0} answers/s", "half of them malformed");
+    responder.ask_about_all(&plain);
+    println!(
+        "  all {CERTIFICATES} asked about: {:.1} MiB resident",
+        responder.resident_mebibytes()
     );
 }
 
@@ -94,7 +125,8 @@ fn report(name: &str, rate: f64, presigned: f64, signed: f64) {
 struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    /// With a delegate whose key `openssl genpkey` makes with these options.
+    fn new(key: &str) -> Self {
         const EXTENSIONS: &str =
             "extendedKeyUsage=OCSPSigning\nnoCheck=ignored\nkeyUsage=critical,digitalSignature\n";
         let files = Files(tempfile::tempdir().unwrap());
@@ -105,9 +137,7 @@ impl Files {
         fs::write(files.path("index.txt"), rows + row).unwrap();
         fs::write(files.path("extensions"), EXTENSIONS).unwrap();
         for name in ["ca", "ocsp", "leaf"] {
-            let arguments =
-                format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key");
-            files.openssl(&arguments);
+            files.openssl(&format!("genpkey {key} -out {name}.key"));
         }
         files.openssl("req -x509 -new -key ca.key -subj /CN=CA -out ca.pem");
         for (name, serial, more) in [
@@ -277,16 +307,23 @@ responder.serve(port=int(sys.argv[1]), debug=False)
         );
         let message = [head.as_bytes(), request].concat();
         let begun = Instant::now();
-        let mut count = 0_u32;
-        while begun.elapsed() < ASKED_AGAIN {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-            stream.set_read_timeout(Some(ASKED_AGAIN)).unwrap();
-            stream.write_all(&message).unwrap();
-            // Not to the end: OpenSSL closes late.
-            let length = read_reply(&mut stream);
-            assert!(length > 500, "an answer of {length} bytes");
-            count += 1;
-        }
+        let ask = || {
+            let mut count = 0_u32;
+            while begun.elapsed() < ASKED_AGAIN {
+                let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+                stream.set_read_timeout(Some(ASKED_AGAIN)).unwrap();
+                stream.write_all(&message).unwrap();
+                // Not to the end: OpenSSL closes late.
+                let length = read_reply(&mut stream);
+                assert!(length > 400, "an answer of {length} bytes");
+                count += 1;
+            }
+            count
+        };
+        let count: u32 = thread::scope(|scope| {
+            let asking: Vec<_> = (0..ASKING).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|one| one.join().unwrap()).sum()
+        });
         f64::from(count) / begun.elapsed().as_secs_f64()
     }
 

@@ -17,7 +17,8 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                         signals, control: known to cli and run
+//!                                                                  signals, background, control:
+//!                                                                  known to cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -26,8 +27,9 @@
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
 //! | [`control`] | the daemon's own control socket: `status` and `renew` |
+//! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
-//! | [`discovery`] | scans of directories, hints that one has changed |
+//! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
 //! | [`store`] | staples on disk, durable and atomic |
 //! | [`haproxy`] | the control socket: framing, commands, one session for each |
@@ -42,6 +44,7 @@
 //! an argument.
 
 pub mod agent;
+pub mod background;
 pub mod cli;
 pub mod config;
 pub mod control;

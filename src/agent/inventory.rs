@@ -342,10 +342,27 @@ impl Inventory {
     }
 
     /// All files with what is known of them, in no order.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &FileState)> {
+    pub(super) fn files(&self) -> impl ExactSizeIterator<Item = (&Path, &FileState)> {
         self.files
             .iter()
             .map(|(path, state)| (path.as_path(), state))
+    }
+
+    /// How many certificates without a file are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered.len()
+    }
+
+    /// All staples that are held or on their way, one as often as it has places.
+    pub(super) fn staples(&self) -> impl Iterator<Item = &Arc<Staple>> {
+        let placed = self.entries.values().flat_map(|entry| {
+            let disks = entry.files.values().map(|file| &file.disk);
+            let places = disks.chain(entry.live.values());
+            let there = places.flat_map(|place| [&place.holds, &place.underway]);
+            there.chain([&entry.staple]).flatten()
+        });
+        let remembered = self.remembered.values();
+        placed.chain(remembered.filter_map(|it| it.staple.as_ref()))
     }
 
     pub(super) fn file(&self, path: &Path) -> Option<&FileState> {

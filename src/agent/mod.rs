@@ -17,7 +17,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,19 @@ pub struct Settings {
     /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
     /// turns it off).
     pub recycle: bool,
+}
+
+/// Numbers of things that the agent keeps in mind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Burden {
+    /// Certificates looked after.
+    pub certificates: usize,
+    /// Files, those included that are not stapled for.
+    pub files: usize,
+    /// Alarms that are set.
+    pub timers: usize,
+    /// Certificates that have gone, of which something is remembered.
+    pub remembered: usize,
 }
 
 /// The state of everything, and the decisions over it.
@@ -129,6 +142,27 @@ impl Agent {
             };
             Some((path, state))
         })
+    }
+
+    /// How much there is to keep in mind: bounded by the files that were found, however long it goes
+    /// on and whatever happens.
+    pub fn burden(&self) -> Burden {
+        Burden {
+            certificates: self.inventory.entries.len(),
+            files: self.inventory.files().len(),
+            timers: self.timers.len(),
+            remembered: self.inventory.remembered(),
+        }
+    }
+
+    /// How many staples are held, those on their way included, and their bytes; each once.
+    pub fn staples_held(&self) -> (usize, usize) {
+        let staples: HashMap<*const Staple, usize> = self
+            .inventory
+            .staples()
+            .map(|staple| (Arc::as_ptr(staple), staple.der().len()))
+            .collect();
+        (staples.len(), staples.values().sum())
     }
 
     fn ring(&mut self, now: Now) {

@@ -95,6 +95,11 @@ impl Timers {
         self.deadlines.contains_key(timer)
     }
 
+    /// How many alarms are set.
+    pub(super) fn len(&self) -> usize {
+        self.deadlines.len()
+    }
+
     /// The alarms that are set, in no order.
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Timer> {

@@ -1,7 +1,8 @@
 //! From the command line to a checked configuration: which file is read, and the reading of it.
 //!
-//! The file is the one that is named, or `/etc/staplerd/staplerd.yaml`, or `~/.staplerd.yaml`; none
-//! where neither is there. What is in it is the room `config`'s business.
+//! The file is the one that is named, or the first there is of `/etc/staplerd/staplerd.yaml`,
+//! `~/.staplerd.yaml` and the places of stapled and ocspd. What is in it is the room `config`'s
+//! business.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,46 +10,83 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::stapled_file;
 use crate::config::{Config, Error, MAX_BYTES, Options, Surroundings, Texts, parse_duration};
 
 /// The configuration file of the machine.
 const SYSTEM_FILE: &str = "/etc/staplerd/staplerd.yaml";
 /// The configuration file of a user, in the home directory.
 const USER_FILE: &str = ".staplerd.yaml";
+/// The places of stapled and ocspd: in the home directory, and the machine's.
+const ANCESTORS: [(&str, &str); 2] = [
+    (".stapled.conf", "/etc/stapled/stapled.conf"),
+    (".ocspd.conf", "/etc/ocspd/ocspd.conf"),
+];
 /// The most files that one folder may hold to be included.
 const MOST_INCLUDED: usize = 10_000;
 
-/// The configuration of these options and of the file that is `named`, or of that in its default
-/// place. Warnings about the file are logged.
+/// A configuration, and what there is to say about where it comes from.
+pub(super) struct Loaded {
+    pub(super) config: Config,
+    /// Which file was read, where that is worth a word.
+    pub(super) notice: Option<String>,
+    /// Whether the daemon is to go into the background.
+    pub(super) background: bool,
+}
+
+/// As [`load`], for commands that have nothing to say about where it comes from.
 ///
 /// # Errors
 /// Every mistake that was found.
 pub(super) fn check(options: Options, named: Option<&Path>) -> Result<Config, Vec<Error>> {
+    load(options, named).map(|loaded| loaded.config)
+}
+
+/// The configuration of these options and of the file that is `named`, or of that in its default
+/// place.
+///
+/// # Errors
+/// Every mistake that was found.
+pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec<Error>> {
     let path = named.map(Path::to_owned).or_else(default_file);
     let text = path.as_deref().map(text_of).transpose();
     let text = text.map_err(|error| vec![error])?;
-    let file = text
-        .as_ref()
-        .map(|(name, text)| (name.as_str(), text.as_str()));
+    let (options, file, notice) = match &text {
+        None => (options, None, None),
+        Some((name, text)) if stapled_file::is_stapled_form(text) => {
+            let below = stapled_file::parse(name, text)?;
+            let notice = format!("{name} is read as stapled's configuration file");
+            (options.or(below), None, Some(notice))
+        }
+        Some((name, text)) => {
+            let notice = named.is_none().then(|| format!("configured by {name}"));
+            (options, Some((name.as_str(), text.as_str())), notice)
+        }
+    };
     let surroundings = Surroundings {
         variable: &|name| std::env::var(name).ok(),
         is_file: &Path::is_file,
         read_folder: &read_folder,
     };
-    let config = Config::read(options, file, &surroundings)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    Ok(config)
+    let background = options.background;
+    Ok(Loaded {
+        config: Config::read(options, file, &surroundings)?,
+        notice,
+        background,
+    })
 }
 
-/// The first of the default places where there is anything.
+/// The first of the default places where there is anything: our own, then the ancestors'.
 fn default_file() -> Option<PathBuf> {
-    let users = std::env::home_dir().map(|home| home.join(USER_FILE));
-    let places = [Some(PathBuf::from(SYSTEM_FILE)), users];
+    let home = std::env::home_dir();
+    let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
+    let own = [Some(PathBuf::from(SYSTEM_FILE)), in_home(USER_FILE)];
+    let others = ANCESTORS
+        .iter()
+        .flat_map(|(user, system)| [in_home(user), Some(PathBuf::from(system))]);
     // What cannot be looked at is not passed over: reading it says why.
     let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
-    places.into_iter().flatten().find(is_there)
+    own.into_iter().chain(others).flatten().find(is_there)
 }
 
 /// The name and the text of a file.

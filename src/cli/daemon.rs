@@ -1,148 +1,66 @@
-//! `staplerd [run]`: the daemon.
+//! `staplerd [run]`: the daemon, in the foreground or in the background.
+//!
+//! Exit codes: 0 after a signal, 1 when it cannot start, 78 for a configuration that makes no
+//! sense; with `-D`, 0 as soon as the process in the background is ready, else that process's code.
 
-use std::path::PathBuf;
+mod arguments;
+
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{ArgAction, Args};
+pub(super) use arguments::DaemonArguments;
 
-use super::{EXIT_CONFIGURATION, configuration};
-use crate::config::{Config, Error, Options, Origin};
+use super::EXIT_CONFIGURATION;
+use super::configuration::{self, Loaded};
+use crate::background::{self, Outcome};
+use crate::config::{Config, Error, Logging, Origin};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
 
-/// stapled's default for `--file-extensions`.
-const FILE_EXTENSIONS: &str = "crt,pem,cer";
-
-/// The daemon's options; the names are those of `stapled`.
-#[derive(Args, Clone)]
-pub(super) struct DaemonArguments {
-    /// Directories with certificates
-    #[arg(value_name = "DIR")]
-    positional: Vec<PathBuf>,
-
-    /// Configuration file (YAML); the command line goes before it
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// Directories with certificates (the same as DIR)
-    #[arg(short, long, value_name = "DIR", num_args = 1..)]
-    directories: Vec<PathBuf>,
-
-    /// HAProxy control sockets; the n-th belongs to the n-th directory
-    ///
-    /// A path, tcp://ADDRESS:PORT, abns@NAME, or master:PATH for the master CLI.
-    #[arg(short = 's', long, value_name = "SOCKET", num_args = 1..)]
-    haproxy_sockets: Vec<String>,
-
-    /// Look into the folders in the directories, too
-    #[arg(short = 'R', long)]
-    recursive: bool,
-
-    /// Only files with these extensions [without a list: crt,pem,cer]
-    ///
-    /// Comma-separated. Without this option, every file is looked at that HAProxy would load.
-    #[arg(
-        long, value_name = "LIST", value_delimiter = ',',
-        num_args = 0..=1, default_missing_value = FILE_EXTENSIONS
-    )]
-    file_extensions: Vec<String>,
-
-    /// Files to pass over; * stands for any characters, ? for one
-    ///
-    /// A pattern that begins with / is compared with the whole path, any other with its end.
-    #[arg(short, long, value_name = "PATTERN", num_args = 1..)]
-    ignore: Vec<String>,
-
-    /// Responder addresses to allow although they are refused by default
-    ///
-    /// Comma-separated networks (192.0.2.0/24), or the words loopback and private.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    allow_addresses: Vec<String>,
-
-    /// Renew a staple that is valid for less than this, in seconds or as 1d 12h [default: 2h]
-    #[arg(long, value_name = "DURATION", value_parser = configuration::duration)]
-    minimum_validity: Option<Duration>,
-
-    /// Look at the directories this often, besides being told of changes [default: 60]
-    #[arg(short, long, value_name = "DURATION", value_parser = configuration::duration)]
-    refresh_interval: Option<Duration>,
-
-    /// Requests to responders in flight at once [default: 160]
-    #[arg(short = 't', long, value_name = "N")]
-    renewal_threads: Option<usize>,
-
-    /// Where status and renew reach this daemon [default: /run/staplerd/control.sock]
-    #[arg(long, value_name = "PATH")]
-    control_socket: Option<PathBuf>,
-
-    /// Renew everything at start, also what has a valid staple on disk
-    #[arg(long)]
-    no_recycle: bool,
-
-    /// Log more; twice, what the libraries say as well
-    #[arg(short, action = ArgAction::Count)]
-    verbose: u8,
-
-    /// Log errors only
-    #[arg(short, long, conflicts_with = "verbose")]
-    quiet: bool,
-}
-
-impl DaemonArguments {
-    fn verbosity(&self) -> Verbosity {
-        match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (false, 0) => Verbosity::Normal,
-            (false, 1) => Verbosity::Detailed,
-            (false, _) => Verbosity::Everything,
-        }
-    }
-
-    fn options(self) -> Options {
-        let mut directories = self.directories;
-        directories.extend(self.positional);
-        Options {
-            directories,
-            sockets: self.haproxy_sockets,
-            recursive: self.recursive,
-            file_extensions: self.file_extensions,
-            ignore: self.ignore,
-            allow_addresses: self.allow_addresses,
-            refresh_interval: self.refresh_interval,
-            minimum_validity: self.minimum_validity,
-            renewal_threads: self.renewal_threads,
-            no_recycle: self.no_recycle,
-            control_socket: self.control_socket,
-            haproxy_config: Vec::new(),
-            certificate_paths: Vec::new(),
-        }
-    }
-
-    fn check(self) -> Result<Config, Vec<Error>> {
-        let named = self.config.clone();
-        let config = configuration::check(self.options(), named.as_deref())?;
-        match config.origin() {
-            Origin::Named | Origin::Processes => Ok(config),
-            Origin::Nothing => Err(vec![Error::NothingNamed]),
-        }
-    }
-}
-
 /// Checks the options and runs until a signal ends it.
 pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
-    telemetry::start(arguments.verbosity());
-    let config = match arguments.clone().check() {
-        Ok(config) => config,
+    let loaded = match load(&arguments) {
+        Ok(loaded) => loaded,
         Err(errors) => {
+            // The file of the log may be what is wrong.
+            telemetry::start(log_settings(&arguments.logging()).verbosity);
             for error in errors {
                 tracing::error!("{error}");
             }
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    let reload = Box::new(move || arguments.clone().check());
-    match run::run(config, reload) {
+    let goes = loaded.background && !arguments.is_interactive();
+    if goes && !background::is_here() {
+        return start_in_background();
+    }
+    let settings = log_settings(&loaded.config.logging);
+    if let Err(error) = telemetry::start_with(&settings) {
+        telemetry::start(settings.verbosity);
+        tracing::error!("cannot write the log: {error}");
+        return ExitCode::from(EXIT_CONFIGURATION);
+    }
+    if background::is_here() {
+        if settings.directory.is_none() && !settings.syslog {
+            tracing::warn!("in the background nothing is logged without --logdir or --syslog");
+        }
+        if let Err(error) = background::enter() {
+            tracing::error!("no session of its own to be had: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    if let Some(notice) = &loaded.notice {
+        tracing::info!("{notice}");
+    }
+    warn(&loaded.config);
+    if arguments.has_keepalive() {
+        tracing::debug!("--haproxy-socket-keepalive has no effect: connections are always watched");
+    }
+    let reload = Box::new(move || {
+        let loaded = load(&arguments)?;
+        warn(&loaded.config);
+        Ok(loaded.config)
+    });
+    match run::run(loaded.config, reload) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -154,27 +72,49 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::{Args, Command};
+fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
+    let loaded = configuration::load(arguments.options(), arguments.config.as_deref())?;
+    match loaded.config.origin() {
+        Origin::Named | Origin::Processes => Ok(loaded),
+        Origin::Nothing => Err(vec![Error::NothingNamed]),
+    }
+}
 
-    use super::*;
-    use crate::config::{CONTROL_SOCKET, REFRESH_INTERVAL};
-    use crate::fetch::RENEWAL_THREADS;
-    use crate::schedule;
+/// Says what the operator should know about the file.
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
 
-    #[test]
-    fn the_help_names_the_defaults_that_are_used() {
-        let mut command = DaemonArguments::augment_args(Command::new("run"));
-        let help = command.render_long_help().to_string();
-        let minimum = schedule::Settings::default().minimum_validity.as_secs() / 3600;
-        for default in [
-            format!("at once [default: {RENEWAL_THREADS}]"),
-            format!("of changes [default: {}]", REFRESH_INTERVAL.as_secs()),
-            format!("1d 12h [default: {minimum}h]"),
-            format!("this daemon [default: {CONTROL_SOCKET}]"),
-        ] {
-            assert!(help.contains(&default), "no '{default}' in {help}");
+/// Starts the same command line once more, as the process in the background, and waits for its
+/// word.
+fn start_in_background() -> ExitCode {
+    match background::start() {
+        Ok(Outcome::Ready) => ExitCode::SUCCESS,
+        // It has said why.
+        Ok(Outcome::Ended(code)) => {
+            let code = code.and_then(|code| u8::try_from(code).ok());
+            code.map_or(ExitCode::FAILURE, ExitCode::from)
         }
+        Err(error) => {
+            eprintln!("no process in the background: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_settings(logging: &Logging) -> telemetry::Settings {
+    telemetry::Settings {
+        verbosity: match logging.verbosity {
+            Some(0) => Verbosity::Quiet,
+            Some(1) => Verbosity::Terse,
+            None | Some(2) => Verbosity::Normal,
+            Some(3) => Verbosity::Detailed,
+            Some(_) => Verbosity::Everything,
+        },
+        quiet: logging.quiet,
+        directory: logging.directory.clone(),
+        syslog: logging.syslog,
     }
 }

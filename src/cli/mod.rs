@@ -7,6 +7,7 @@ mod configuration;
 mod control;
 mod daemon;
 mod fetch;
+mod generate;
 mod input;
 mod probe;
 mod renew;
@@ -18,17 +19,21 @@ mod wording;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::run::wall_clock;
 
 /// The configuration makes no sense (sysexits.h, EX_CONFIG).
 const EXIT_CONFIGURATION: u8 = 78;
+/// Help fits a terminal of this many columns.
+const HELP_WIDTH: usize = 80;
 
 /// Keeps OCSP staples fresh in running HAProxy processes.
 #[derive(Parser)]
 #[command(
+    name = "staplerd",
     version,
+    max_term_width = HELP_WIDTH,
     args_conflicts_with_subcommands = true,
     after_help = "Example: staplerd -d /etc/haproxy/certs -s /run/haproxy/admin.sock"
 )]
@@ -41,20 +46,59 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the daemon in the foreground (the default).
+    /// Run the daemon (the default).
+    #[command(after_help = "\
+Examples:
+  staplerd run /etc/haproxy/certs -s /run/haproxy/admin.sock
+  staplerd run -c /etc/staplerd/staplerd.yaml -D --logdir")]
     Run(daemon::DaemonArguments),
     /// Show how it stands with every certificate of the running daemon.
+    #[command(after_help = "\
+Examples:
+  staplerd status
+  staplerd status www.example.com --timeline
+  staplerd status --json | jq '.certificates[] | select(.needs_attention)'")]
     Status(status::StatusArguments),
     /// Have the running daemon renew responses now.
+    #[command(after_help = "\
+Examples:
+  staplerd renew
+  staplerd renew site.pem www.example.com")]
     Renew(renew::RenewArguments),
-    /// Ask for one certificate's response, judge it, show it and save it.
+    /// Ask for one certificate's response, judge, show and save it.
+    #[command(after_help = "\
+Examples:
+  staplerd fetch /etc/haproxy/certs/site.pem
+  staplerd fetch site.pem --issuer ca.pem -o site.pem.ocsp")]
     Fetch(fetch::FetchArguments),
     /// Show the staple that a TLS client gets from a server.
+    #[command(after_help = "\
+Examples:
+  staplerd probe www.example.com
+  staplerd probe 127.0.0.1:443 --name www.example.com --json
+  staplerd probe 127.0.0.1:443 --all -d /etc/haproxy/certs")]
     Probe(probe::ProbeArguments),
-    /// Judge one OCSP response: good, revoked, unknown or a reason to reject it.
+    /// Judge an OCSP response: good, revoked, unknown, or why not.
+    #[command(after_help = "\
+Example:
+  staplerd verify --response site.pem.ocsp --cert site.pem --issuer ca.pem")]
     Verify(verify::VerifyArguments),
     /// Answer OCSP requests for one or several private CAs.
+    #[command(after_help = "\
+Example:
+  staplerd responder --issuer ca.pem --key ca.key --index index.txt")]
     Responder(responder::ResponderArguments),
+    /// Print the completions for a shell.
+    #[command(after_help = "\
+Example:
+  staplerd completions bash > /etc/bash_completion.d/staplerd")]
+    Completions(generate::CompletionsArguments),
+    /// Print a manual page, or write all of them.
+    #[command(after_help = "\
+Examples:
+  staplerd man probe | man -l -
+  staplerd man --all /usr/local/share/man/man1")]
+    Man(generate::ManArguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -67,6 +111,10 @@ pub fn run() -> ExitCode {
         Some(Command::Renew(renew)) => renew::run(&renew),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),
+        Some(Command::Completions(completions)) => {
+            generate::completions(&completions, Arguments::command())
+        }
+        Some(Command::Man(man)) => generate::man(&man, Arguments::command()),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
         Some(Command::Responder(responder)) => responder::run(responder),
     }

@@ -12,7 +12,6 @@ use crate::control::{Reply, Request};
 
 /// What is to be renewed.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  staplerd renew\n  staplerd renew site.pem www.example.com")]
 pub(super) struct RenewArguments {
     /// Certificates: the path of the file, an end of it, or a DNS name [default: all]
     #[arg(value_name = "NAME")]

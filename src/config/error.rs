@@ -16,6 +16,16 @@ pub enum Error {
     /// The configuration file says something that it cannot say.
     #[error("{0}")]
     File(Remark),
+    /// A line of a file in stapled's form is not what it should be.
+    #[error("{file}:{line}: {reason}")]
+    Line {
+        /// The file's name.
+        file: String,
+        /// The line's number.
+        line: usize,
+        /// Its key, what is wrong, and what is expected.
+        reason: String,
+    },
     /// There is nothing to do.
     #[error(
         "no certificate directory given: name at least one, as in: \

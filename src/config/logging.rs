@@ -25,6 +25,19 @@ pub struct Logging {
     pub syslog: bool,
 }
 
+impl Logging {
+    /// This, and what it does not say from `below`.
+    #[must_use]
+    pub fn or(self, below: Logging) -> Logging {
+        Logging {
+            verbosity: self.verbosity.or(below.verbosity),
+            quiet: self.quiet || below.quiet,
+            directory: self.directory.or(below.directory),
+            syslog: self.syslog || below.syslog,
+        }
+    }
+}
+
 /// The name of a log file in which `{year}`, `{month}`, `{day}`, `{hour}`, `{minute}` and `{second}`
 /// stand for the time.
 #[derive(Clone, PartialEq, Eq, Debug)]

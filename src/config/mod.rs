@@ -14,6 +14,7 @@ mod ocspbot;
 mod policies;
 pub mod responder;
 mod sources;
+pub mod stapled_file;
 mod units;
 mod yaml;
 
@@ -21,6 +22,7 @@ mod yaml;
 mod tests;
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +47,10 @@ use sources::Gathering;
 
 /// Where the daemon listens for its own commands, unless configured otherwise.
 pub const CONTROL_SOCKET: &str = "/run/staplerd/control.sock";
+/// The directory of the log file, where one is wanted and none is named.
+pub const LOG_DIRECTORY: &str = "/var/log/staplerd";
+/// The bounds of `verbosity`: nothing but errors, everything.
+pub const VERBOSITY: RangeInclusive<u8> = 0..=4;
 /// Time between scans, unless configured otherwise.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -90,6 +96,42 @@ pub struct Options {
     pub control_socket: Option<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,
+    /// No control sockets at all, whatever the file says.
+    pub no_haproxy_sockets: bool,
+    /// The daemon goes into the background.
+    pub background: bool,
+    /// What is logged, and where.
+    pub logging: Logging,
+}
+
+impl Options {
+    /// These options, and what they do not say from `below`.
+    #[must_use]
+    pub fn or(self, below: Options) -> Options {
+        fn list<T>(above: Vec<T>, below: Vec<T>) -> Vec<T> {
+            if above.is_empty() { below } else { above }
+        }
+        let has_places = !self.directories.is_empty() || !self.certificate_paths.is_empty();
+        let places = |above, below| if has_places { above } else { below };
+        Options {
+            directories: places(self.directories, below.directories),
+            certificate_paths: places(self.certificate_paths, below.certificate_paths),
+            sockets: list(self.sockets, below.sockets),
+            allow_addresses: list(self.allow_addresses, below.allow_addresses),
+            recursive: self.recursive || below.recursive,
+            file_extensions: list(self.file_extensions, below.file_extensions),
+            ignore: list(self.ignore, below.ignore),
+            refresh_interval: self.refresh_interval.or(below.refresh_interval),
+            minimum_validity: self.minimum_validity.or(below.minimum_validity),
+            renewal_threads: self.renewal_threads.or(below.renewal_threads),
+            no_recycle: self.no_recycle || below.no_recycle,
+            haproxy_config: list(self.haproxy_config, below.haproxy_config),
+            control_socket: self.control_socket.or(below.control_socket),
+            no_haproxy_sockets: self.no_haproxy_sockets || below.no_haproxy_sockets,
+            background: self.background || below.background,
+            logging: self.logging.or(below.logging),
+        }
+    }
 }
 
 /// What the daemon runs with.
@@ -102,6 +144,8 @@ pub struct Config {
     pub haproxy_config: Vec<PathBuf>,
     /// The control sockets, each once, those that belong to no source included.
     pub sockets: Vec<Address>,
+    /// The sockets that HAProxy's configuration files name are not used either.
+    pub no_haproxy_sockets: bool,
     /// Where the daemon listens for its own commands; nowhere where it is none.
     pub control_socket: Option<PathBuf>,
     /// Which of the files in the directories are looked at.
@@ -167,7 +211,7 @@ impl Config {
     /// # Errors
     /// Every mistake that was found, not only the first.
     pub fn read(
-        options: Options,
+        mut options: Options,
         file: Option<(&str, &str)>,
         surroundings: &Surroundings<'_>,
     ) -> Result<Self, Vec<Error>> {
@@ -176,7 +220,14 @@ impl Config {
             None => (File::default(), Vec::new()),
             Some((name, text)) => mistakes.file(name, text, surroundings),
         };
-        let (sources, sockets) = mistakes.sources(&options, &mut file, surroundings);
+        if options.no_haproxy_sockets {
+            options.sockets.clear();
+        }
+        let (mut sources, mut sockets) = mistakes.sources(&options, &mut file, surroundings);
+        if options.no_haproxy_sockets {
+            sockets.clear();
+            sources.iter_mut().for_each(|source| source.sockets.clear());
+        }
         let extensions = match options.file_extensions.is_empty() {
             true => file.file_extensions,
             false => Some(mistakes.extensions(&options.file_extensions)),
@@ -220,6 +271,7 @@ impl Config {
                 false => options.haproxy_config,
             },
             sockets,
+            no_haproxy_sockets: options.no_haproxy_sockets,
             control_socket: options
                 .control_socket
                 .map(Some)
@@ -261,7 +313,7 @@ impl Config {
             stop_on_error: file.stop_on_error,
             output_log: file.output_log,
             error_log: file.error_log,
-            logging: file.logging,
+            logging: options.logging.or(file.logging),
             responder: file.responder,
             warnings,
         };

@@ -1,4 +1,5 @@
-//! Finding certificates: scans of directories, and hints that one has changed.
+//! Finding certificates: scans of directories, hints that one has changed, and HAProxy's own
+//! configuration, which says where to look.
 //!
 //! The scan is the truth; file-system events only say that it is time for one. What it finds are
 //! files as HAProxy would load them from a directory or by name (configuration manual §5.1, `crt`),

@@ -7,7 +7,7 @@
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::http::header::{
@@ -58,6 +58,7 @@ pub struct Ask<'a> {
 pub struct Client {
     agent: Agent,
     proxies: Arc<Proxies>,
+    now: fn() -> Timestamp,
 }
 
 impl Client {
@@ -102,6 +103,7 @@ impl Client {
         Client {
             agent: Agent::with_parts(config, connector, resolver),
             proxies,
+            now: settings.now,
         }
     }
 
@@ -133,10 +135,9 @@ impl Client {
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => {}
                 status => {
-                    let now = Timestamp::from(SystemTime::now());
                     return Err(Error::HttpStatus {
                         code: status.as_u16(),
-                        retry_after: retry_after(response.headers(), now),
+                        retry_after: retry_after(response.headers(), (self.now)()),
                     });
                 }
             }
@@ -364,6 +365,7 @@ fn explain(error: ureq::Error) -> Error {
         ureq::Error::Protocol(error) => Error::NotHttp {
             reason: error.to_string(),
         },
+        ureq::Error::BodyStalled => Error::Truncated,
         ureq::Error::Io(error) => explain_io(&error),
         error => Error::Connect {
             reason: error.to_string(),

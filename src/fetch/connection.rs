@@ -1,6 +1,6 @@
 //! Makes connections for ureq: dials, tunnels through a proxy, and watches what comes back.
 //!
-//! Three links of a chain: [`Dial`] tries a host's addresses in turn and opens the proxy's CONNECT
+//! Three links of a chain: [`Dial`] connects to one of a host's addresses and opens the proxy's CONNECT
 //! tunnel where one is needed, ureq's own connector adds TLS, [`Watch`] tells a kept connection that
 //! died unnoticed from a responder that closes on us, and puts requests to a forward proxy into
 //! absolute form (RFC 9112 §3.2.2), which ureq does not. HTTP itself is ureq's.
@@ -11,15 +11,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-use super::Error;
 use super::outcome::shown;
 use super::proxy::{Proxies, Proxy, Route};
+use super::race::race;
 use super::resolver::{AddressBook, as_ureq_error};
+use super::tcp::Tcp;
+use super::{CONNECT_TIMEOUT, Error};
 
 /// A kept connection that was idle for longer is not used again; many responders close theirs a
 /// little later. At most `renewal_threads` are kept.
@@ -69,61 +70,28 @@ impl Connector<()> for Dial {
 }
 
 impl Dial {
-    /// Tries the addresses in turn. Each but the last may use half of the time that is left, so a
-    /// dead first one (IPv6 without a route) leaves enough for the next.
+    /// Connects to whichever of the host's addresses answers first, and remembers which.
     fn dial(
         &self,
         host: &str,
         details: &ConnectionDetails<'_>,
         deadline: Option<Instant>,
     ) -> Result<Box<dyn Transport>, ureq::Error> {
-        let mut failure = ureq::Error::HostNotFound;
-        let last = details.addrs.len().saturating_sub(1);
-        for (place, address) in details.addrs.iter().enumerate() {
-            let mut timeout = left_until(deadline, details.timeout);
-            if timeout.after.is_zero() {
-                return Err(ureq::Error::Timeout(timeout.reason));
-            }
-            if place < last {
-                timeout.after = (*timeout.after / 2).into();
-            }
-            match dial_one(*address, details, timeout) {
-                Ok(transport) => {
-                    if place > 0 {
-                        self.book.prefer(host, address.ip());
-                    }
-                    return Ok(transport);
-                }
-                Err(error) => failure = error,
-            }
+        let addresses: Vec<SocketAddr> = details.addrs.iter().copied().collect();
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + CONNECT_TIMEOUT);
+        let (stream, address) = race(&addresses, deadline).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ureq::Error::Timeout(details.timeout.reason),
+            _ => error.into(),
+        })?;
+        if addresses.first() != Some(&address) {
+            self.book.prefer(host, address.ip());
         }
-        Err(failure)
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        let transport = Tcp::new(stream, buffers);
+        (details.register_shutdown)(transport.shutdown_handle())?;
+        Ok(Box::new(transport))
     }
-}
-
-fn dial_one(
-    address: SocketAddr,
-    details: &ConnectionDetails<'_>,
-    timeout: NextTimeout,
-) -> Result<Box<dyn Transport>, ureq::Error> {
-    let mut addrs = ResolvedSocketAddrs::from_fn(|_| address);
-    addrs.push(address);
-    let details = ConnectionDetails {
-        uri: details.uri,
-        addrs,
-        config: details.config,
-        request_level: details.request_level,
-        resolver: details.resolver,
-        now: details.now,
-        timeout,
-        current_time: details.current_time.clone(),
-        run_connector: details.run_connector.clone(),
-        register_shutdown: details.register_shutdown.clone(),
-    };
-    let transport = TcpConnector::default().connect(&details, None::<()>)?;
-    transport
-        .map(|transport| -> Box<dyn Transport> { Box::new(transport) })
-        .ok_or(ureq::Error::ConnectionFailed)
 }
 
 /// `timeout` shortened to what is left until `deadline`.

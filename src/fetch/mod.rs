@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the service: jobs come in, reports go out. The deciding parts are pure (`address`,
 //! `caching`, `limits`, `outcome`, `overrides`, `proxy`, `verdict`), the exchange is blocking (`client`,
-//! `connection`, `resolver`) and runs on tokio's blocking threads, one permit each. This room knows
+//! `connection`, `race`, `resolver`, `tcp`) and runs on tokio's blocking threads, one permit each. This room knows
 //! HTTP; what an OCSP response says is judged by the caller's function, in the same thread. Nothing
 //! here logs: every outcome is handed back. RFC 6960 appendix A, RFC 9919.
 
@@ -15,12 +15,14 @@ mod limits;
 mod outcome;
 mod overrides;
 mod proxy;
+mod race;
 mod resolver;
+mod tcp;
 mod verdict;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -38,6 +40,8 @@ pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;
 use client::Client;
+
+use crate::time::Timestamp;
 
 /// Exchanges in flight, unless configured otherwise; chosen by `benches/fetch.rs`.
 pub const RENEWAL_THREADS: usize = 160;
@@ -67,6 +71,8 @@ pub struct Settings {
     pub proxies: Proxies,
     /// How host names become addresses.
     pub lookup: Lookup,
+    /// The wall clock; asked only what a `Retry-After` date without a `Date` beside it means.
+    pub now: fn() -> Timestamp,
 }
 
 impl Default for Settings {
@@ -78,6 +84,7 @@ impl Default for Settings {
             addresses: AddressRules::default(),
             proxies: Proxies::default(),
             lookup: system_lookup(),
+            now: || SystemTime::now().into(),
         }
     }
 }

@@ -146,6 +146,7 @@ impl AddressBook {
             Ok(addresses) if addresses.is_empty() => Err("it has no address".to_owned()),
             Ok(mut addresses) => {
                 addresses.dedup();
+                let mut addresses = families_in_turn(addresses);
                 addresses.truncate(ADDRESSES_MAX);
                 Ok(addresses)
             }
@@ -178,6 +179,22 @@ impl AddressBook {
             addresses[..=place].rotate_right(1);
         }
     }
+}
+
+/// The addresses in the system's order, but no family twice in a row while both are left
+/// (RFC 8305 §4): one that is dead as a whole costs one attempt, not all of its addresses.
+fn families_in_turn(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let of_first = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == of_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut ordered = Vec::new();
+    while let Some(address) = first.next().or_else(|| second.next()) {
+        ordered.push(address);
+        ordered.extend(second.next());
+    }
+    ordered
 }
 
 /// A poisoned lock only means that another thread panicked between two whole updates.
@@ -375,6 +392,24 @@ mod tests {
             .unwrap_err();
         assert!(error.to_string().contains("too many lookups"), "{error}");
         drop(release);
+    }
+
+    #[test]
+    fn the_families_take_turns_and_the_systems_first_choice_stays_first() {
+        let sorted = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            let sorted = families_in_turn(addresses);
+            sorted.iter().map(IpAddr::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            sorted(&["2001::1", "2001::2", "2001::3", "1.1.1.1", "1.1.1.2"]),
+            ["2001::1", "1.1.1.1", "2001::2", "1.1.1.2", "2001::3"]
+        );
+        assert_eq!(
+            sorted(&["1.1.1.1", "2001::1", "2001::2"]),
+            ["1.1.1.1", "2001::1", "2001::2"]
+        );
+        assert!(sorted(&[]).is_empty());
     }
 
     #[test]

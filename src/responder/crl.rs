@@ -45,12 +45,22 @@ pub enum CrlError {
     CriticalExtension(String),
 }
 
-impl RevocationList {
-    /// Reads the DER of a list that `issuer` signed.
+/// A list that anybody may have signed.
+#[derive(Clone, Debug)]
+pub struct ReceivedList<'a> {
+    issuer_name: &'a [u8],
+    signed: &'a [u8],
+    algorithm: AlgorithmIdentifier<'a>,
+    signature: &'a [u8],
+    list: RevocationList,
+}
+
+impl<'a> ReceivedList<'a> {
+    /// Reads the DER of a list.
     ///
     /// # Errors
-    /// [`CrlError`].
-    pub fn read(bytes: &[u8], issuer: &Certificate) -> Result<Self, CrlError> {
+    /// [`CrlError::Malformed`], [`CrlError::CriticalExtension`].
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, CrlError> {
         let mut list = Reader::new(der::only(bytes, der::SEQUENCE)?);
         let signed = list.element(der::SEQUENCE)?;
         let algorithm = AlgorithmIdentifier::from_content(list.content(der::SEQUENCE)?)?;
@@ -60,16 +70,7 @@ impl RevocationList {
         let mut fields = Reader::new(signed.content);
         fields.optional(der::INTEGER)?;
         fields.content(der::SEQUENCE)?;
-        if fields.element(der::SEQUENCE)?.raw != issuer.subject_name() {
-            return Err(CrlError::OtherIssuer);
-        }
-        signature::verify(
-            issuer.public_key_info(),
-            algorithm,
-            signed.raw,
-            signature,
-            Acceptance::Modern,
-        )?;
+        let issuer_name = fields.element(der::SEQUENCE)?.raw;
         let this_update = time(fields.any()?)?;
         let next_update = optional_time(&mut fields)?;
         let mut entries = Reader::new(fields.optional(der::SEQUENCE)?.unwrap_or_default());
@@ -84,11 +85,45 @@ impl RevocationList {
             let reason = read_reason(entry)?;
             revoked.insert(serial.into(), CertificateStatus::Revoked { at, reason });
         }
-        Ok(RevocationList {
-            this_update,
-            next_update,
-            revoked,
+        Ok(ReceivedList {
+            issuer_name,
+            signed: signed.raw,
+            algorithm,
+            signature,
+            list: RevocationList {
+                this_update,
+                next_update,
+                revoked,
+            },
         })
+    }
+
+    /// The list, where `issuer` signed it.
+    ///
+    /// # Errors
+    /// [`CrlError::OtherIssuer`], [`CrlError::Signature`].
+    pub fn verified(self, issuer: &Certificate) -> Result<RevocationList, CrlError> {
+        if self.issuer_name != issuer.subject_name() {
+            return Err(CrlError::OtherIssuer);
+        }
+        signature::verify(
+            issuer.public_key_info(),
+            self.algorithm,
+            self.signed,
+            self.signature,
+            Acceptance::Modern,
+        )?;
+        Ok(self.list)
+    }
+}
+
+impl RevocationList {
+    /// Reads the DER of a list that `issuer` signed.
+    ///
+    /// # Errors
+    /// [`CrlError`].
+    pub fn read(bytes: &[u8], issuer: &Certificate) -> Result<Self, CrlError> {
+        ReceivedList::decode(bytes)?.verified(issuer)
     }
 
     /// The revocation of the certificate with this serial number, the content octets of its

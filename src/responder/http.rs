@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Either, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,7 +23,8 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::error_response;
 use super::fault::{Faults, Kind, spoil, spoil_signed};
-use super::question::{PathContent, Question, from_path};
+use super::path::{PathContent, from_path};
+use super::question::Question;
 use super::refusal::Refusal;
 use super::trickle::Trickle;
 use super::{Answer, Responder, caching};
@@ -38,8 +39,9 @@ const MAX_HEAD_BYTES: usize = 72 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an oversize body that are read and dropped, so that the client reads its answer.
-const MAX_DROPPED_BYTES: usize = 1024 * 1024;
+/// Bytes of an oversize body that are read and dropped, for clients that read no answer before they
+/// have sent everything.
+const MAX_DROPPED_BYTES: usize = 64 * 1024 * 1024;
 /// How long a connection is kept; after it, the client is told to open another.
 const CONNECTION_LIFE: Duration = Duration::from_secs(600);
 /// How long a connection may take to end when it should.
@@ -167,7 +169,7 @@ impl Service {
                 PathContent::Request(request) => Ok(request),
                 PathContent::Garbage => Err(Refusal::Base64),
             },
-            Method::POST => match read_body(body).await {
+            Method::POST => match read_body(&head.headers, body).await {
                 Ok(request) => request,
                 Err(NoBody::TooLate) => {
                     return Ok(text(StatusCode::REQUEST_TIMEOUT, "too late\n"));
@@ -283,8 +285,16 @@ fn strike(faults: &Faults, request: &[u8]) -> Vec<Kind> {
     faults.strike(&serials, fastrand::f64)
 }
 
-/// The body of a POST; what is more than a request may have is dropped.
-async fn read_body(mut body: Incoming) -> Result<Result<Vec<u8>, Refusal>, NoBody> {
+/// The body of a POST; what is more than a request may have is dropped, or not even waited for
+/// where the client asks first (RFC 9110 §10.1.1).
+async fn read_body(
+    head: &HeaderMap,
+    mut body: Incoming,
+) -> Result<Result<Vec<u8>, Refusal>, NoBody> {
+    let declared = body.size_hint().lower();
+    if declared > MAX_REQUEST_BYTES as u64 && head.contains_key(header::EXPECT) {
+        return Ok(Err(RequestError::TooLarge.into()));
+    }
     let reading = async {
         let mut request = Vec::new();
         let mut length = 0;

@@ -72,6 +72,7 @@ pub mod fault;
 mod http;
 pub mod index;
 mod key;
+mod path;
 mod presigned;
 mod question;
 mod refusal;
@@ -89,7 +90,8 @@ pub use answer::{ResponseData, SingleAnswer, error_response};
 pub use authority::{Authority, AuthorityError, Warning};
 pub use http::{Server, serve};
 pub use key::{KeyError, SigningFailed, SigningKey};
-pub use question::{PathContent, Question, from_path};
+pub use path::{PathContent, from_path};
+pub use question::Question;
 pub use refusal::Refusal;
 pub use status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
 

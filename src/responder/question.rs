@@ -1,12 +1,7 @@
-//! What a client asks: from the bytes of a request, or the path of a GET, to a question.
+//! What a client asks: from the bytes of a request to a question.
 //!
-//! Pure. Refuses what a responder must not answer (RFC 6960 §4.1.1, §4.4; RFC 9654 §2.1). A GET
-//! carries base64 behind the responder's path (RFC 6960 A.1), percent-encoded or not: clients and
-//! proxies do both, and leave `/` and `+` as they are or not.
-
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+//! Pure. Refuses what a responder must not answer (RFC 6960 §4.1.1, §4.4; RFC 9654 §2.1). How the
+//! bytes come out of a GET is in [`super::path`].
 
 use super::refusal::Refusal;
 use crate::ocsp::cert_id::ReceivedCertId;
@@ -21,15 +16,6 @@ const PREFERRED_SIGNATURE_ALGORITHMS: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x30\x01
 
 /// The most octets a nonce may have (RFC 9654 §2.1).
 const MAX_NONCE_BYTES: usize = 128;
-
-/// The path of the responder `ocspresponder`, beside the root.
-const STATUS_PATH: &str = "/status";
-
-/// Clients leave the padding out or keep it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// What a request asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,49 +74,6 @@ fn accepts_basic(value: &[u8]) -> Result<bool, der::Error> {
     Ok(found)
 }
 
-/// What the path of a GET asks.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PathContent {
-    /// Nothing: somebody looks who is there.
-    Nothing,
-    /// This request.
-    Request(Vec<u8>),
-    /// Something that is not base64.
-    Garbage,
-}
-
-/// Takes the request out of a path, with `/status` before it or not.
-pub fn from_path(path: &str) -> PathContent {
-    let below = match path.strip_prefix(STATUS_PATH) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
-        _ => path,
-    };
-    // Slashes in front are joints of URLs; those within are base64.
-    let text = below.trim_start_matches('/');
-    if text.is_empty() {
-        return PathContent::Nothing;
-    }
-    let decoded = percent_decoded(text).and_then(|text| BASE64.decode(text).ok());
-    decoded.map_or(PathContent::Garbage, PathContent::Request)
-}
-
-/// RFC 3986 §2.1; `None` where a percent sign stands for nothing.
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let value = digit(bytes.next())? * 16 + digit(bytes.next())?;
-                u8::try_from(value).ok()?
-            }
-            plain => plain,
-        });
-    }
-    Some(decoded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,43 +90,6 @@ mod tests {
 
     fn nonce(octet_count: usize) -> Vec<u8> {
         extension(pki::NONCE, false, &octets(&vec![7; octet_count]))
-    }
-
-    #[test]
-    fn a_path_is_read_in_every_spelling() {
-        // Bytes whose base64 has both "/" and "+" in it, and padding.
-        let bytes = [0xfb, 0xef, 0xff, 0xff, 0xfb, 0xe0, 0x01];
-        let plain = pki_base64(&bytes);
-        assert!(plain.contains('/') && plain.contains('+') && plain.ends_with('='));
-        let encoded = plain
-            .replace('+', "%2B")
-            .replace('/', "%2f")
-            .replace('=', "%3D");
-        let unpadded = plain.trim_end_matches('=');
-        for text in [&plain, &encoded, unpadded] {
-            for prefix in ["/", "//", "/status/", "/status//"] {
-                let path = format!("{prefix}{text}");
-                assert_eq!(
-                    from_path(&path),
-                    PathContent::Request(bytes.to_vec()),
-                    "{path}"
-                );
-            }
-        }
-    }
-
-    fn pki_base64(bytes: &[u8]) -> String {
-        base64::engine::general_purpose::STANDARD.encode(bytes)
-    }
-
-    #[test]
-    fn an_empty_path_asks_nothing_and_others_are_garbage() {
-        for path in ["", "/", "//", "/status", "/status/"] {
-            assert_eq!(from_path(path), PathContent::Nothing, "{path}");
-        }
-        for path in ["/favicon.ico", "/%", "/%2", "/%zz", "/M=M=", "/statusx!"] {
-            assert_eq!(from_path(path), PathContent::Garbage, "{path}");
-        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +24,9 @@ use crate::x509::{Bundle, Certificate};
 
 /// Largest index or revocation list that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
+/// How long a file may be written after its name is there: a directory that changed this lately is
+/// read again.
+const SETTLING: Duration = Duration::from_secs(2);
 /// Most files that are looked at in a directory of certificates.
 const MAX_DIRECTORY_FILES: usize = 1_000_000;
 
@@ -81,21 +85,27 @@ type Stamp = Vec<(u64, u64, i64, i64, u64)>;
 /// Something that is read from files, and read again when they change.
 struct Watched<T> {
     state: Mutex<State<T>>,
+    /// How long after a change it is read again in any case.
+    settling: Duration,
 }
 
 struct State<T> {
     stamp: Stamp,
     /// What was read last, or why it could not be.
     content: Result<Arc<T>, SourceError>,
+    /// Whether it was read so soon after a change that it may not be all.
+    unsettled: bool,
 }
 
 impl<T> Watched<T> {
-    fn new(stamp: Stamp, content: T) -> Self {
+    fn new(stamp: Stamp, content: T, settling: Duration) -> Self {
         Watched {
             state: Mutex::new(State {
+                unsettled: changed_within(settling, &stamp),
                 stamp,
                 content: Ok(Arc::new(content)),
             }),
+            settling,
         }
     }
 
@@ -107,7 +117,9 @@ impl<T> Watched<T> {
     ) -> Result<Arc<T>, SourceError> {
         let stamp = stamp(paths).map_err(|error| SourceError(error.to_string()))?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.stamp != stamp {
+        if state.unsettled || state.stamp != stamp {
+            // Before the reading, for what comes after it may change what was read.
+            state.unsettled = changed_within(self.settling, &stamp);
             state.content = read()
                 .map(Arc::new)
                 .map_err(|error| SourceError(error.to_string()));
@@ -129,6 +141,17 @@ fn stamp(paths: &[&Path]) -> Result<Stamp, FileError> {
         ))
     });
     stamps.collect()
+}
+
+/// Whether a file changed in this time before now; a time in the future says nothing.
+fn changed_within(time: Duration, stamp: &Stamp) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(0));
+    let time = i128::try_from(time.as_nanos()).unwrap_or(0);
+    stamp.iter().any(|(_, _, seconds, nanoseconds, _)| {
+        let changed = i128::from(*seconds) * 1_000_000_000 + i128::from(*nanoseconds);
+        (0..time).contains(&(now - changed))
+    })
 }
 
 fn io_error(path: &Path, error: io::Error) -> FileError {
@@ -165,7 +188,7 @@ impl IndexFile {
         let index = read_index(path)?;
         Ok(IndexFile {
             path: path.to_owned(),
-            index: Watched::new(stamp, index),
+            index: Watched::new(stamp, index, Duration::ZERO),
         })
     }
 }
@@ -218,7 +241,7 @@ impl CertificateDirectory {
             directory: directory.to_owned(),
             revocation_list: revocation_list.to_owned(),
             issuer: issuer.clone(),
-            content: Watched::new(stamp, content),
+            content: Watched::new(stamp, content, SETTLING),
         })
     }
 

@@ -32,6 +32,7 @@ use self::plan::{Numbers, Plan};
 use self::rooms::Rooms;
 use self::snapshot::Connection;
 use crate::agent::{self, Action, Agent, Event, Failure, TargetId};
+use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::haproxy::{self, Address};
 use crate::signals::{Request, Signals};
@@ -227,6 +228,7 @@ impl Daemon {
             self.is_ready = true;
             tracing::info!("ready, {status}");
             systemd::ready(&status);
+            background::ready();
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) fn settings(config: &Config) -> fetch::Settings {
         addresses: config.address_rules.clone(),
         proxies: config.proxies.clone(),
         lookup: fetch::system_lookup(),
+        now: wall_clock,
     }
 }
 

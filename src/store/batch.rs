@@ -3,14 +3,18 @@
 //! Each staple is written to a temporary file beside its place; one flush makes all of them
 //! durable, then they are renamed, then each directory is flushed. A crash at any step leaves the
 //! old file whole or the new one whole, and at most a temporary file that the next start sweeps.
+//! A place that has the bytes already, as when one directory is looked after under two names, is
+//! only flushed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::disk::{Disk, System};
 use super::{Error, Ownership, temporary};
@@ -37,18 +41,49 @@ pub(super) fn write_with(
     ownership: Ownership,
 ) -> Vec<Result<(), Error>> {
     let folders = Folders::open(files);
+    let mut places = BTreeSet::new();
+    let (first, again): (Vec<_>, Vec<_>) = files.iter().copied().enumerate().partition(
+        // What cannot be opened fails by itself.
+        |(_, (path, _))| {
+            folders
+                .place_of(path)
+                .is_none_or(|place| places.insert(place))
+        },
+    );
+    let mut results: BTreeMap<usize, Result<(), Error>> = BTreeMap::new();
+    // One place under several paths, one after the other: the last one stays.
+    for round in [first, again] {
+        let (numbers, files): (Vec<usize>, Vec<_>) = round.into_iter().unzip();
+        let written = write_round(disk, &folders, &files, ownership);
+        results.extend(numbers.into_iter().zip(written));
+    }
+    results.into_values().collect()
+}
+
+fn write_round(
+    disk: &impl Disk,
+    folders: &Folders<'_>,
+    files: &[(&Path, &[u8])],
+    ownership: Ownership,
+) -> Vec<Result<(), Error>> {
     let alone = files.len() == 1;
-    let written: Vec<io::Result<Temporary<'_, _>>> = files
+    let written: Vec<io::Result<Prepared<'_, _>>> = files
         .iter()
         .map(|(path, bytes)| {
-            let folder = folders.of(path)?;
-            Temporary::create(disk, folder, file_name(path)?, bytes, ownership, alone)
+            let (folder, name) = (folders.of(path)?, file_name(path)?);
+            if let Some(file) = folder.holding(name, bytes) {
+                if alone {
+                    disk.flush(&file)?;
+                }
+                return Ok(Prepared::InPlace(folder));
+            }
+            Temporary::create(disk, folder, name, bytes, ownership, alone).map(Prepared::New)
         })
         .collect();
     let mut file_systems: BTreeMap<u64, io::Result<()>> = BTreeMap::new();
     if !alone {
-        for temporary in written.iter().flatten() {
-            let folder = temporary.folder;
+        for prepared in written.iter().flatten() {
+            let folder = prepared.folder();
             file_systems
                 .entry(folder.device)
                 .or_insert_with(|| disk.flush_file_system(&folder.directory));
@@ -57,11 +92,12 @@ pub(super) fn write_with(
     let renamed: Vec<io::Result<&Folder>> = written
         .into_iter()
         .zip(files)
-        .map(|(temporary, (path, _))| {
-            let temporary = temporary?;
-            match file_systems.get(&temporary.folder.device) {
-                Some(Err(error)) => Err(repeated(error)),
-                _ => temporary.rename_to(file_name(path)?),
+        .map(|(prepared, (path, _))| {
+            let prepared = prepared?;
+            match (file_systems.get(&prepared.folder().device), prepared) {
+                (Some(Err(error)), _) => Err(repeated(error)),
+                (_, Prepared::New(temporary)) => temporary.rename_to(file_name(path)?),
+                (_, Prepared::InPlace(folder)) => Ok(folder),
             }
         })
         .collect();
@@ -145,9 +181,29 @@ impl<'a> Folders<'a> {
             None => Err(io::ErrorKind::InvalidFilename.into()),
         }
     }
+
+    /// What tells that two paths lead to one place.
+    fn place_of<'p>(&self, path: &'p Path) -> Option<(u64, u64, &'p OsStr)> {
+        let folder = self.of(path).ok()?;
+        Some((folder.device, folder.inode, path.file_name()?))
+    }
 }
 
 impl Folder {
+    /// The file of this name, if it has these bytes, is no link, and has no other name.
+    fn holding(&self, name: &OsStr, bytes: &[u8]) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.directory, name, flags, Mode::empty()).ok()?;
+        let file = File::from(opened);
+        let metadata = file.metadata().ok()?;
+        if !metadata.is_file() || metadata.nlink() != 1 || metadata.len() != bytes.len() as u64 {
+            return None;
+        }
+        let mut held = Vec::with_capacity(bytes.len());
+        (&file).read_to_end(&mut held).ok()?;
+        (held == bytes).then_some(file)
+    }
+
     fn open(path: &Path) -> io::Result<Self> {
         // A relative name has an empty parent: the current directory.
         let path = if path.as_os_str().is_empty() {
@@ -166,6 +222,23 @@ impl Folder {
             inode: metadata.ino(),
             group: metadata.gid(),
         })
+    }
+}
+
+/// A staple on its way to its place.
+enum Prepared<'a, D: Disk> {
+    /// It lies there already.
+    InPlace(&'a Folder),
+    /// It lies beside it.
+    New(Temporary<'a, D>),
+}
+
+impl<'a, D: Disk> Prepared<'a, D> {
+    fn folder(&self) -> &'a Folder {
+        match self {
+            Prepared::InPlace(folder) => folder,
+            Prepared::New(temporary) => temporary.folder,
+        }
     }
 }
 

@@ -1,17 +1,27 @@
-//! Where log lines go: to the journal when standard error is the journal, else to standard error.
+//! Where log lines go: to the journal when standard error is the journal, else to standard error;
+//! and to a file and the system's log where that is wanted.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::file::LogFile;
+use super::syslog::{self, DEVICE, Syslog};
+
 /// How much is logged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Verbosity {
     /// Errors only.
     Quiet,
+    /// Errors and warnings.
+    Terse,
     /// Errors, warnings and what was done.
+    #[default]
     Normal,
     /// Everything the agent decides.
     Detailed,
@@ -23,6 +33,7 @@ impl From<Verbosity> for LevelFilter {
     fn from(verbosity: Verbosity) -> Self {
         match verbosity {
             Verbosity::Quiet => LevelFilter::ERROR,
+            Verbosity::Terse => LevelFilter::WARN,
             Verbosity::Normal => LevelFilter::INFO,
             Verbosity::Detailed => LevelFilter::DEBUG,
             Verbosity::Everything => LevelFilter::TRACE,
@@ -30,21 +41,75 @@ impl From<Verbosity> for LevelFilter {
     }
 }
 
-/// Starts logging; to be called once, before anything logs.
+/// What is logged, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// How much.
+    pub verbosity: Verbosity,
+    /// Standard error gets errors only; file and system's log are not concerned.
+    pub quiet: bool,
+    /// The directory of the log file, if there is to be one.
+    pub directory: Option<PathBuf>,
+    /// Whether the system's log gets everything, too.
+    pub syslog: bool,
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Starts logging to standard error alone; to be called once, before anything logs.
 pub fn start(verbosity: Verbosity) {
-    let registry = tracing_subscriber::registry().with(LevelFilter::from(verbosity));
+    let layers = vec![standard_error(verbosity)];
+    tracing_subscriber::registry().with(layers).init();
+}
+
+/// Starts logging; to be called once, before anything logs.
+///
+/// # Errors
+/// When the log file or a socket cannot be opened; then nothing is logged anywhere.
+pub fn start_with(settings: &Settings) -> io::Result<()> {
+    let level = LevelFilter::from(settings.verbosity);
+    let mut layers = vec![standard_error(match settings.quiet {
+        true => Verbosity::Quiet,
+        false => settings.verbosity,
+    })];
+    if let Some(directory) = &settings.directory {
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(Arc::new(LogFile::open(directory)?))
+            .with_ansi(false)
+            .with_target(false);
+        layers.push(lines.with_filter(level).boxed());
+    }
+    if settings.syslog {
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(Syslog::new(DEVICE)?)
+            .without_time()
+            .with_level(false)
+            .with_ansi(false)
+            .with_target(false);
+        layers.push(lines.with_filter(level).boxed());
+    }
+    tracing_subscriber::registry().with(layers).init();
+    if settings.syslog
+        && let Err(error) = syslog::listens()
+    {
+        tracing::warn!("nothing reaches the system's log until somebody listens there: {error}");
+    }
+    Ok(())
+}
+
+fn standard_error(verbosity: Verbosity) -> BoxedLayer {
+    let level = LevelFilter::from(verbosity);
     if stderr_is_the_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
-        registry.with(journal).init();
-        return;
+        return journal.with_filter(level).boxed();
     }
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
         .with_target(false);
-    registry.with(lines).init();
+    lines.with_filter(level).boxed()
 }
 
 /// Whether standard error is connected to the journal: systemd gives the device and inode of that

@@ -2,8 +2,10 @@
 //!
 //! The rooms below return what happened; it is put into words and written here, once.
 
+mod file;
 mod log;
 mod report;
+mod syslog;
 
-pub use log::{Verbosity, start};
+pub use log::{Settings, Verbosity, start, start_with};
 pub use report::{log_report, status_line};

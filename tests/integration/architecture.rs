@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["ocsp", "x509", "time"]),
     ("control", &["time"]),
     ("systemd", &[]),
+    ("background", &[]),
     ("signals", &[]),
     // What the operator writes and reads, in the words of the rooms below.
     (
@@ -39,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "run",
         &[
             "agent",
+            "background",
             "config",
             "control",
             "discovery",
@@ -57,6 +59,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "background",
             "config",
             "control",
             "discovery",
@@ -124,6 +127,7 @@ const PURE: &[&str] = &[
     "src/responder/index.rs",
     "src/responder/key.rs",
     "src/responder/mod.rs",
+    "src/responder/path.rs",
     "src/responder/presigned.rs",
     "src/responder/question.rs",
     "src/responder/refusal.rs",

@@ -6,6 +6,7 @@ mod commands;
 mod corpus;
 mod daemon;
 mod fetch;
+mod haproxy_config;
 mod haproxy_faults;
 mod haproxy_lifecycle;
 mod haproxy_session;

@@ -3,14 +3,20 @@
 //!
 //! Promises: nothing panics, and no damage turns a refused response into an accepted one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use fastrand::Rng;
+use staplerd::config::{Config, Options, Surroundings};
+use staplerd::discovery::haproxy_config::certificate_list;
+use staplerd::discovery::haproxy_config::parser::Parser;
 use staplerd::ocsp::request::Request;
 use staplerd::ocsp::{Policy, Subject, verify};
+use staplerd::responder::crl::ReceivedList;
+use staplerd::responder::index::Index;
+use staplerd::responder::{PathContent, Question, from_path};
 use staplerd::time::Timestamp;
-use staplerd::x509::{Bundle, Certificate, find_issuer};
+use staplerd::x509::{Bundle, Certificate, der, find_issuer};
 
 use crate::corpus;
 
@@ -123,6 +129,21 @@ fn requests_never_panic() {
 }
 
 #[test]
+fn configurations_of_haproxy_never_panic() {
+    read_all(&seeds("haproxy_config"), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut parser = Parser::new(Path::new("/"), &|_| None);
+        parser.file(Path::new("/etc/haproxy/haproxy.cfg"), &text);
+        for notice in parser.finish().notices {
+            assert!(!notice.to_string().contains(char::is_control));
+        }
+        for line in certificate_list::lines(&text).flatten() {
+            assert!(!line.certificate.contains(char::is_whitespace));
+        }
+    });
+}
+
+#[test]
 fn pem_files_and_certificates_never_panic() {
     let is_pem = |path: &Path| path.extension().is_some_and(|extension| extension == "pem");
     let mut all = seeds("pem");
@@ -143,6 +164,76 @@ fn pem_files_and_certificates_never_panic() {
         if let Ok(certificate) = Certificate::from_der(bytes) {
             assert_eq!(certificate.der(), bytes);
             assert!(!certificate.subject_display().contains(char::is_control));
+        }
+    });
+}
+
+#[test]
+fn configurations_never_panic_and_are_refused_with_reasons() {
+    let mut all = seeds("configuration");
+    let example = include_str!("../../haproxy/staplerd.yaml");
+    all.push(example.as_bytes().to_vec());
+    // Every key, those that are commented out as well.
+    all.push(example.replace("\n#", "\n").into_bytes());
+    let surroundings = Surroundings {
+        variable: &|_| None,
+        is_file: &|_| false,
+        read_folder: &|_| Err(io::ErrorKind::NotFound.into()),
+    };
+    read_all(&all, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let file = Some(("seed", text.as_ref()));
+        if let Err(errors) = Config::read(Options::default(), file, &surroundings) {
+            assert!(!errors.is_empty());
+            for error in errors {
+                assert!(error.to_string().starts_with("seed:"), "{error}");
+            }
+        }
+    });
+}
+
+#[test]
+fn revocation_lists_are_read_whole_or_not_at_all() {
+    let seeds = seeds("crl");
+    let own = |bytes: &[u8]| ReceivedList::decode(bytes).is_ok();
+    assert!(seeds.iter().all(|seed| own(seed)));
+    read_all(&seeds, |bytes| {
+        if let (true, Some((_, shorter))) = (own(bytes), bytes.split_last()) {
+            assert!(!own(shorter), "cut off and accepted: {bytes:02x?}");
+        }
+    });
+}
+
+#[test]
+fn an_index_loses_no_row() {
+    let seeds = seeds("index");
+    let read = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        Index::parse(&text).map(|index| (index.len(), text))
+    };
+    assert!(seeds.iter().all(|seed| read(seed).is_ok()));
+    read_all(&seeds, |bytes| {
+        if let Ok((count, text)) = read(bytes) {
+            let is_row = |line: &&str| !line.is_empty() && !line.starts_with('#');
+            assert_eq!(count, text.lines().filter(is_row).count());
+        }
+    });
+}
+
+#[test]
+fn what_a_path_is_taken_for_is_one_element() {
+    let seeds = seeds("get_path");
+    let read = |bytes: &[u8]| from_path(&String::from_utf8_lossy(bytes));
+    for seed in &seeds {
+        let PathContent::Request(request) = read(seed) else {
+            panic!("{}", String::from_utf8_lossy(seed));
+        };
+        assert!(Question::read(&request).is_ok());
+    }
+    read_all(&seeds, |bytes| {
+        if let PathContent::Request(request) = read(bytes) {
+            assert!(der::only(&request, der::SEQUENCE).is_ok());
+            let _ = Question::read(&request);
         }
     });
 }

@@ -31,10 +31,6 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// What is to be shown, and how.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  staplerd status\n  staplerd status www.example.com --timeline\n  \
-                  staplerd status --json | jq '.certificates[] | select(.needs_attention)'"
-)]
 pub(super) struct StatusArguments {
     /// Certificates: the path of the file, an end of it, or a DNS name [default: all]
     #[arg(value_name = "NAME")]

@@ -12,6 +12,8 @@ use super::{ControlSocket, Level};
 
 /// What separates the parts of a list of addresses.
 const SEPARATOR: char = ',';
+/// The prefixes of unix sockets by path.
+const UNIX: [&str; 2] = ["unix", "uxst"];
 /// Prefixes that say no more than that the socket carries a stream.
 const STREAM: &str = "stream+";
 
@@ -26,19 +28,23 @@ pub fn read(
         Err(remark) => return (Vec::new(), Some(remark)),
     };
     let mut remark = None;
-    let sockets = control_addresses(&written, start)
-        .filter_map(|address| match address {
-            Ok(address) => Some(ControlSocket {
+    let mut sockets = Vec::new();
+    for written in written.split(SEPARATOR) {
+        if is_relative(written) {
+            remark = Some(Remark::RelativePath {
+                path: written.to_owned(),
+                folder: start.to_owned(),
+            });
+        }
+        match control_address(written, start) {
+            Some(address) => sockets.push(ControlSocket {
                 address,
                 level,
                 place: place.clone(),
             }),
-            Err(address) => {
-                remark = Some(Remark::UnusableSocket(address.to_owned()));
-                None
-            }
-        })
-        .collect();
+            None => remark = Some(Remark::UnusableSocket(written.to_owned())),
+        }
+    }
     (sockets, remark)
 }
 
@@ -62,18 +68,14 @@ fn address_and_level(arguments: &[Word]) -> Result<(String, Level), Remark> {
     Ok((written, level))
 }
 
-/// The addresses of one line, each as a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`; or as
-/// it is written where nobody can connect to it by a name (`fd@`, `sockpair@` and the like).
-/// Relative paths are relative to `start`, the folder in which HAProxy was started.
-fn control_addresses<'a>(
-    written: &'a str,
-    start: &'a Path,
-) -> impl Iterator<Item = Result<String, &'a str>> {
-    written
-        .split(SEPARATOR)
-        .map(move |one| control_address(one, start).ok_or(one))
+fn is_relative(written: &str) -> bool {
+    let parts = written.split_once('@');
+    parts.is_some_and(|(family, path)| UNIX.contains(&family) && !path.starts_with('/'))
 }
 
+/// An address as a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`; none for what nobody can
+/// connect to by a name (`fd@`, `sockpair@` and the like). Relative paths are relative to `start`,
+/// the folder in which HAProxy was started.
 fn control_address(written: &str, start: &Path) -> Option<String> {
     let address = written.strip_prefix(STREAM).unwrap_or(written);
     if address.starts_with('/') {
@@ -81,7 +83,7 @@ fn control_address(written: &str, start: &Path) -> Option<String> {
     }
     let (family, rest) = address.split_once('@').unwrap_or(("", address));
     match family {
-        "unix" | "uxst" => Some(start.join(rest).to_str()?.to_owned()),
+        family if UNIX.contains(&family) => Some(start.join(rest).to_str()?.to_owned()),
         "abns" | "abnsz" => Some(format!("{family}@{rest}")),
         "" | "ipv4" | "tcp" | "tcp4" => tcp(rest, "127.0.0.1"),
         "ipv6" | "tcp6" => tcp(rest, "::1"),
@@ -113,13 +115,13 @@ fn tcp(address: &str, loopback: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn addresses(written: &str) -> Vec<Result<String, &str>> {
-        control_addresses(written, Path::new("/start")).collect()
+    fn address(written: &str) -> Option<String> {
+        control_address(written, Path::new("/start"))
     }
 
     #[test]
     fn every_address_that_can_be_connected_to_is_said_so_that_it_can_be() {
-        for (written, address) in [
+        for (written, expected) in [
             ("/run/haproxy/admin.sock", "/run/haproxy/admin.sock"),
             ("unix@/run/h.sock", "/run/h.sock"),
             ("unix@h.sock", "/start/h.sock"),
@@ -139,20 +141,8 @@ mod tests {
             ("[2001:db8::1]:9999", "tcp://[2001:db8::1]:9999"),
             ("localhost:9999", "tcp://localhost:9999"),
         ] {
-            assert_eq!(addresses(written), [Ok(address.to_owned())], "{written}");
+            assert_eq!(address(written).as_deref(), Some(expected), "{written}");
         }
-    }
-
-    #[test]
-    fn a_line_can_name_several() {
-        assert_eq!(
-            addresses("/a.sock,fd@3,:1"),
-            [
-                Ok("/a.sock".into()),
-                Err("fd@3"),
-                Ok("tcp://127.0.0.1:1".into())
-            ]
-        );
     }
 
     #[test]
@@ -167,7 +157,7 @@ mod tests {
             "[::1:9",
             "a:b",
         ] {
-            assert_eq!(addresses(written), [Err(written)]);
+            assert_eq!(address(written), None, "{written}");
         }
     }
 }

@@ -203,10 +203,12 @@ impl Loader {
     }
 
     fn list(&mut self, wanted: &Wanted, name: &str) {
-        let path = self.locate(wanted, &wanted.place, name);
+        self.tell_relative(wanted, &wanted.place, name);
+        let path = wanted.settings.locate(name);
         if !self.lists.insert(path.clone()) {
             return;
         }
+        self.found.files.push(path.clone());
         let text = match read_text(&path, &mut self.found.notices) {
             Ok(text) => text,
             Err(error) => {
@@ -215,8 +217,7 @@ impl Loader {
                 return;
             }
         };
-        let file: Arc<Path> = path.as_path().into();
-        self.found.files.push(path);
+        let file: Arc<Path> = path.into();
         for line in certificate_list::lines(&text) {
             let number = match &line {
                 Ok(line) => line.number,
@@ -248,8 +249,12 @@ impl Loader {
         if entry.options.renewed_by_haproxy {
             self.remark(place, Remark::RenewedByHaproxy(entry.name.clone()));
         }
-        let path = self.locate(wanted, place, &entry.file);
+        let companions = [&entry.options.staple, &entry.options.issuer];
+        for name in std::iter::once(&entry.file).chain(companions.into_iter().flatten()) {
+            self.tell_relative(wanted, place, name);
+        }
         let settings = &wanted.settings;
+        let path = settings.locate(&entry.file);
         if path.is_dir() {
             let folder = entry.name.trim_end_matches('/');
             let source = Source::Directory(Directory {
@@ -287,9 +292,9 @@ impl Loader {
         });
     }
 
-    fn locate(&mut self, wanted: &Wanted, place: &Place, name: &str) -> PathBuf {
+    fn tell_relative(&mut self, wanted: &Wanted, place: &Place, name: &str) {
         let settings = &wanted.settings;
-        if !name.starts_with('/') && settings.in_start_folder && !self.relative_told {
+        if !name.starts_with('/') && settings.depends_on_start && !self.relative_told {
             self.relative_told = true;
             let remark = Remark::RelativePath {
                 path: name.to_owned(),
@@ -297,6 +302,5 @@ impl Loader {
             };
             self.remark(place, remark);
         }
-        settings.locate(name)
     }
 }

@@ -43,7 +43,8 @@ pub struct HaproxyConfig {
     pub sockets: Vec<ControlSocket>,
     /// What the operator should know.
     pub notices: Vec<Notice>,
-    /// Every file and folder that was read: when one of them changes, all this may change.
+    /// Every file and folder of the configuration that was read, crt-lists that are missing
+    /// included: when one of them changes, all this may change.
     pub files: Vec<PathBuf>,
 }
 

@@ -112,14 +112,14 @@ pub enum Remark {
     },
     /// A path that depends on where HAProxy was started.
     #[error(
-        "'{path}' depends on the folder in which HAProxy was started, which is taken to be {}: \
-         write the whole path, or set default-path",
+        "'{path}' depends on the folder in which HAProxy was started and is looked for in {}: write \
+         the whole path, or set default-path",
         folder.display()
     )]
     RelativePath {
         /// As it is written.
         path: String,
-        /// What it is taken to be in.
+        /// Where it is looked for.
         folder: PathBuf,
     },
     /// `ssl-load-extra-files` without `ocsp`.

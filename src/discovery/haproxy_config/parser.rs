@@ -110,7 +110,7 @@ impl<'a> Parser<'a> {
                 naming: Naming::default(),
                 bundles: true,
                 folder: start.to_owned(),
-                in_start_folder: true,
+                depends_on_start: true,
             }),
             section: Section::Other,
             section_name: String::new(),
@@ -257,10 +257,14 @@ impl<'a> Parser<'a> {
             DefaultPath::Parent => self.start.join(config()).join(".."),
             DefaultPath::Origin(path) => self.start.join(path),
         };
-        let in_start_folder = matches!(self.default_path, DefaultPath::Current);
+        let depends_on_start = match &self.default_path {
+            DefaultPath::Current => true,
+            DefaultPath::Config | DefaultPath::Parent => false,
+            DefaultPath::Origin(path) => !path.starts_with('/'),
+        };
         let settings = self.settings();
         settings.folder = folder;
-        settings.in_start_folder = in_start_folder;
+        settings.depends_on_start = depends_on_start;
     }
 
     fn global(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {

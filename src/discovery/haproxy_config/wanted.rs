@@ -21,8 +21,8 @@ pub struct Settings {
     pub bundles: bool,
     /// The folder that relative names are in.
     pub folder: PathBuf,
-    /// Whether that is the folder in which HAProxy was started.
-    pub in_start_folder: bool,
+    /// Whether that depends on where HAProxy was started.
+    pub depends_on_start: bool,
 }
 
 impl Settings {

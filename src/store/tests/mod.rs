@@ -67,6 +67,57 @@ fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
 }
 
 #[test]
+fn one_place_under_two_paths_is_written_once_and_what_is_there_already_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("real")).unwrap();
+    symlink("real", path("link")).unwrap();
+    let targets = [
+        path("real/a.ocsp"),
+        path("link/a.ocsp"),
+        path("real/b.ocsp"),
+    ];
+    let batch = |last: &'static [u8]| {
+        let files: Vec<(&Path, &[u8])> = targets
+            .iter()
+            .map(PathBuf::as_path)
+            .zip([&b"one"[..], b"one", last])
+            .collect();
+        let results = write_with(&System, &files, Ownership::default());
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    };
+    let inode = |name: &str| fs::metadata(path(name)).unwrap().ino();
+    batch(b"two");
+    let before = [inode("real/a.ocsp"), inode("real/b.ocsp")];
+    batch(b"new");
+    // Held open by nobody, an inode may be given again; but not while its file is there.
+    assert_eq!(inode("real/a.ocsp"), before[0], "not written again");
+    assert_ne!(inode("real/b.ocsp"), before[1]);
+    assert_eq!(names(&path("real")), ["a.ocsp", "b.ocsp"]);
+
+    // Of two staples for one place the last one stays.
+    let both: [(&Path, &[u8]); 2] = [(&targets[0], b"first"), (&targets[1], b"last")];
+    write_with(&System, &both, Ownership::default());
+    assert_eq!(fs::read(path("real/a.ocsp")).unwrap(), b"last");
+}
+
+#[test]
+fn the_right_bytes_behind_a_link_are_not_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for name in ["elsewhere", "second"] {
+        fs::write(path(name), b"same").unwrap();
+    }
+    symlink("elsewhere", path("link.ocsp")).unwrap();
+    fs::hard_link(path("second"), path("hard.ocsp")).unwrap();
+    for name in ["link.ocsp", "hard.ocsp"] {
+        replace(&path(name), b"same").unwrap();
+        let metadata = fs::symlink_metadata(path(name)).unwrap();
+        assert!(metadata.is_file() && metadata.nlink() == 1, "{name}");
+    }
+}
+
+#[test]
 fn a_batch_over_several_directories_is_written_in_order_and_one_failure_is_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
 use super::{last_line, staplerd, stderr, stdout};
 use crate::daemon::authority::{OpensslAuthority, Signer};
-use crate::support::haproxy::wait_for;
 
 fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
@@ -27,8 +26,8 @@ fn a_good_response_is_shown_and_saved_so_that_openssl_accepts_it() {
     let Some(mut authority) = OpensslAuthority::new("fetch") else {
         return;
     };
-    authority.issue("site", "prime256v1");
-    authority.start_responder(Signer::Delegate);
+    authority.issue_independent("site", "prime256v1");
+    authority.start_independent_responder(Signer::Delegate);
     let shown = fetch(&authority, "site", &[]);
     assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
     assert_eq!(last_line(&shown), "good");
@@ -150,39 +149,13 @@ fn every_failure_has_one_clear_line() {
     assert!(stderr(&unwritable).starts_with("/nowhere/site.ocsp: "));
 }
 
-/// `staplerd responder` at work; ends when dropped.
-struct OwnResponder(Child);
-
-impl Drop for OwnResponder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn our_own_responder_is_asked_as_well() {
     let Some(mut authority) = OpensslAuthority::new("fetch from staplerd responder") else {
         return;
     };
     authority.issue("site", "rsa");
-    let log = fs::File::create(authority.path("responder.log")).unwrap();
-    let _responder = OwnResponder(
-        Command::new(env!("CARGO_BIN_EXE_staplerd"))
-            .arg("responder")
-            .args(["--issuer", &text(&authority.path("issuer.pem"))])
-            .args(["--key", &text(&authority.path("issuer.key"))])
-            .args(["--index", &text(&authority.path("index.txt"))])
-            .args(["--listen", authority.url().trim_start_matches("http://")])
-            .env_remove("JOURNAL_STREAM")
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap(),
-    );
-    wait_for("the responder", || {
-        authority.read("responder.log").contains("answering")
-    });
+    authority.start_responder(Signer::Issuer);
     let saved = text(&authority.path("site.ocsp"));
     let output = fetch(&authority, "site", &["-o", &saved]);
     assert_eq!(last_line(&output), "good");

@@ -1,7 +1,9 @@
 //! The commands for people, run as processes: what they print, and how they end.
 
 mod fetch;
+mod help;
 mod probe;
+mod stapled;
 
 use std::process::{Command, Output, Stdio};
 

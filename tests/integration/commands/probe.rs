@@ -42,8 +42,8 @@ fn each_kind_of_key_shows_its_own_certificate_and_staple_over_tls_1_2_and_1_3() 
     let Some(mut authority) = OpensslAuthority::new("probe") else {
         return;
     };
-    authority.issue_for("site-rsa", "site.example", "rsa", "leaf", 'V');
-    authority.issue_for("site-ecdsa", "site.example", "prime256v1", "leaf", 'V');
+    authority.issue_for("site-rsa", "site.example", "rsa");
+    authority.issue_for("site-ecdsa", "site.example", "prime256v1");
     authority.start_responder(Signer::Delegate);
     let staples = [
         staple(&authority, "site-rsa"),
@@ -107,7 +107,7 @@ fn a_server_without_staple_is_told_from_one_whose_certificate_demands_it() {
         return;
     };
     authority.issue("plain", "prime256v1");
-    authority.issue_for("demanding", "demanding", "prime256v1", "demanding", 'V');
+    authority.issue_demanding("demanding", "prime256v1");
     authority.issue_silent("silent");
     let files = ["plain", "demanding", "silent"]
         .map(|name| (format!("{name}.pem"), authority.bundle(name)));
@@ -138,6 +138,49 @@ fn a_server_without_staple_is_told_from_one_whose_certificate_demands_it() {
 }
 
 #[test]
+fn a_staple_that_says_revoked_is_told_although_haproxy_takes_it() {
+    let Some(mut authority) = OpensslAuthority::new("probe revoked") else {
+        return;
+    };
+    let Some(installation) = installations("probe revoked").pop() else {
+        return;
+    };
+    authority.issue_with_status("stolen", "prime256v1", 'R');
+    authority.start_responder(Signer::Delegate);
+    let asked = Command::new("openssl")
+        .current_dir(authority.path(""))
+        .args([
+            "ocsp",
+            "-issuer",
+            "issuer.pem",
+            "-cert",
+            "stolen.pem",
+            "-no_nonce",
+            "-noverify",
+        ])
+        .args(["-url", &authority.url(), "-respout", "stolen.ocsp"])
+        .output()
+        .unwrap();
+    assert!(asked.status.success(), "{}", stderr(&asked));
+    let response = fs::read(authority.path("stolen.ocsp")).unwrap();
+    let pem = authority.bundle("stolen");
+    let files: [(&str, &[u8]); 2] = [
+        ("stolen.pem", pem.as_bytes()),
+        ("stolen.pem.ocsp", &response),
+    ];
+    let haproxy = Haproxy::start(&installation, Setup::default(), &files);
+    let output = probe(&haproxy, &["--name", "stolen"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        last_line(&output),
+        "revoked at 2026-01-01T00:00:00Z, keyCompromise"
+    );
+    let report = json(&probe(&haproxy, &["--name", "stolen", "--json"]));
+    assert_eq!(report["staple"]["status"], "revoked");
+    assert_eq!(report["good"], false);
+}
+
+#[test]
 fn all_certificates_of_a_directory_are_probed_the_worst_first() {
     let Some(mut authority) = OpensslAuthority::new("probe --all") else {
         return;
@@ -145,9 +188,9 @@ fn all_certificates_of_a_directory_are_probed_the_worst_first() {
     let Some(installation) = installations("probe --all").pop() else {
         return;
     };
-    authority.issue_for("good-rsa", "good.example", "rsa", "leaf", 'V');
-    authority.issue_for("good-ecdsa", "good.example", "prime256v1", "leaf", 'V');
-    authority.issue_for("wildcard", "*.wild.example", "prime256v1", "leaf", 'V');
+    authority.issue_for("good-rsa", "good.example", "rsa");
+    authority.issue_for("good-ecdsa", "good.example", "prime256v1");
+    authority.issue_for("wildcard", "*.wild.example", "prime256v1");
     authority.issue("bare", "prime256v1");
     authority.issue("later", "prime256v1");
     authority.issue_silent("silent");

@@ -1,5 +1,5 @@
-//! A CA made and run by the openssl command line alone: nothing of staplerd's own code is in the
-//! certificates and responses that these tests judge staplerd by.
+//! A CA made by the openssl command line alone, with two responders on the same index: `staplerd
+//! responder`, and `openssl ocsp`, in whose answers there is nothing of staplerd's own code.
 
 use std::fs;
 use std::io::Write;
@@ -11,12 +11,19 @@ use tempfile::TempDir;
 use crate::skip::skipped;
 use crate::support::haproxy::{free_addresses, wait_for};
 
-/// An intermediate CA with an OCSP responder of its own.
+const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
+    subjectKeyIdentifier=hash\n";
+const DELEGATE: &str = "keyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
+    noCheck=ignored\nauthorityKeyIdentifier=keyid\n";
+const LEAF: &str = "basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n";
+
+/// An intermediate CA with OCSP responders of its own.
 pub struct OpensslAuthority {
     directory: TempDir,
-    port: u16,
+    /// Of `staplerd responder`, and of `openssl ocsp`.
+    ports: [u16; 2],
     serial: u32,
-    responder: Option<Child>,
+    responders: Vec<Child>,
 }
 
 /// Who signs the responses.
@@ -26,8 +33,18 @@ pub enum Signer {
     Delegate,
 }
 
+impl Signer {
+    /// The name of its files.
+    fn name(self) -> &'static str {
+        match self {
+            Signer::Issuer => "issuer",
+            Signer::Delegate => "delegate",
+        }
+    }
+}
+
 impl OpensslAuthority {
-    /// A new CA whose responder is not running yet; none where there is no openssl.
+    /// A new CA whose responders are not running yet; none where there is no openssl.
     pub fn new(test: &str) -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
             skipped(format!("{test}: there is no openssl on this machine"));
@@ -35,43 +52,31 @@ impl OpensslAuthority {
         }
         let authority = OpensslAuthority {
             directory: tempfile::tempdir().unwrap(),
-            port: free_addresses()[0].port(),
+            ports: free_addresses().map(|address| address.port()),
             serial: 0x1000,
-            responder: None,
+            responders: Vec::new(),
         };
-        let extensions = format!(
-            "[req]\ndistinguished_name=name\n[name]\n\
-             [ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
-             subjectKeyIdentifier=hash\n\
-             [delegate]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n\
-             noCheck=ignored\nauthorityKeyIdentifier=keyid\n\
-             [leaf]\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n\
-             authorityInfoAccess=OCSP;URI:{url}\n[demanding]\nbasicConstraints=CA:FALSE\n\
-             authorityInfoAccess=OCSP;URI:{url}\ntlsfeature=status_request\n\
-             [silent]\nbasicConstraints=CA:FALSE\n",
-            url = authority.url()
-        );
-        fs::write(authority.path("extensions.cnf"), extensions).unwrap();
+        let root = format!("[req]\ndistinguished_name=name\n[name]\n[ca]\n{CA}");
+        fs::write(authority.path("root.cnf"), root).unwrap();
         fs::write(authority.path("index.txt"), "").unwrap();
         authority.openssl("ecparam -name prime256v1 -genkey -noout -out root.key");
         authority.openssl(
             "req -x509 -new -key root.key -subj /CN=Root -days 30 \
-             -config extensions.cnf -extensions ca -out root.pem",
+             -config root.cnf -extensions ca -out root.pem",
         );
-        authority.issue_as("issuer", "issuer", "prime256v1", "ca", 2, "root");
-        authority.issue_as(
-            "delegate",
-            "delegate",
-            "prime256v1",
-            "delegate",
-            3,
-            "issuer",
-        );
+        authority.issue_as("issuer", "issuer", "prime256v1", CA, 2, "root");
+        authority.issue_as("delegate", "delegate", "prime256v1", DELEGATE, 3, "issuer");
         Some(authority)
     }
 
+    /// Where `staplerd responder` will be.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Where `openssl ocsp` will be.
+    pub fn independent_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[1])
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -88,23 +93,44 @@ impl OpensslAuthority {
         self.issue_with_status(name, algorithm, 'V');
     }
 
-    /// A certificate that is good (`V`) or revoked (`R`) according to the index.
+    /// One that is good (`V`) or revoked (`R`) according to the index.
     pub fn issue_with_status(&mut self, name: &str, algorithm: &str, status: char) {
-        self.issue_for(name, name, algorithm, "leaf", status);
+        self.issue_naming(name, algorithm, status, &self.url());
     }
 
-    /// A certificate with the files `name` and the common name `subject`, with the extensions of
-    /// this section: `leaf`, `demanding` (must-staple).
-    pub fn issue_for(
+    /// A good one that names `openssl ocsp`.
+    pub fn issue_independent(&mut self, name: &str, algorithm: &str) {
+        self.issue_naming(name, algorithm, 'V', &self.independent_url());
+    }
+
+    /// One that names the responder at `url`.
+    pub fn issue_naming(&mut self, name: &str, algorithm: &str, status: char, url: &str) {
+        let extensions = extensions(url);
+        self.issue_and_note(name, name, algorithm, &extensions, status);
+    }
+
+    /// A good one with the files `name` and the common name `subject`.
+    pub fn issue_for(&mut self, name: &str, subject: &str, algorithm: &str) {
+        let extensions = extensions(&self.url());
+        self.issue_and_note(name, subject, algorithm, &extensions, 'V');
+    }
+
+    /// A good one that demands a staple (RFC 7633).
+    pub fn issue_demanding(&mut self, name: &str, algorithm: &str) {
+        let extensions = extensions(&self.url()) + "tlsfeature=status_request\n";
+        self.issue_and_note(name, name, algorithm, &extensions, 'V');
+    }
+
+    fn issue_and_note(
         &mut self,
         name: &str,
         subject: &str,
         algorithm: &str,
-        section: &str,
+        extensions: &str,
         status: char,
     ) {
         self.serial += 1;
-        self.issue_as(name, subject, algorithm, section, self.serial, "issuer");
+        self.issue_as(name, subject, algorithm, extensions, self.serial, "issuer");
         let revoked = if status == 'R' {
             "260101000000Z,keyCompromise"
         } else {
@@ -124,7 +150,7 @@ impl OpensslAuthority {
     /// A certificate that names no responder.
     pub fn issue_silent(&mut self, name: &str) {
         self.serial += 1;
-        self.issue_as(name, name, "prime256v1", "silent", self.serial, "issuer");
+        self.issue_as(name, name, "prime256v1", LEAF, self.serial, "issuer");
     }
 
     fn issue_as(
@@ -132,10 +158,11 @@ impl OpensslAuthority {
         name: &str,
         subject: &str,
         algorithm: &str,
-        section: &str,
+        extensions: &str,
         serial: u32,
         issuer: &str,
     ) {
+        fs::write(self.path(&format!("{name}.cnf")), extensions).unwrap();
         let key = match algorithm {
             "rsa" => "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
             "ed25519" => "genpkey -algorithm ed25519".to_owned(),
@@ -147,7 +174,7 @@ impl OpensslAuthority {
         ));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial {serial} \
-             -days 30 -extfile extensions.cnf -extensions {section} -out {name}.pem"
+             -days 30 -extfile {name}.cnf -out {name}.pem"
         ));
     }
 
@@ -158,40 +185,45 @@ impl OpensslAuthority {
             + &self.read(&format!("{name}.key"))
     }
 
-    /// Starts the responder with the index as it is now.
+    /// Starts `staplerd responder`.
     pub fn start_responder(&mut self, signer: Signer) {
-        let signer = match signer {
-            Signer::Issuer => "issuer",
-            Signer::Delegate => "delegate",
-        };
-        let log = fs::File::create(self.path("responder.log")).unwrap();
-        let responder = Command::new("openssl")
+        let signer = signer.name();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_staplerd"));
+        command
+            .env_remove("JOURNAL_STREAM")
+            .args(["responder", "--issuer", "issuer.pem"])
+            .args(["--signer", &format!("{signer}.pem")])
+            .args(["--key", &format!("{signer}.key")])
+            .args(["--index", "index.txt"])
+            .args(["--listen", &format!("127.0.0.1:{}", self.ports[0])]);
+        self.start(command, "responder.log", "answering OCSP requests");
+    }
+
+    /// Starts `openssl ocsp`, with the index as it is now.
+    pub fn start_independent_responder(&mut self, signer: Signer) {
+        let signer = signer.name();
+        let mut command = Command::new("openssl");
+        command
+            .args(["ocsp", "-port", &self.ports[1].to_string()])
+            .args(["-index", "index.txt", "-CA", "issuer.pem", "-ndays", "4"])
+            .args(["-rsigner", &format!("{signer}.pem")])
+            .args(["-rkey", &format!("{signer}.key")]);
+        // Not by connecting: it hangs when a connection is closed without a request.
+        self.start(command, "independent.log", "waiting for OCSP client");
+    }
+
+    /// Starts a responder and waits until its log has these words.
+    fn start(&mut self, mut command: Command, log: &str, words: &str) {
+        let file = fs::File::create(self.path(log)).unwrap();
+        let responder = command
             .current_dir(self.directory.path())
-            .args([
-                "ocsp",
-                "-port",
-                &self.port.to_string(),
-                "-index",
-                "index.txt",
-            ])
-            .args(["-CA", "issuer.pem", "-ndays", "4"])
-            .args([
-                "-rsigner",
-                &format!("{signer}.pem"),
-                "-rkey",
-                &format!("{signer}.key"),
-            ])
             .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
             .spawn()
             .unwrap();
-        self.responder = Some(responder);
-        // Not by connecting: it hangs when a connection is closed without a request.
-        wait_for("the responder", || {
-            self.read("responder.log")
-                .contains("waiting for OCSP client")
-        });
+        self.responders.push(responder);
+        wait_for(words, || self.read(log).contains(words));
     }
 
     /// Whether openssl itself finds `response` good for `name`, signature and all.
@@ -219,9 +251,14 @@ impl OpensslAuthority {
     }
 }
 
+/// The extensions of a certificate that names the responder at `url`.
+fn extensions(url: &str) -> String {
+    format!("{LEAF}authorityInfoAccess=OCSP;URI:{url}\n")
+}
+
 impl Drop for OpensslAuthority {
     fn drop(&mut self) {
-        if let Some(mut responder) = self.responder.take() {
+        for responder in &mut self.responders {
             let _ = responder.kill();
             let _ = responder.wait();
         }

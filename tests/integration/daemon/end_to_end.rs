@@ -1,5 +1,5 @@
-//! From certificates without staples to handshakes with them, all real: HAProxy, `openssl ocsp`,
-//! the program, TLS.
+//! From certificates without staples to handshakes with them, all real: HAProxy, the program,
+//! its own responder and `openssl ocsp`, TLS.
 
 use std::fs;
 
@@ -46,16 +46,13 @@ fn first_staples_are_attached_written_and_there_after_a_reload() {
         let Some(mut authority) = OpensslAuthority::new("end to end") else {
             return;
         };
-        for (name, algorithm) in [
-            ("rsa", "rsa"),
-            ("p256", "prime256v1"),
-            ("p384", "secp384r1"),
-            // HAProxy shows no fingerprint of this one.
-            ("ed25519", "ed25519"),
-        ] {
-            authority.issue(name, algorithm);
-        }
+        authority.issue("rsa", "rsa");
+        authority.issue("p256", "prime256v1");
+        authority.issue_independent("p384", "secp384r1");
+        // HAProxy shows no fingerprint of this one.
+        authority.issue_independent("ed25519", "ed25519");
         authority.start_responder(Signer::Delegate);
+        authority.start_independent_responder(Signer::Issuer);
         let files = NAMES.map(|name| (format!("{name}.pem"), authority.bundle(name)));
         let files = files
             .each_ref()
@@ -106,8 +103,9 @@ fn a_staple_on_disk_is_used_without_asking_the_responder() {
     let Some(mut authority) = OpensslAuthority::new("staples on disk") else {
         return;
     };
-    authority.issue("site", "prime256v1");
-    authority.start_responder(Signer::Issuer);
+    // The independent one, for its log has every request.
+    authority.issue_independent("site", "prime256v1");
+    authority.start_independent_responder(Signer::Issuer);
     let pem = authority.bundle("site");
     let haproxy = Haproxy::start(
         &installation,
@@ -118,13 +116,14 @@ fn a_staple_on_disk_is_used_without_asking_the_responder() {
     wait_until_stapled(&haproxy, &authority, "site");
     first.signal("INT");
     assert!(first.ended().success());
-    let asked = authority.read("responder.log");
+    let asked = authority.read("independent.log");
+    assert!(asked.contains("Received request"), "{asked}");
 
     let second = daemon_for(&haproxy);
     second.wait_for_line(&["found, with a staple good until"]);
     second.wait_for_line(&["live: already held"]);
     assert_eq!(
-        authority.read("responder.log"),
+        authority.read("independent.log"),
         asked,
         "the responder was asked again"
     );

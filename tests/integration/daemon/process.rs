@@ -44,7 +44,10 @@ fn wrong_configurations_end_with_78_and_one_line_that_says_what_to_do() {
     let long = format!("/{}", "x".repeat(107));
     arguments_refused(&["/a", "-s", &long], &["108 bytes", "107"]);
     arguments_refused(&["/a", "--allow-addresses", "neighbours"], &["neighbours"]);
-    arguments_refused(&["/a", "--refresh-interval", "0"], &["refresh_interval 0"]);
+    arguments_refused(
+        &["/a", "--refresh-interval", "0"],
+        &["--refresh-interval: 0s", "1s and 1d"],
+    );
 }
 
 #[test]

@@ -107,8 +107,8 @@ fn addresses_that_certificates_may_not_point_to_are_refused_with_the_way_to_allo
     let Some(mut authority) = OpensslAuthority::new("refused addresses") else {
         return;
     };
-    authority.issue("site", "prime256v1");
-    authority.start_responder(Signer::Delegate);
+    authority.issue_independent("site", "prime256v1");
+    authority.start_independent_responder(Signer::Delegate);
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("site.pem"), authority.bundle("site")).unwrap();
     let daemon = Daemon::start(&[directory.path().to_str().unwrap()]);
@@ -117,7 +117,11 @@ fn addresses_that_certificates_may_not_point_to_are_refused_with_the_way_to_allo
         "127.0.0.1 is a loopback address",
         "--allow-addresses loopback",
     ]);
-    assert!(!authority.read("responder.log").contains("Received request"));
+    assert!(
+        !authority
+            .read("independent.log")
+            .contains("Received request")
+    );
 }
 
 #[test]

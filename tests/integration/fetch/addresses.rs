@@ -26,7 +26,7 @@ fn url_by_name(responder: &ScriptedResponder) -> String {
 }
 
 #[test]
-fn a_dead_ipv6_address_leaves_time_for_the_living_ipv4_one() {
+fn a_dead_ipv6_address_is_not_waited_for_before_the_living_ipv4_one_is_tried() {
     let responder = ScriptedResponder::always(ocsp_answer(RESPONSE));
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         skipped("no IPv6 on this machine");
@@ -35,17 +35,49 @@ fn a_dead_ipv6_address_leaves_time_for_the_living_ipv4_one() {
     let (_silence, _) = full_backlog(&format!("[::1]:{}", responder.address.port()));
     let settings = Settings {
         lookup: lookup(|_| Ok(vec!["::1", "127.0.0.1"])),
-        connect_timeout: Duration::from_secs(2),
+        // Longer than this test may take: whoever waits for the dead address fails it.
+        connect_timeout: 4 * DEADLINE,
+        request_timeout: 4 * DEADLINE,
         renewal_threads: 1,
         ..settings()
     };
-    // The dead address is waited for once; from then on the living one is tried first.
+    // From then on the living one is tried first.
     let jobs = (0..50)
         .map(|key| job(key, &[url_by_name(&responder)]))
         .collect();
     for report in fetch_all(settings, jobs) {
         assert_eq!(body(&report.outcome), RESPONSE);
     }
+}
+
+#[test]
+fn addresses_that_are_all_dead_time_out_together() {
+    let (_silence, first) = full_backlog("127.0.0.1:0");
+    let (_more_silence, _) = full_backlog(&format!("127.0.0.2:{}", first.port()));
+    let settings = Settings {
+        lookup: lookup(|_| Ok(vec!["127.0.0.1", "127.0.0.2"])),
+        ..impatient()
+    };
+    let outcome = fetch_one(settings, &[format!("http://ocsp.test:{}/", first.port())]);
+    assert_eq!(error(outcome), Error::ConnectTimeout);
+}
+
+#[test]
+fn a_forbidden_address_is_not_tried_beside_the_others() {
+    let inside =
+        ScriptedResponder::start_on(std::net::TcpListener::bind("127.0.0.2:0").unwrap(), |_| {
+            vec![Step::Send(ocsp_answer(RESPONSE))]
+        });
+    let port = inside.address.port();
+    let (_silence, _) = full_backlog(&format!("127.0.0.1:{port}"));
+    let settings = Settings {
+        addresses: AddressRules::parse(&["127.0.0.1"]).unwrap(),
+        lookup: lookup(|_| Ok(vec!["127.0.0.1", "127.0.0.2"])),
+        ..impatient()
+    };
+    let outcome = fetch_one(settings, &[url_by_name(&inside)]);
+    assert_eq!(error(outcome), Error::ConnectTimeout);
+    assert_eq!(inside.connections(), 0);
 }
 
 #[test]

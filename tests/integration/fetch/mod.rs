@@ -2,6 +2,8 @@
 
 mod addresses;
 mod answers;
+mod clocks;
+mod combinations;
 mod faults;
 mod isolation;
 mod mangled;

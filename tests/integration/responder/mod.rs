@@ -4,10 +4,15 @@
 //! bytes. What comes back is judged by `ocsp::verify`, which shares no code with what writes it.
 
 mod answers;
+mod clients;
 mod command;
 mod corpus;
 mod faults;
 mod files;
+mod haproxy;
+mod load;
+mod oracles;
+mod process;
 mod protocol;
 
 use std::io::{Read, Write};
@@ -126,6 +131,18 @@ struct Reply {
 }
 
 impl Reply {
+    /// What a server sent; all that follows the head is the body.
+    fn read(received: &[u8]) -> Self {
+        let end = received.windows(4).position(|four| four == b"\r\n\r\n");
+        let (head, body) = received.split_at(end.unwrap() + 4);
+        let head = String::from_utf8(head.to_vec()).unwrap();
+        Reply {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head,
+            body: body.to_vec(),
+        }
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let mut found = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -175,18 +192,7 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 fn ask(address: SocketAddr, head: &str, body: &[u8]) -> Reply {
     let mut bytes = format!("{head}Host: responder\r\nConnection: close\r\n\r\n").into_bytes();
     bytes.extend_from_slice(body);
-    let reply = exchange(address, &bytes).unwrap();
-    let end = reply
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap()
-        + 4;
-    let head = String::from_utf8(reply[..end].to_vec()).unwrap();
-    Reply {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head,
-        body: reply[end..].to_vec(),
-    }
+    Reply::read(&exchange(address, &bytes).unwrap())
 }
 
 fn post(address: SocketAddr, path: &str, request: &[u8]) -> Reply {

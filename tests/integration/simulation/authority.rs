@@ -26,7 +26,8 @@ const KEY_COMPROMISE: u8 = 1;
 /// One certificate, and what its responder knows of it.
 pub struct Case {
     pub subject: Arc<Subject>,
-    pub responder: usize,
+    /// Who answers for it, in the order of its URLs.
+    pub responders: Vec<usize>,
     /// From when until when it is revoked.
     pub revocation: Option<(Timestamp, Timestamp)>,
     /// The last response that was signed, with its thisUpdate.
@@ -94,7 +95,7 @@ impl Authority {
     /// A new certificate that is valid until `not_after`; its place in `cases`.
     pub fn issue(
         &mut self,
-        responder: usize,
+        responders: Vec<usize>,
         now: Timestamp,
         not_after: Timestamp,
         revocation: Option<(Timestamp, Timestamp)>,
@@ -115,7 +116,7 @@ impl Authority {
                 Vec::new(),
                 staplerd::ocsp::Policy::default(),
             )),
-            responder,
+            responders,
             revocation,
             signed: None,
         });
@@ -129,9 +130,19 @@ impl Authority {
         u32::from_be_bytes(number) as usize
     }
 
+    /// When the response that is handed out at `now` was produced.
+    pub fn produced(&self, place: usize, now: Timestamp, life: Duration) -> Timestamp {
+        produced(place, now, life)
+    }
+
+    /// How long a response is handed out, where responses live for `life`.
+    pub fn round(&self, life: Duration) -> Duration {
+        life / ROUNDS
+    }
+
     /// What the responder truly says at `now`, where responses live for `life`.
     pub fn response(&mut self, place: usize, now: Timestamp, life: Duration) -> Vec<u8> {
-        let this_update = round(place, now, life);
+        let this_update = produced(place, now, life);
         if let Some((at, bytes)) = &self.cases[place].signed
             && *at == this_update
         {
@@ -144,7 +155,7 @@ impl Authority {
 
     /// What a lying responder says at `now`.
     pub fn lie(&self, lie: Lie, place: usize, now: Timestamp, life: Duration) -> Vec<u8> {
-        let this_update = round(place, now, life);
+        let this_update = produced(place, now, life);
         let mut builder = self.builder(place, this_update, life);
         let single = &mut builder.singles[0];
         match lie {
@@ -195,7 +206,7 @@ impl Authority {
 }
 
 /// When the responses that are handed out at `now` were produced; not all in the same second.
-fn round(place: usize, now: Timestamp, life: Duration) -> Timestamp {
+fn produced(place: usize, now: Timestamp, life: Duration) -> Timestamp {
     let length = (life / ROUNDS).as_secs() as i64;
     let shift = (place as i64 * 7919) % length;
     Timestamp::from_unix((now.unix() - shift).div_euclid(length) * length + shift)

@@ -7,12 +7,12 @@ use staplerd::time::Timestamp;
 use staplerd::x509::CertificateReference;
 
 use super::responder::Mode;
-use super::world::{Happening, Hidden, LONGEST_SLEEP, World};
+use super::world::{Happening, Hidden, LONGEST_SLEEP, Weather, World};
 use crate::pki::{DAY, HOUR};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// No faults any more so long before the end.
-const CALM: Duration = Duration::from_secs(3 * 3600);
+const CALM: Duration = Duration::from_secs(5 * 3600);
 /// A certificate is replaced when it is so old, in days.
 const ROTATED_AFTER: std::ops::Range<u64> = 40..75;
 /// A certificate is valid for so long.
@@ -36,7 +36,9 @@ impl World {
             self.plan_within(4 * DAY, Happening::Mode(responder));
         }
         self.plan_within(5 * DAY, Happening::Disk);
-        self.plan_within(12 * DAY, Happening::Clock);
+        if self.scale.weather != Weather::HourlyOutages {
+            self.plan_within(12 * DAY, Happening::Clock);
+        }
         self.plan_within(8 * DAY, Happening::Suspension);
         self.plan_within(20 * DAY, Happening::AgentRestarts);
         self.plan_within(10 * DAY, Happening::RenewAll);
@@ -53,12 +55,14 @@ impl World {
             Happening::Look => self.event(Event::Wakeup),
             Happening::Lapses(number) => self.lapses(number),
             Happening::Hour => self.hour(),
+            Happening::Minute => self.minute(),
             Happening::LeftAloneNoMore(_) => self.observe(),
             Happening::FileFound(file) => {
                 self.files[file].hidden = None;
                 self.find(file);
             }
             Happening::ReloadEnds(target) => self.process_starts(target),
+            Happening::OtherWorker(target) => self.other_worker(target),
             Happening::ReplacedLive { target, file } => self.replaced_live(target, file),
             // What has begun comes to its end also when no more faults begin.
             Happening::Disk if self.disk_is_full || !self.is_calm => self.disk(),
@@ -91,6 +95,7 @@ impl World {
     /// From now on whatever is wrong is mended, and nothing new goes wrong.
     fn calm_down(&mut self) {
         self.is_calm = true;
+        self.calm_since = Some(self.time);
         self.disk_is_full = false;
         if self.clock_error != 0 {
             self.clock();
@@ -107,16 +112,28 @@ impl World {
         self.plan(HOUR, Happening::Hour);
         if !self.is_calm && self.time + CALM >= self.end() {
             self.calm_down();
+            self.plan(MINUTE, Happening::Minute);
         }
+    }
+
+    /// Once a minute after the last fault: whether everything has converged.
+    fn minute(&mut self) {
+        self.watch_convergence();
+        self.plan(MINUTE, Happening::Minute);
     }
 
     /// A certificate for this place in the directory, some of them to be revoked some day.
     pub fn new_case(&mut self, number: usize) -> usize {
         let responders = self.responders.len();
         // The last responder is the one with short-lived responses.
-        let responder = match number % 400 {
-            399 => responders - 1,
-            _ => number % (responders - 1),
+        let asked = match number % 400 {
+            399 => vec![responders - 1],
+            // Some certificates name two.
+            _ if number % 5 == 1 => {
+                let first = number % (responders - 1);
+                vec![first, (first + 1) % (responders - 1)]
+            }
+            _ => vec![number % (responders - 1)],
         };
         let now = self.true_wall();
         let not_after = now.saturating_add(VALIDITY);
@@ -129,11 +146,14 @@ impl World {
             };
             (from, until)
         });
-        self.authority.issue(responder, now, not_after, revocation)
+        self.authority.issue(asked, now, not_after, revocation)
     }
 
     fn plan_within(&mut self, longest: Duration, happening: Happening) {
-        let wait = self.within(longest);
+        let wait = match self.scale.weather {
+            Weather::Foul => self.within(longest / 10),
+            _ => self.within(longest),
+        };
         self.plan(wait, happening);
     }
 
@@ -160,23 +180,27 @@ impl World {
     }
 
     fn mode(&mut self, responder: usize) {
+        let is_hourly = self.scale.weather == Weather::HourlyOutages;
         let mode = match self.responders[responder].mode {
+            Mode::Healthy if is_hourly => Mode::outage(&mut self.random),
             Mode::Healthy => Mode::drawn(&mut self.random),
             _ => Mode::Healthy,
         };
         self.responders[responder].mode = mode;
-        self.responders[responder].hour.was_silent = false;
+        self.responders[responder].hour.was_plain &= mode.is_plain();
         self.observe();
         if mode == Mode::Healthy {
-            self.plan_within(8 * DAY, Happening::Mode(responder));
+            let longest = if is_hourly { 80 * MINUTE } else { 8 * DAY };
+            self.plan_within(longest, Happening::Mode(responder));
         } else {
             self.fault(match mode {
                 Mode::Lying => "responder lies",
                 Mode::Slow => "responder is slow",
                 Mode::Busy { .. } => "responder is busy",
+                Mode::InTrouble { .. } => "responder in trouble",
                 _ => "responder is out",
             });
-            let wait = self.outage(3 * DAY);
+            let wait = self.outage(if is_hourly { HOUR / 2 } else { 3 * DAY });
             self.plan(wait, Happening::Mode(responder));
         }
     }
@@ -204,7 +228,7 @@ impl World {
             false => Duration::from_millis(self.random.u64(100..3000)),
         };
         if self.processes[target].up {
-            self.process_ends(target);
+            self.process_ends(target, !is_restart);
             self.plan(down, Happening::ReloadEnds(target));
         }
         self.plan_within(DAY, Happening::ReloadBegins(target));
@@ -316,6 +340,9 @@ impl World {
             self.within(24 * DAY)
         };
         self.machine_troubled_at = self.time;
+        for responder in &mut self.responders {
+            responder.hour.was_plain = false;
+        }
         self.observe();
         self.plan(LONGEST_SLEEP, Happening::Look);
         self.plan(wait, Happening::Clock);
@@ -327,7 +354,8 @@ impl World {
         for responder in &mut self.responders {
             responder.observe(self.time, false);
         }
-        let pause = self.outage(DAY);
+        let until_calm = self.end().saturating_sub(CALM + self.time);
+        let pause = self.outage(DAY).min(until_calm);
         self.time += pause;
         self.suspended += pause;
         self.machine_troubled_at = self.time;

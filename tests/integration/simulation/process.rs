@@ -46,9 +46,23 @@ pub struct Process {
     pub troubled_at: Duration,
     pub queue: VecDeque<Order>,
     pub is_delivering: bool,
+    /// It is reached by the master CLI.
+    pub is_behind_master: bool,
+    /// HAProxy's own updater looks after some of its certificates.
+    owns_some: bool,
 }
 
 impl Process {
+    /// The first is reached by its stats socket, the second by its master, the third updates some
+    /// staples itself.
+    pub fn new(number: usize) -> Self {
+        Process {
+            is_behind_master: number == 1,
+            owns_some: number == 2,
+            ..Process::default()
+        }
+    }
+
     /// A new process with what it found on disk: file, certificate, and the staple beside it.
     pub fn load<'a>(
         &mut self,
@@ -76,10 +90,30 @@ impl Process {
     /// The process ends; whoever waited for an answer gets none.
     pub fn end(&mut self) -> VecDeque<Order> {
         self.up = false;
+        self.locked_until = Duration::ZERO;
+        self.lose_connection()
+    }
+
+    /// The connection ends; whoever waited for an answer gets none.
+    pub fn lose_connection(&mut self) -> VecDeque<Order> {
         self.generation += 1;
         self.is_delivering = false;
-        self.locked_until = Duration::ZERO;
         std::mem::take(&mut self.queue)
+    }
+
+    /// The staple it holds in place of the one it is to be given, if that is older.
+    pub fn newer_than(&self, order: &Order) -> Option<&Arc<Staple>> {
+        let files = self.files_of.get(&order.case)?;
+        let has_place = |file: &usize| self.stores.get(file).is_some_and(|store| store.slot);
+        self.staples
+            .get(&order.case)
+            .filter(|_| files.iter().any(has_place) && !self.staples_itself(order.case))
+            .filter(|held| held.this_update() > order.staple.this_update())
+    }
+
+    /// Whether its own updater looks after this certificate.
+    pub fn staples_itself(&self, case: usize) -> bool {
+        self.owns_some && case % 50 == 7
     }
 
     /// Another tool gives a file another certificate: the new one has no place for a staple.
@@ -106,6 +140,9 @@ impl Process {
         let files = self.files_of.get(&case).cloned().unwrap_or_default();
         if files.is_empty() {
             return Err(failure("not_loaded", DeliveryRetry::NextChange));
+        }
+        if self.staples_itself(case) {
+            return Err(failure("owned_by_haproxy", DeliveryRetry::NextChange));
         }
         let has_place = |file: &usize| self.stores.get(file).is_some_and(|store| store.slot);
         let lacking: Vec<usize> = files.into_iter().filter(|file| !has_place(file)).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use staplerd::agent::{SHORTEST_LIFE, TargetId};
@@ -10,7 +11,7 @@ use staplerd::ocsp::{CertificateStatus, Staple};
 use staplerd::time::Timestamp;
 
 use super::authority::Case;
-use super::responder::Mode;
+use super::responder::Hour;
 use super::world::{Happening, Open, World};
 use crate::pki::HOUR;
 
@@ -18,12 +19,14 @@ use crate::pki::HOUR;
 const STAPLED_UNTIL: Duration = Duration::from_secs(300);
 /// After an hour without any trouble, everything is live this much later at the latest.
 const CONVERGED_WITHIN: Duration = Duration::from_secs(3600 + 300);
+/// The longest pause that a responder asks for here, and the agent gives it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7200 * 5 / 4);
 /// Nothing may be wrong with a HAProxy process for this long before it is expected to hold what it
 /// should: a delivery is tried again after a minute at the latest.
 const QUIET: Duration = Duration::from_secs(300);
-/// Requests to a responder that is silent for a whole hour, however many certificates wait for it: it
-/// is only probed. Room for a restart of the program, which has to find out anew.
-const REQUESTS_TO_SILENT: u64 = 100;
+/// Requests to a responder within an hour that bring nothing, however many certificates wait for it
+/// and however often it goes away: then it is only probed. The README states this number.
+const FRUITLESS_REQUESTS: u64 = 250;
 /// Requests for one certificate in an hour, whatever happens.
 const REQUESTS_FOR_ONE: u32 = 64;
 
@@ -45,8 +48,17 @@ pub struct Figures {
     pub hours_due: u64,
     pub hours_live: u64,
     pub most_in_an_hour: u32,
-    pub most_to_silent: u64,
+    pub most_fruitless: u64,
+    pub most_to_one: u64,
     pub most_open: usize,
+    pub most_timers: usize,
+    pub most_staples: usize,
+    pub most_staple_bytes: usize,
+    pub not_modified: u64,
+    pub error_statuses: u64,
+    pub from_second_url: u64,
+    /// Newer staples that were found in a process and taken over.
+    pub taken_over: u64,
 }
 
 impl fmt::Display for Figures {
@@ -68,12 +80,22 @@ impl fmt::Display for Figures {
         write!(
             formatter,
             "  live staple {:.4} % of the time; {} ended without a successor while their responder was never there for an hour; \
-             most requests in an hour: {} for one certificate, {} to a silent responder; most orders open: {}",
+             most requests in an hour: {} for one certificate, {} to one responder, {} to one that brought nothing\n  \
+             most orders open: {}, timers set: {}, staples held: {} in {} KiB; {} answers 304, {} error statuses, \
+             {} answers from a second URL, {} staples taken over",
             100.0 * self.hours_live as f64 / self.hours_due.max(1) as f64,
             self.excused,
             self.most_in_an_hour,
-            self.most_to_silent,
-            self.most_open
+            self.most_to_one,
+            self.most_fruitless,
+            self.most_open,
+            self.most_timers,
+            self.most_staples,
+            self.most_staple_bytes / 1024,
+            self.not_modified,
+            self.error_statuses,
+            self.from_second_url,
+            self.taken_over
         )
     }
 }
@@ -152,7 +174,7 @@ impl World {
         let half = start.saturating_add(expires.since(start) / 2);
         let half = self.time_of(half);
         let until = self.time_of(expires.saturating_sub(STAPLED_UNTIL));
-        let responder = &self.responders[self.authority.cases[case].responder];
+        let responder = &self.responders[self.authority.cases[case].responders[0]];
         let wall = self.wall();
         for number in self.files_with(case) {
             let file = &self.files[number];
@@ -163,6 +185,7 @@ impl World {
                 let process = &self.processes[*target];
                 let is_expected = process.up
                     && process.has_loaded(number, case)
+                    && !process.staples_itself(case)
                     && process.troubled_at + QUIET <= self.time;
                 if !is_expected || process.staples(number, case, wall) {
                     continue;
@@ -205,10 +228,11 @@ impl World {
             if file.hidden.is_some() || !self.is_due(facts) {
                 continue;
             }
-            let reachable_for = self.responders[facts.responder].reachable_for(self.time);
+            let reachable_for = self.responders[facts.responders[0]].reachable_for(self.time);
             for TargetId(target) in file.targets.iter() {
                 let process = &self.processes[*target];
-                if !process.up || !process.has_loaded(number, case) {
+                if !process.up || !process.has_loaded(number, case) || process.staples_itself(case)
+                {
                     continue;
                 }
                 let is_live = process.staples(number, case, wall);
@@ -233,6 +257,7 @@ impl World {
             }
         }
         self.check_requests();
+        self.check_bytes();
     }
 
     fn check_requests(&mut self) {
@@ -246,26 +271,102 @@ impl World {
         self.asked.clear();
         for responder in &mut self.responders {
             let hour = responder.hour;
-            if hour.was_silent {
-                self.figures.most_to_silent = self.figures.most_to_silent.max(hour.requests);
+            self.figures.most_to_one = self.figures.most_to_one.max(hour.requests);
+            if hour.was_plain {
+                let fruitless = hour.requests.saturating_sub(hour.answers);
+                self.figures.most_fruitless = self.figures.most_fruitless.max(fruitless);
                 assert!(
-                    hour.requests <= REQUESTS_TO_SILENT,
-                    "seed {}: {} requests to a silent responder within an hour",
-                    self.scale.seed,
-                    hour.requests
+                    fruitless <= FRUITLESS_REQUESTS,
+                    "seed {}: {fruitless} requests to one responder within an hour brought nothing",
+                    self.scale.seed
                 );
             }
-            responder.hour.requests = 0;
-            responder.hour.was_silent = responder.mode == Mode::Silent;
+            responder.hour = Hour {
+                was_plain: responder.mode.is_plain() && self.clock_error == 0,
+                ..Hour::default()
+            };
         }
+    }
+
+    /// At every step: what the agent keeps in mind is bounded by what it looks after.
+    pub fn check_burden(&mut self) {
+        let burden = self.agent.burden();
+        let processes = self.processes.len();
+        let figures = &mut self.figures;
+        figures.most_timers = figures.most_timers.max(burden.timers);
+        let places = burden.files + burden.certificates * processes;
+        assert!(burden.files <= self.files.len(), "{burden:?}");
+        assert!(burden.certificates <= burden.files, "{burden:?}");
+        assert!(
+            burden.timers <= 2 * burden.certificates + places,
+            "{burden:?}"
+        );
+        assert!(self.open.len() <= self.files.len() * (2 + processes));
+    }
+
+    /// Once an hour: the bytes held, too, are bounded by the certificates looked after. A certificate
+    /// has one staple, and for a while another one, which is being replaced somewhere.
+    fn check_bytes(&mut self) {
+        let (staples, bytes) = self.agent.staples_held();
+        let burden = self.agent.burden();
+        self.figures.most_staples = self.figures.most_staples.max(staples);
+        self.figures.most_staple_bytes = self.figures.most_staple_bytes.max(bytes);
+        let most = 2 * burden.certificates + burden.remembered;
+        assert!(staples <= most, "{staples} staples held by {burden:?}");
+    }
+
+    /// Files that should be fresh and are not, and how it stands with them.
+    fn not_fresh(&self) -> Vec<(&PathBuf, &'static str)> {
+        let states = self.states();
+        let due = self
+            .files
+            .iter()
+            .filter(|file| file.hidden.is_none() && self.is_due(&self.authority.cases[file.case]));
+        due.map(|file| {
+            (
+                &file.path,
+                states.get(&file.path).copied().unwrap_or_default(),
+            )
+        })
+        .filter(|(_, state)| !matches!(*state, "fresh" | "renewing"))
+        .collect()
+    }
+
+    /// Once a minute after the last fault: when everything was as it should be.
+    pub fn watch_convergence(&mut self) {
+        if self.converged_at.is_some() {
+            return;
+        }
+        let has_converged = self.not_fresh().is_empty();
+        if has_converged {
+            self.converged_at = Some(self.time);
+        }
+    }
+
+    /// How long after the last fault everything was as it should be.
+    pub fn convergence(&self) -> Duration {
+        let (Some(calm), Some(converged)) = (self.calm_since, self.converged_at) else {
+            panic!(
+                "seed {}: never everything fresh again: {:?}",
+                self.scale.seed,
+                self.not_fresh()
+            );
+        };
+        converged - calm
     }
 
     /// After the last fault: every certificate has come to rest.
     pub fn check_end(&self) {
+        let took = self.convergence();
+        assert!(
+            took <= LONGEST_PAUSE + CONVERGED_WITHIN,
+            "seed {}: everything fresh only {took:?} after the last fault",
+            self.scale.seed
+        );
         let states = self.states();
         for file in &self.files {
             let facts = &self.authority.cases[file.case];
-            let reachable_for = self.responders[facts.responder].reachable_for(self.time);
+            let reachable_for = self.responders[facts.responders[0]].reachable_for(self.time);
             if file.hidden.is_some() || !self.is_due(facts) || reachable_for < CONVERGED_WITHIN {
                 continue;
             }

@@ -26,11 +26,15 @@ pub enum Mode {
     Lying,
     /// Every other request fails.
     Flaky,
+    /// It answers with OCSP error statuses: tryLater and internalError while it passes, else any.
+    InTrouble {
+        passing: bool,
+    },
 }
 
 impl Mode {
     pub fn drawn(random: &mut fastrand::Rng) -> Self {
-        match random.u8(0..8) {
+        match random.u8(0..10) {
             0 => Mode::Slow,
             1 | 2 => Mode::Silent,
             3 => Mode::Refusing,
@@ -38,8 +42,30 @@ impl Mode {
                 retry_after: Duration::from_secs(random.u64(10..7200)),
             },
             5 | 6 => Mode::Lying,
+            7 => Mode::InTrouble { passing: true },
+            8 => Mode::InTrouble { passing: false },
             _ => Mode::Flaky,
         }
+    }
+
+    /// Nothing to be had from it for a while, and nobody's certificate in particular.
+    pub fn outage(random: &mut fastrand::Rng) -> Self {
+        match random.u8(0..6) {
+            0 | 1 => Mode::Silent,
+            2 | 3 => Mode::Refusing,
+            4 => Mode::Busy {
+                retry_after: Duration::from_secs(random.u64(10..600)),
+            },
+            _ => Mode::InTrouble { passing: true },
+        }
+    }
+
+    /// Whether it answers, or fails for everybody alike so that it is only probed.
+    pub fn is_plain(self) -> bool {
+        !matches!(
+            self,
+            Mode::Lying | Mode::Flaky | Mode::InTrouble { passing: false }
+        )
     }
 
     fn answers(self) -> bool {
@@ -68,14 +94,17 @@ pub struct Responder {
     since: Option<Duration>,
     /// When it could be, for [`LONG_ENOUGH`] at least.
     past: VecDeque<(Duration, Duration)>,
-    /// The hour that is counted, the requests in it, and whether it was silent throughout.
+    /// The hour that is counted.
     pub hour: Hour,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Hour {
     pub requests: u64,
-    pub was_silent: bool,
+    /// Requests that brought something.
+    pub answers: u64,
+    /// It answered, or failed for everybody alike; nobody got an answer that was worth nothing.
+    pub was_plain: bool,
 }
 
 impl Responder {

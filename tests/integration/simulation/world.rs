@@ -11,24 +11,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{
-    Action, Agent, Answer, CertificateNumber, Content, DeliveryRetry, Event, Exclusion, Failure,
-    FoundFile, Report, RequestFailure, TargetId, Validators,
+    Action, Agent, CertificateNumber, Content, Event, Exclusion, Failure, FoundFile, Report,
+    TargetId,
 };
-use staplerd::fetch::{Dismissed, Health, Limits, RENEWAL_THREADS};
+use staplerd::fetch::{Limits, RENEWAL_THREADS};
 use staplerd::ocsp::{Policy, Staple, verify};
 use staplerd::schedule;
 use staplerd::time::{Now, Timestamp};
 
-use super::authority::{Authority, LIES};
-use super::process::{Order, Process, failure};
+use super::authority::Authority;
+use super::exchanges::{Exchange, Request};
+use super::places::Write;
+use super::process::{Order, Process};
 use super::promises::Figures;
-use super::responder::{Mode, Responder};
+use super::responder::Responder;
 use crate::pki::{DAY, HOUR, NOW};
 
-/// How long a batch of writes takes.
-const WRITE_TAKES: Duration = Duration::from_millis(50);
-/// How long one delivery takes.
-const DELIVERY_TAKES: Duration = Duration::from_micros(300);
 /// The program looks at the clock at least this often.
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -47,6 +45,8 @@ pub enum Happening {
     LeftAloneNoMore(usize),
     ReloadBegins(usize),
     ReloadEnds(usize),
+    /// The master CLI leads to another worker.
+    OtherWorker(usize),
     Locked(usize),
     FileChanges(usize),
     FileRotates(usize),
@@ -63,6 +63,7 @@ pub enum Happening {
     /// A staple that was accepted stops being stapled.
     Lapses(u64),
     Hour,
+    Minute,
 }
 
 /// A certificate file, and what lies beside it.
@@ -86,24 +87,6 @@ pub enum Hidden {
     HalfWritten,
 }
 
-/// A request that was let in.
-struct Request {
-    certificate: CertificateNumber,
-    case: usize,
-}
-
-struct Exchange {
-    request: Request,
-    mode: Mode,
-    begun: Duration,
-}
-
-struct Write {
-    certificate: CertificateNumber,
-    file: usize,
-    staple: Arc<Staple>,
-}
-
 /// What at most one order may be under way for.
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub enum Open {
@@ -118,6 +101,19 @@ pub struct Scale {
     pub certificates: usize,
     pub days: u32,
     pub seed: u64,
+    /// Which faults there are.
+    pub weather: Weather,
+}
+
+/// How much goes wrong in a world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weather {
+    /// Everything that can, from time to time.
+    Mixed,
+    /// The same, ten times as often, so that much goes wrong at once.
+    Foul,
+    /// Every responder goes away within every hour, or nearly.
+    HourlyOutages,
 }
 
 pub struct World {
@@ -129,8 +125,8 @@ pub struct World {
     pub clock_error: i64,
     /// When the machine was last not well: clock wrong, suspended, program restarted.
     pub machine_troubled_at: Duration,
-    agent: Agent,
-    limits: Limits<Request>,
+    pub agent: Agent,
+    pub limits: Limits<Request>,
     pub authority: Authority,
     pub responders: Vec<Responder>,
     pub processes: Vec<Process>,
@@ -139,12 +135,15 @@ pub struct World {
     /// The files that a certificate was ever put into.
     pub files_of: HashMap<usize, Vec<usize>>,
     pub disk_is_full: bool,
+    /// When the last fault was mended, and when everything was as it should be after it.
+    pub calm_since: Option<Duration>,
+    pub converged_at: Option<Duration>,
     /// Faults come to an end before the end, to see that everything converges.
     pub is_calm: bool,
     happenings: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
-    counter: u64,
-    exchanges: BTreeMap<u64, Exchange>,
-    writes: BTreeMap<u64, Write>,
+    pub counter: u64,
+    pub exchanges: BTreeMap<u64, Exchange>,
+    pub writes: BTreeMap<u64, Write>,
     pub lapsing_number: u64,
     pub lapsing: BTreeMap<u64, (usize, Timestamp, Timestamp)>,
     pub open: HashSet<Open>,
@@ -178,11 +177,13 @@ impl World {
             limits: Limits::new(RENEWAL_THREADS),
             authority: Authority::new(),
             responders,
-            processes: (0..3).map(|_| Process::default()).collect(),
+            processes: (0..3).map(Process::new).collect(),
             files: Vec::new(),
             file_of: HashMap::new(),
             files_of: HashMap::new(),
             disk_is_full: false,
+            calm_since: None,
+            converged_at: None,
             is_calm: false,
             happenings: BinaryHeap::new(),
             counter: 0,
@@ -289,6 +290,7 @@ impl World {
             }
         }
         self.start_exchanges();
+        self.check_burden();
     }
 
     fn carry_out(&mut self, action: Action, events: &mut Vec<Event>) {
@@ -297,22 +299,21 @@ impl World {
                 certificate,
                 subject,
                 must_staple,
-                ..
+                held,
+                validators,
             } => {
                 let case = self.authority.place_of(&subject);
                 self.opened(Open::Request(certificate));
-                let responder = self.authority.cases[case].responder;
-                let request = Request { certificate, case };
-                let steady = self.now().steady;
-                let admitted = self.limits.admit(
-                    &self.responders[responder].name,
-                    request,
+                let request = Request {
+                    certificate,
+                    case,
                     must_staple,
-                    steady,
-                );
-                if let Err(dismissed) = admitted {
-                    events.push(self.dismissed(dismissed));
-                }
+                    held,
+                    etag: validators.etag,
+                    place: 0,
+                    so_far: None,
+                };
+                events.extend(self.ask(request));
             }
             Action::Write {
                 certificate,
@@ -323,17 +324,7 @@ impl World {
                 let file = self.file_of[&path];
                 self.opened(Open::Write(certificate, file));
                 self.check_order(&staple);
-                self.counter += 1;
-                let number = self.counter;
-                self.writes.insert(
-                    number,
-                    Write {
-                        certificate,
-                        file,
-                        staple,
-                    },
-                );
-                self.plan(WRITE_TAKES, Happening::WriteEnds(number));
+                self.write(certificate, file, staple);
             }
             Action::Deliver {
                 target,
@@ -344,12 +335,12 @@ impl World {
                 self.opened(Open::Delivery(certificate, target.0));
                 self.check_order(&staple);
                 let case = self.authority.place_of(&subject);
-                self.processes[target.0].queue.push_back(Order {
+                let order = Order {
                     certificate,
                     case,
                     staple,
-                });
-                self.deliver_next(target.0);
+                };
+                self.deliver(target.0, order);
             }
             Action::Report(report) => self.reported(&report),
         }
@@ -363,214 +354,6 @@ impl World {
             Report::StapleExpired { .. } => self.figures.staples_expired += 1,
             _ => {}
         }
-    }
-
-    fn dismissed(&mut self, dismissed: Dismissed<Request>) -> Event {
-        let Request { certificate, .. } = dismissed.job;
-        self.open.remove(&Open::Request(certificate));
-        Event::Answered {
-            certificate,
-            result: Err(RequestFailure {
-                failure: words("circuit_open"),
-                retry_after: Some(dismissed.retry_after),
-                postponed: true,
-            }),
-        }
-    }
-
-    fn start_exchanges(&mut self) {
-        while let Some((_, request)) = self.limits.start_next() {
-            let responder = self.authority.cases[request.case].responder;
-            let mode = self.responders[responder].mode;
-            self.responders[responder].hour.requests += 1;
-            *self.asked.entry(request.case).or_default() += 1;
-            self.figures.requests += 1;
-            let takes = mode.takes(&mut self.random);
-            self.counter += 1;
-            let number = self.counter;
-            let begun = self.now().steady;
-            self.exchanges.insert(
-                number,
-                Exchange {
-                    request,
-                    mode,
-                    begun,
-                },
-            );
-            self.plan(takes, Happening::ExchangeEnds(number));
-        }
-    }
-
-    pub fn exchange_ends(&mut self, number: u64) {
-        // Begun by a program that has been restarted since.
-        let Some(exchange) = self.exchanges.remove(&number) else {
-            return;
-        };
-        let Request { certificate, case } = exchange.request;
-        let responder = self.authority.cases[case].responder;
-        let steady = self.now().steady;
-        let took = steady - exchange.begun;
-        let is_lost = exchange.mode == Mode::Flaky && self.random.bool();
-        let (health, result) = match exchange.mode {
-            Mode::Silent => (Health::Failed, Err(words("timeout").into())),
-            Mode::Refusing => (Health::Failed, Err(words("connect_refused").into())),
-            Mode::Flaky if is_lost => (Health::Failed, Err(words("reset").into())),
-            Mode::Busy { retry_after } => {
-                self.left_alone(responder, retry_after);
-                let failure = RequestFailure {
-                    failure: words("http_status"),
-                    retry_after: Some(retry_after),
-                    postponed: false,
-                };
-                (Health::Busy(retry_after), Err(failure))
-            }
-            mode => {
-                let lies = mode == Mode::Lying && self.random.u8(0..10) < 7;
-                let bytes = self.answer(case, responder, lies);
-                (Health::Answered(took), self.judge(case, &bytes))
-            }
-        };
-        let random = self.random.f64();
-        let name = &self.responders[responder].name;
-        let dismissed = self.limits.finished(name, health, steady, random);
-        self.open.remove(&Open::Request(certificate));
-        self.event(Event::Answered {
-            certificate,
-            result,
-        });
-        for dismissed in dismissed {
-            let event = self.dismissed(dismissed);
-            self.event(event);
-        }
-    }
-
-    fn answer(&mut self, case: usize, responder: usize, lies: bool) -> Vec<u8> {
-        let (truth, life) = (self.true_wall(), self.responders[responder].life);
-        if lies {
-            self.figures.lies += 1;
-            let lie = LIES[self.random.usize(0..LIES.len())];
-            self.authority.lie(lie, case, truth, life)
-        } else {
-            self.authority.response(case, truth, life)
-        }
-    }
-
-    /// What the program makes of an answer, as `run` does.
-    fn judge(&mut self, case: usize, bytes: &[u8]) -> Result<Answer, RequestFailure> {
-        let subject = Arc::clone(&self.authority.cases[case].subject);
-        let wall = self.wall();
-        let judged = verify(bytes, subject.as_ocsp(), None, wall, Policy::default());
-        let assessment = judged.map_err(|rejection| words(rejection.kind()))?;
-        match &assessment.stapling {
-            Ok(staple) => self.promise_successor(case, staple),
-            Err(reason) if reason.kind() == "revoked" => {
-                self.told_revoked.insert(case);
-            }
-            Err(_) => {}
-        }
-        Ok(Answer {
-            assessment: Some(assessment),
-            fresh_for: None,
-            validators: Validators::default(),
-        })
-    }
-
-    pub fn write_ends(&mut self, number: u64) {
-        let Some(write) = self.writes.remove(&number) else {
-            return;
-        };
-        self.open
-            .remove(&Open::Write(write.certificate, write.file));
-        let result = match self.disk_is_full {
-            true => Err(words("no_space")),
-            false => {
-                let case = self.case_of(&write.staple);
-                self.figures.writes += 1;
-                self.files[write.file].staple = Some((case, write.staple));
-                Ok(())
-            }
-        };
-        let path = self.files[write.file].path.clone();
-        self.event(Event::Written {
-            certificate: write.certificate,
-            path,
-            result,
-        });
-    }
-
-    fn deliver_next(&mut self, target: usize) {
-        let process = &mut self.processes[target];
-        if process.is_delivering || process.queue.is_empty() {
-            return;
-        }
-        process.is_delivering = true;
-        let generation = process.generation;
-        self.plan(
-            DELIVERY_TAKES,
-            Happening::DeliveryEnds { target, generation },
-        );
-    }
-
-    pub fn delivery_ends(&mut self, target: usize, generation: u64) {
-        let (steady, wall) = (self.time, self.wall());
-        let process = &mut self.processes[target];
-        if process.generation != generation {
-            return;
-        }
-        process.is_delivering = false;
-        let Some(order) = process.queue.pop_front() else {
-            return;
-        };
-        let result = match process.up {
-            // The session has seen the process go, the agent has not yet.
-            false => Err(failure("disconnected", DeliveryRetry::NextConnection)),
-            true if order.staple.expires().since(wall) <= staplerd::agent::SHORTEST_LIFE => {
-                // The session looks at the clock once more.
-                Err(failure("short_lived", DeliveryRetry::NextChange))
-            }
-            true => process.deliver(&order, steady, wall),
-        };
-        self.figures.deliveries += u64::from(result.is_ok());
-        let certificate = order.certificate;
-        self.open.remove(&Open::Delivery(certificate, target));
-        self.event(Event::Delivered {
-            target: TargetId(target),
-            certificate,
-            result,
-        });
-        self.deliver_next(target);
-    }
-
-    /// The process is gone: each delivery under way fails, before or after the agent hears of it.
-    pub fn process_ends(&mut self, target: usize) {
-        let orders = self.processes[target].end();
-        let hears_first = self.random.bool();
-        if hears_first {
-            self.event(Event::Disconnected(TargetId(target)));
-        }
-        for order in orders {
-            let certificate = order.certificate;
-            self.open.remove(&Open::Delivery(certificate, target));
-            self.event(Event::Delivered {
-                target: TargetId(target),
-                certificate,
-                result: Err(failure("disconnected", DeliveryRetry::NextConnection)),
-            });
-        }
-        if !hears_first {
-            self.event(Event::Disconnected(TargetId(target)));
-        }
-    }
-
-    pub fn process_starts(&mut self, target: usize) {
-        let wall = self.wall();
-        let loaded = self.files.iter().enumerate().filter_map(|(number, file)| {
-            let serves = file.targets.contains(&TargetId(target));
-            (serves && file.hidden.is_none()).then_some((number, file.case, file.staple.as_ref()))
-        });
-        self.processes[target].load(loaded, wall);
-        self.processes[target].troubled_at = self.time;
-        self.event(Event::Connected(TargetId(target)));
     }
 
     /// Discovery looks at a file and says what it finds.
@@ -655,7 +438,7 @@ fn agent(seed: u64) -> Agent {
     Agent::new(settings, seed)
 }
 
-fn words(kind: &'static str) -> Failure {
+pub fn words(kind: &'static str) -> Failure {
     Failure {
         kind,
         message: kind.to_owned(),

@@ -279,7 +279,8 @@ impl Drop for Haproxy {
     }
 }
 
-fn ask(socket: &str, command: &str) -> Option<String> {
+/// Gives one command over a connection of its own; `None` while nobody answers.
+pub fn ask(socket: &str, command: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
     stream.write_all(format!("{command}\n").as_bytes()).ok()?;

@@ -99,6 +99,8 @@ impl Authority {
         let now = SystemTime::now();
         params.not_before = (now - Duration::from_secs(24 * 3600)).into();
         params.not_after = (now + Duration::from_secs(30 * 24 * 3600)).into();
+        // HAProxy finds the issuer in its issuers-chain-path by this.
+        params.use_authority_key_identifier_extension = true;
         if let Some(url) = ocsp_url {
             let access = sequence(&[&sequence(&[
                 &tlv(0x06, &[b"\x2b\x06\x01\x05\x05\x07\x30\x01"]),

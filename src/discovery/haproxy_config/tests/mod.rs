@@ -344,6 +344,7 @@ fn control_sockets_are_found_and_the_most_powerful_is_first() {
     assert_eq!(
         remarks(&parsed),
         [
+            (4, "relative_path"),
             (5, "unusable_socket"),
             (6, "tls_socket"),
             (7, "unknown_variable"),

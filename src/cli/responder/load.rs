@@ -1,0 +1,65 @@
+//! From the files of an authority to one that can sign.
+//!
+//! Every problem is one line that names the file; all of them are found at once.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use crate::cli::input;
+use crate::config::{AuthorityConfig, Statuses};
+use crate::responder::sources::{CertificateDirectory, IndexFile};
+use crate::responder::{Authority, SigningKey};
+use crate::x509::Certificate;
+
+/// Reads the files of all authorities; what is wrong with them is added to `problems`.
+pub(super) fn authorities(
+    configured: &[AuthorityConfig],
+    problems: &mut Vec<String>,
+) -> Vec<Authority> {
+    let loaded = configured.iter().filter_map(|one| authority(one, problems));
+    loaded.collect()
+}
+
+fn authority(configured: &AuthorityConfig, problems: &mut Vec<String>) -> Option<Authority> {
+    let issuer = kept(certificate(&configured.issuer), problems);
+    let signer = match &configured.signer {
+        Some(path) => kept(certificate(path), problems),
+        None => issuer.clone(),
+    };
+    let key = kept(signing_key(&configured.key), problems);
+    let authority = match &configured.statuses {
+        Statuses::Index(index) => {
+            let source = IndexFile::open(index).map_err(|error| error.to_string());
+            let source = kept(source, problems);
+            Authority::new(issuer?, signer?, key?, source?)
+        }
+        Statuses::List { crl, certificates } => {
+            let issuer = issuer?;
+            let source = CertificateDirectory::open(certificates, crl, &issuer);
+            let source = kept(source.map_err(|error| error.to_string()), problems);
+            Authority::new(issuer, signer?, key?, source?)
+        }
+    };
+    let authority = authority.map_err(|error| about(&configured.issuer, error));
+    kept(authority, problems)
+}
+
+/// The value, or a problem more.
+fn kept<T>(result: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn about(path: &Path, problem: impl Display) -> String {
+    format!("{}: {problem}", path.display())
+}
+
+/// The first certificate of a file.
+fn certificate(path: &Path) -> Result<Certificate, String> {
+    Ok(input::read_certificates(path)?.leaf().clone())
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, String> {
+    let pem = input::read(path)?;
+    let pem = std::str::from_utf8(&pem).map_err(|error| about(path, error))?;
+    SigningKey::from_pem(pem).map_err(|error| about(path, error))
+}
