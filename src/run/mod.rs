@@ -188,12 +188,13 @@ impl Daemon {
                     Request::RenewAll => self.handle(Event::RenewAll),
                 },
                 Some(news) = self.news.recv() => self.learn(news),
-                Some(question) = self.commands.next() => self.answer(question),
                 event = self.events.recv() => match event {
                     Some(event) => self.handle(event),
                     None => break,
                 },
                 () = tokio::time::sleep(wakeup.min(longest_sleep)) => self.handle(Event::Wakeup),
+                // Last: however often somebody asks, the work goes on.
+                Some(question) = self.commands.next() => self.answer(question),
             }
             if let Some(interval) = watchdog
                 && alive_at.elapsed() >= interval / 2
