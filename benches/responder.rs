@@ -7,12 +7,15 @@
 //! `ocspresponder` 0.5.0 (its oscrypto 1.3.0 does not know OpenSSL versions with two digits, such as
 //! 3.0.22, and has to be corrected by hand). Those two know no keep-alive, and OpenSSL's hangs at
 //! the connection that wrk opens to try: threads here ask them, a connection for each request, and
-//! ask staplerd in the same way, so that like stands beside like.
+//! ask staplerd in the same way, so that like stands beside like. The processor time that a
+//! responder takes for an answer is printed as well: a busy machine changes it little.
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -23,6 +26,8 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 const CERTIFICATES: u32 = 100_000;
+/// Serial numbers of four octets, whose first bit is not set.
+const SERIALS: Range<u32> = 0x0100_0000..0x0100_0000 + CERTIFICATES;
 const SECONDS: &str = "5s";
 const ASKED_AGAIN: Duration = Duration::from_secs(5);
 const CONNECTIONS: &str = "32";
@@ -76,14 +81,24 @@ fn compare(files: &Files) {
         ),
     ];
     drop(responder);
-    for (name, rate) in rates {
-        println!("  {name:<40} {rate:>8.0} answers/s");
+    for (name, rate) in &rates {
+        println!("  {name:<40} {rate}");
     }
-    let report = |name: &str, other: f64| {
-        let ratios = rates.map(|(_, rate)| format!("{:.1}", rate / other));
+    let report = |name: &str, other: Rate| {
+        println!("  {name:<40} {other}");
+        let ratios = |of: fn(&Rate) -> f64| {
+            let all = rates.iter().map(|(_, rate)| of(rate) / of(&other));
+            all.map(|ratio| format!("{ratio:.2}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         println!(
-            "  {name:<40} {other:>8.0} answers/s; those above are {} times as many",
-            ratios.join(", ")
+            "    those above: {} times as many",
+            ratios(|rate| rate.per_second)
+        );
+        println!(
+            "    in {} times the processor time",
+            ratios(|rate| rate.microseconds)
         );
     };
     let openssl = Responder::openssl(files);
@@ -113,7 +128,7 @@ fn bear(files: &Files) {
     );
     let garbage: &[u8] = b"\x30\x82\xff\xffgarbage";
     let mixed = responder.load("/", Some(&files.script("mixed.lua", &[&plain, garbage])));
-    println!("  {:<40} {mixed:>8.0} answers/s", "half of them malformed");
+    println!("  {:<40} {mixed}", "half of them malformed");
     responder.ask_about_all(&plain);
     println!(
         "  all {CERTIFICATES} asked about: {:.1} MiB resident",
@@ -130,7 +145,8 @@ impl Files {
         const EXTENSIONS: &str =
             "extendedKeyUsage=OCSPSigning\nnoCheck=ignored\nkeyUsage=critical,digitalSignature\n";
         let files = Files(tempfile::tempdir().unwrap());
-        let rows: String = (0..CERTIFICATES - 1)
+        let rows: String = SERIALS
+            .skip(1)
             .map(|number| format!("V\t361120000000Z\t\t{number:08X}\tunknown\t/CN={number}\n"))
             .collect();
         let row = "V\t361120000000Z\t\tC0FFEE\tunknown\t/CN=leaf\n";
@@ -189,6 +205,23 @@ impl Files {
             "end\nfunction request()\nturn = turn % #requests + 1\nreturn requests[turn]\nend\n";
         fs::write(&path, text).unwrap();
         path
+    }
+}
+
+/// How fast a responder answered.
+struct Rate {
+    per_second: f64,
+    /// Its processor time for an answer.
+    microseconds: f64,
+}
+
+impl Display for Rate {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let (per_second, microseconds) = (self.per_second, self.microseconds);
+        write!(
+            formatter,
+            "{per_second:>8.0} answers/s, {microseconds:>6.1} µs of processor time each"
+        )
     }
 }
 
@@ -283,24 +316,47 @@ responder.serve(port=int(sys.argv[1]), debug=False)
         responder
     }
 
-    /// Answers per second that wrk counts; every one must be a success.
-    fn load(&self, path: &str, script: Option<&Path>) -> f64 {
+    /// Its rate while `ask` counts answers.
+    fn rate(&self, ask: impl FnOnce() -> f64) -> Rate {
+        let (begun, processor) = (Instant::now(), self.processor_seconds());
+        let count = ask();
+        Rate {
+            per_second: count / begun.elapsed().as_secs_f64(),
+            microseconds: (self.processor_seconds() - processor) * 1e6 / count,
+        }
+    }
+
+    /// The processor time it has taken, in the kernel's hundredths of a second.
+    fn processor_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks
+            .map(|field| field.parse::<f64>().unwrap())
+            .sum::<f64>()
+            / 100.0
+    }
+
+    /// Answers that wrk counts; every one must be a success.
+    fn load(&self, path: &str, script: Option<&Path>) -> Rate {
         let mut wrk = Command::new("wrk");
         wrk.args(["-t", "1", "-c", CONNECTIONS, "-d", SECONDS]);
         if let Some(script) = script {
             wrk.arg("-s").arg(script);
         }
         let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let output = wrk.arg(url).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(!text.contains("Non-2xx"), "{text}");
-        let line = text.lines().find(|line| line.starts_with("Requests/sec:"));
-        let number = line.and_then(|line| line.split_whitespace().last());
-        number.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+        self.rate(|| {
+            let output = wrk.arg(url).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(!text.contains("Non-2xx"), "{text}");
+            let line = text.lines().find(|line| line.contains(" requests in "));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            number.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+        })
     }
 
-    /// Answers per second by connections that end with their answer.
-    fn ask_again(&self, path: &str, request: &[u8]) -> f64 {
+    /// Answers by connections that end with their answer.
+    fn ask_again(&self, path: &str, request: &[u8]) -> Rate {
         let head = format!(
             "POST {path} HTTP/1.0\r\nContent-Type: application/ocsp-request\r\nContent-Length: {}\r\n\r\n",
             request.len()
@@ -320,14 +376,16 @@ responder.serve(port=int(sys.argv[1]), debug=False)
             }
             count
         };
-        let count: u32 = thread::scope(|scope| {
-            let asking: Vec<_> = (0..ASKING).map(|_| scope.spawn(ask)).collect();
-            asking.into_iter().map(|one| one.join().unwrap()).sum()
-        });
-        f64::from(count) / begun.elapsed().as_secs_f64()
+        self.rate(|| {
+            thread::scope(|scope| {
+                let asking: Vec<_> = (0..ASKING).map(|_| scope.spawn(ask)).collect();
+                let counts = asking.into_iter().map(|one| one.join().unwrap());
+                f64::from(counts.sum::<u32>())
+            })
+        })
     }
 
-    /// Asks about every certificate of the index once.
+    /// Asks about every certificate of the index, but the one that was asked about before.
     fn ask_about_all(&self, request: &[u8]) {
         const SERIAL_BYTES: &[u8] = &[0x02, 0x04, 0x00, 0xc0, 0xff, 0xee];
         let width = SERIAL_BYTES.len();
@@ -337,26 +395,9 @@ responder.serve(port=int(sys.argv[1]), debug=False)
             .unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
-        for number in 0..CERTIFICATES {
-            // Four octets of content need a number from 2^24 on to be DER: shorter ones are
-            // written with their own length.
-            let octets = number.to_be_bytes();
-            let skip = octets
-                .iter()
-                .take(3)
-                .take_while(|octet| **octet == 0)
-                .count();
-            let mut content = octets[skip..].to_vec();
-            if content[0] >= 0x80 {
-                content.insert(0, 0);
-            }
-            let cut = 4 - content.len();
-            let mut body = request[..at].to_vec();
-            body.extend([0x02, u8::try_from(content.len()).unwrap()]);
-            body.extend(content);
-            body.extend(&request[at + width..]);
-            // The serial number is the innermost element of five SEQUENCEs around it.
-            shorten(&mut body, at, u8::try_from(cut).unwrap());
+        let mut body = request.to_vec();
+        for number in SERIALS.skip(1) {
+            body[at + 2..at + width].copy_from_slice(&number.to_be_bytes());
             let head = format!(
                 "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
                 body.len()
@@ -377,20 +418,6 @@ responder.serve(port=int(sys.argv[1]), debug=False)
             .unwrap();
         let kibibytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kibibytes / 1024.0
-    }
-}
-
-/// Takes `cut` off the lengths of the SEQUENCEs that are open at `end`.
-fn shorten(body: &mut [u8], end: usize, cut: u8) {
-    let mut at = 0;
-    while at < end {
-        let (tag, length) = (body[at], usize::from(body[at + 1]));
-        if tag == 0x30 && at + 2 + length > end {
-            body[at + 1] -= cut;
-            at += 2;
-        } else {
-            at += 2 + length;
-        }
     }
 }
 

@@ -17,8 +17,8 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals, background, control:
-//!                                                                  known to cli and run
+//!                                                                  signals, background, hooks,
+//!                                                                  control: known to cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -27,6 +27,7 @@
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
 //! | [`control`] | the daemon's own control socket: `status` and `renew` |
+//! | [`hooks`] | the operator's programs that are told of what happens |
 //! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
 //! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
@@ -51,6 +52,7 @@ pub mod control;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;
+pub mod hooks;
 pub mod ocsp;
 pub mod probe;
 pub mod responder;

@@ -21,6 +21,10 @@ pub const SHORTEST_REPEAT: Duration = Duration::from_secs(30);
 /// is there at the beginning of the second half, and never again, has then been asked.
 const JITTER_SHARE: f64 = 0.1;
 
+/// The share of a life that remains when a missing successor deserves an alarm at the latest: a
+/// sixth of the life after its half, when the successor was asked for.
+const ALARM_SHARE: u32 = 3;
+
 /// What the operator asked for, beside renewal at half-life.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Settings {
@@ -64,6 +68,12 @@ impl SingleRun {
             minimum_validity,
             remaining_share: remaining_share.or(half),
         }
+    }
+
+    /// The daemon's rule, without its jitter.
+    pub fn like_the_daemon(settings: Settings) -> Self {
+        let share = settings.minimum_validity_percentage.clamp(50.0, 100.0);
+        Self::new(Some(settings.minimum_validity), Some(share))
     }
 
     /// Whether a response of this life is to be renewed now.
@@ -126,6 +136,14 @@ pub fn next_request(
         .max(patience)
 }
 
+/// The instant from which it deserves an alarm that a response has no successor: `within` before its
+/// end. Of a response that lives so short that it would hardly ever be without an alarm, the last
+/// third of its life.
+pub fn alarm(life: Life, within: Duration) -> Timestamp {
+    let length = life.end.since(life.start);
+    life.end.saturating_sub(within.min(length / ALARM_SHARE))
+}
+
 /// How long to wait after the `failures`-th failure in a row: exponential, capped at
 /// [`LONGEST_RETRY`], faster when the held response has little life left (`remaining`), spread by
 /// `jitter` (0 to 1) between half of the delay and the whole.
@@ -162,6 +180,18 @@ mod tests {
         assert_eq!(renewal(week, 0.0, settings).unix(), 7 * DAY / 2);
         assert_eq!(renewal(week, 0.5, settings).unix(), 7 * DAY * 45 / 100);
         assert_eq!(renewal(week, 1.0, settings).unix(), 7 * DAY * 40 / 100);
+    }
+
+    #[test]
+    fn an_alarm_is_due_so_long_before_the_end_but_never_before_the_renewal() {
+        let week = life(0, 7 * DAY);
+        let at = |life, days: u64| alarm(life, Duration::from_secs(days * 86_400)).unix();
+        assert_eq!(at(week, 1), 6 * DAY);
+        assert_eq!(at(week, 2), 5 * DAY);
+        assert_eq!(at(week, 7), 7 * DAY * 2 / 3);
+        assert_eq!(at(life(0, 3 * 3600), 1), 2 * 3600);
+        let latest = renewal(week, 0.0, Settings::default());
+        assert!(latest.unix() < at(week, 365));
     }
 
     #[test]

@@ -23,8 +23,11 @@ pub enum Event {
     FileFound(FoundFile),
     /// A certificate file is gone.
     FileGone(PathBuf),
-    /// Discovery has looked at every directory once more.
-    Scanned,
+    /// Discovery has looked at everything once more.
+    Scanned {
+        /// The number of the plan that says what everything is.
+        plan: u64,
+    },
     /// The staple beside this certificate file was taken away by somebody else.
     StapleFileGone(PathBuf),
     /// The answer to [`Action::Request`].
@@ -265,6 +268,8 @@ pub enum Report {
         retry_in: Duration,
         /// Until when a staple is still held.
         staple_until: Option<Timestamp>,
+        /// It failed for the same reason last time.
+        repeated: bool,
     },
     /// Nobody was asked, for the responder is being left alone.
     RequestPostponed {
@@ -288,6 +293,17 @@ pub enum Report {
         /// The responder said so before.
         repeated: bool,
     },
+    /// A certificate lacks a staple that lasts as long as the operator wants
+    /// ([`Settings::expiring_within`]), although it should have one. Said once, and again after it
+    /// had one.
+    Expiring {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Until when a staple is still held.
+        staple_until: Option<Timestamp>,
+        /// Why there is no other one, if a request has failed.
+        failure: Option<Failure>,
+    },
     /// A staple came to its end without a successor.
     StapleExpired {
         /// The certificate's file.
@@ -302,11 +318,15 @@ pub enum Report {
     },
     /// A staple is on disk.
     Written {
+        /// The certificate's file.
+        path: PathBuf,
         /// The staple's file.
         staple_path: PathBuf,
     },
     /// A staple could not be written.
     WriteFailed {
+        /// The certificate's file.
+        path: PathBuf,
         /// The staple's file.
         staple_path: PathBuf,
         /// What went wrong.

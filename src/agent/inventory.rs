@@ -7,15 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::SHORTEST_LIFE;
 use super::event::{Failure, Validators};
 use super::state::{Exclusion, State};
 use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, CertId, CertificateStatus, Policy, Standing, Staple};
-use crate::schedule::Life;
-use crate::time::Timestamp;
+use crate::schedule::{self, Life};
+use crate::time::{Now, Timestamp};
 use crate::x509::{Certificate, CertificateReference};
+
+/// How long a certificate that has just been found may be without a staple before it counts as
+/// expiring: CAs answer for a new one some minutes after its issuance.
+pub(super) const FIRST_STAPLE: Duration = Duration::from_secs(600);
 
 /// The agent's own handle for one certificate; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -165,6 +170,10 @@ pub(super) struct Entry {
     pub(super) staple: Option<Arc<Staple>>,
     /// Its end was reported already.
     pub(super) lapsed: bool,
+    /// That it has too little life left was reported already.
+    pub(super) is_expiring: bool,
+    /// When the certificate was found, by the steady clock.
+    found_at: Duration,
     /// What the last accepted response said; kept beyond its end, for succession is judged by it.
     pub(super) standing: Option<Standing>,
     /// How that response can be asked for conditionally.
@@ -179,13 +188,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(subject: Arc<Subject>, jitter: f64) -> Self {
+    fn new(subject: Arc<Subject>, found_at: Duration, jitter: f64) -> Self {
         Entry {
             subject,
             files: BTreeMap::new(),
             live: BTreeMap::new(),
             staple: None,
             lapsed: false,
+            is_expiring: false,
+            found_at,
             standing: None,
             validators: Validators::default(),
             requesting: false,
@@ -209,6 +220,20 @@ impl Entry {
                 .this_update()
                 .max(self.subject.certificate.not_before()),
             end: staple.expires(),
+        }
+    }
+
+    /// How long until the certificate counts as expiring; zero when it does. Never where a staple
+    /// would not be handed out or could not last longer.
+    pub(super) fn expiring_in(&self, within: Duration, now: Now) -> Option<Duration> {
+        let status = self.standing.map(|standing| standing.status);
+        if matches!(status, Some(CertificateStatus::Revoked { .. })) {
+            return None;
+        }
+        match &self.staple {
+            Some(staple) if staple.expires() >= self.not_after() => None,
+            Some(staple) => Some(schedule::alarm(self.life(staple), within).since(now.wall)),
+            None => Some((self.found_at + FIRST_STAPLE).saturating_sub(now.steady)),
         }
     }
 
@@ -314,6 +339,7 @@ impl Inventory {
     pub(super) fn number_of(
         &mut self,
         subject: &Arc<Subject>,
+        now: Now,
         jitter: impl FnOnce() -> f64,
     ) -> CertificateNumber {
         let identity = subject.identity();
@@ -322,7 +348,7 @@ impl Inventory {
         }
         let number = CertificateNumber(self.next_number);
         self.next_number += 1;
-        let mut entry = Entry::new(Arc::clone(subject), jitter());
+        let mut entry = Entry::new(Arc::clone(subject), now.steady, jitter());
         if let Some(Remembered { staple, standing }) = self.remembered.remove(&identity) {
             entry.staple = staple;
             entry.standing = standing;
@@ -367,6 +393,12 @@ impl Inventory {
 
     pub(super) fn file(&self, path: &Path) -> Option<&FileState> {
         self.files.get(path)
+    }
+
+    /// The same, with the path as it is kept here.
+    pub(super) fn path_and_file(&self, path: &Path) -> Option<(&Path, &FileState)> {
+        let (path, state) = self.files.get_key_value(path)?;
+        Some((path, state))
     }
 
     pub(super) fn set_file(&mut self, path: PathBuf, state: FileState) {

@@ -48,6 +48,11 @@ pub struct Settings {
     /// Staples found on disk are used, not renewed at once (stapled's default; `--no-recycle`
     /// turns it off).
     pub recycle: bool,
+    /// Only what is due by this rule is asked for, and nothing later: for a single run.
+    pub single_run: Option<schedule::SingleRun>,
+    /// A certificate whose staple has less life left is reported as expiring; less than this for
+    /// responses that live so short (see [`schedule::alarm`]).
+    pub expiring_within: Duration,
 }
 
 /// Numbers of things that the agent keeps in mind.
@@ -122,7 +127,7 @@ impl Agent {
             Event::RenewAll => self.renew_all(now),
             Event::Renew(path) => self.renew_file(&path, now),
             Event::Reconfigured(settings) => self.reconfigured(settings, now),
-            Event::Scanned | Event::Wakeup => {}
+            Event::Scanned { .. } | Event::Wakeup => {}
         }
         self.ring(now);
         std::mem::take(&mut self.actions)
@@ -199,7 +204,7 @@ impl Agent {
                 ref staple,
             } => {
                 let random = &mut self.random;
-                let number = self.inventory.number_of(subject, || random.f64());
+                let number = self.inventory.number_of(subject, now, || random.f64());
                 let state = FileState::Holds(number);
                 let known = self.inventory.file(&found.path) == Some(&state);
                 if !known {

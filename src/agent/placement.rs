@@ -90,15 +90,19 @@ impl Agent {
         match result {
             Ok(()) => {
                 file.disk.arrived();
-                self.report(Report::Written { staple_path });
+                self.report(Report::Written {
+                    path: path.clone(),
+                    staple_path,
+                });
                 // A newer staple may have come while this one was being written.
                 self.place_file(&path, now);
             }
             Err(failure) => {
                 let repeated = file.disk.failed(&failure);
                 let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
-                self.timers.set(Timer::Write(path), retry_in, now);
+                self.timers.set(Timer::Write(path.clone()), retry_in, now);
                 self.report(Report::WriteFailed {
+                    path,
                     staple_path,
                     failure,
                     retry_in,

@@ -43,14 +43,20 @@ impl Agent {
         if entry.requesting || self.timers.is_set(&Timer::Request(number)) {
             return;
         }
-        let wait = match &entry.staple {
-            Some(staple) if self.settings.recycle => {
+        let wait = match (&entry.staple, self.settings.single_run) {
+            (Some(staple), None) if self.settings.recycle => {
                 let life = entry.life(staple);
-                schedule::renewal(life, entry.jitter, self.settings.schedule).since(now.wall)
+                let renewal = schedule::renewal(life, entry.jitter, self.settings.schedule);
+                Some(renewal.since(now.wall))
             }
-            _ => Duration::ZERO,
+            (Some(staple), Some(rule)) if self.settings.recycle => rule
+                .is_due(entry.life(staple), now.wall)
+                .then_some(Duration::ZERO),
+            _ => Some(Duration::ZERO),
         };
-        self.timers.set(Timer::Request(number), wait, now);
+        if let Some(wait) = wait {
+            self.timers.set(Timer::Request(number), wait, now);
+        }
         self.watch_expiry(number, now);
     }
 
@@ -108,6 +114,13 @@ impl Agent {
                 let wait =
                     schedule::next_request(life, now.wall, entry.jitter, settings.schedule, None);
                 self.timers.set(Timer::Request(*number), wait, now);
+            }
+        }
+        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
+        for number in numbers {
+            // Without an alarm, the end of the certificate was reported already.
+            if self.timers.is_set(&Timer::Expiry(number)) {
+                self.watch_expiry(number, now);
             }
         }
     }
@@ -307,7 +320,8 @@ impl Agent {
             (retry_in, report)
         } else {
             entry.failures = entry.failures.saturating_add(1);
-            entry.failure = Some(failure.clone());
+            let before = entry.failure.replace(failure.clone());
+            let repeated = before.is_some_and(|before| before.kind == failure.kind);
             let retry_in = schedule::retry(entry.failures, remaining, jitter).max(asked);
             let report = Report::RequestFailed {
                 path,
@@ -315,6 +329,7 @@ impl Agent {
                 failures: entry.failures,
                 retry_in,
                 staple_until,
+                repeated,
             };
             (retry_in, report)
         };
@@ -322,11 +337,14 @@ impl Agent {
         self.report(report);
     }
 
-    /// Sets the alarm for the end of the staple, or of the certificate where none is held.
+    /// Sets the alarm for the next end that is to be told of: of the time that the staple should
+    /// last, of the staple, or of the certificate where none is held.
     fn watch_expiry(&mut self, number: CertificateNumber, now: Now) {
-        let Some(entry) = self.inventory.entries.get(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
+        let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
+        entry.is_expiring &= expiring_in == Some(Duration::ZERO);
         let not_after = entry.not_after();
         let end = match &entry.staple {
             Some(staple) if !entry.lapsed => {
@@ -336,8 +354,11 @@ impl Agent {
             }
             _ => not_after,
         };
-        self.timers
-            .set(Timer::Expiry(number), end.since(now.wall), now);
+        let wait = match expiring_in {
+            Some(wait) if !entry.is_expiring => wait.min(end.since(now.wall)),
+            _ => end.since(now.wall),
+        };
+        self.timers.set(Timer::Expiry(number), wait, now);
     }
 
     /// The staple, or the certificate itself, may have come to its end.
@@ -350,6 +371,16 @@ impl Agent {
         if not_after <= now.wall {
             // Looked at again only when the clock turns out to have been wrong.
             return self.report(Report::CertificateExpired { path, not_after });
+        }
+        let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
+        if expiring_in == Some(Duration::ZERO) && !entry.is_expiring {
+            entry.is_expiring = true;
+            let report = Report::Expiring {
+                path: path.clone(),
+                staple_until: entry.fit_staple(now.wall).map(|staple| staple.expires()),
+                failure: entry.failure.clone(),
+            };
+            self.actions.push(Action::Report(report));
         }
         let lost = entry.staple.is_some() && !entry.lapsed && entry.fit_staple(now.wall).is_none();
         if lost {

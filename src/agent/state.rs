@@ -34,6 +34,14 @@ pub enum Exclusion {
 }
 
 impl Exclusion {
+    /// Whether this is how it should be; otherwise a person has to do something about it.
+    pub fn is_normal(&self) -> bool {
+        match self {
+            Exclusion::NoResponder | Exclusion::NotApplicable { .. } => true,
+            Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. } => false,
+        }
+    }
+
     /// The state's name in logs, status and metrics.
     pub fn kind(&self) -> &'static str {
         match self {

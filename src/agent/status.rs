@@ -3,12 +3,12 @@
 //! Read from the agent's own memory and from nothing else, so that what is shown is what is decided
 //! by.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::inventory::{Entry, File, FileState, Place};
 use super::timers::Timer;
-use super::{Agent, Failure, State, Subject, TargetId};
+use super::{Agent, CertificateNumber, Failure, State, Subject, TargetId};
 use crate::ocsp::Staple;
 use crate::time::Timestamp;
 
@@ -64,24 +64,45 @@ impl PlaceStatus<'_> {
 }
 
 impl Agent {
+    /// The files that hold this certificate.
+    pub fn names_of(&self, number: CertificateNumber) -> impl Iterator<Item = &Path> {
+        let entry = self.inventory.entries.get(&number);
+        let files = entry.into_iter().flat_map(|entry| entry.files.keys());
+        files.map(PathBuf::as_path)
+    }
+
     /// How it stands with every certificate file at `now`, in no order.
     pub fn status(&self, now: Timestamp) -> impl Iterator<Item = FileStatus<'_>> {
-        self.inventory.files().filter_map(move |(path, state)| {
-            let (state, certificate) = match state {
-                FileState::Excluded(exclusion) => (State::Excluded(exclusion.clone()), None),
-                FileState::Holds(number) => {
-                    let entry = self.inventory.entries.get(number)?;
-                    let next_request = self.timers.at(&Timer::Request(*number));
-                    let file = entry.files.get(path)?;
-                    let status = entry.status(file, next_request, now);
-                    (entry.state(now), Some(status))
-                }
-            };
-            Some(FileStatus {
-                path,
-                state,
-                certificate,
-            })
+        let files = self.inventory.files();
+        files.filter_map(move |(path, state)| self.status_in(path, state, now))
+    }
+
+    /// How it stands with this certificate file at `now`, if it is known.
+    pub fn status_of(&self, path: &Path, now: Timestamp) -> Option<FileStatus<'_>> {
+        let (path, state) = self.inventory.path_and_file(path)?;
+        self.status_in(path, state, now)
+    }
+
+    fn status_in<'agent>(
+        &'agent self,
+        path: &'agent Path,
+        state: &'agent FileState,
+        now: Timestamp,
+    ) -> Option<FileStatus<'agent>> {
+        let (state, certificate) = match state {
+            FileState::Excluded(exclusion) => (State::Excluded(exclusion.clone()), None),
+            FileState::Holds(number) => {
+                let entry = self.inventory.entries.get(number)?;
+                let next_request = self.timers.at(&Timer::Request(*number));
+                let file = entry.files.get(path)?;
+                let status = entry.status(file, next_request, now);
+                (entry.state(now), Some(status))
+            }
+        };
+        Some(FileStatus {
+            path,
+            state,
+            certificate,
         })
     }
 }

@@ -5,16 +5,20 @@
 
 mod arguments;
 
+use std::fs::File;
 use std::process::ExitCode;
 
 pub(super) use arguments::DaemonArguments;
 
-use super::EXIT_CONFIGURATION;
 use super::configuration::{self, Loaded};
+use super::{EXIT_CONFIGURATION, once};
 use crate::background::{self, Outcome};
-use crate::config::{Config, Error, Logging, Origin};
+use crate::config::{Config, Error, Logging, Options, Origin};
 use crate::run;
 use crate::telemetry::{self, Verbosity};
+
+/// What is taken where nothing is configured.
+const HAPROXY_CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 
 /// Checks the options and runs until a signal ends it.
 pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
@@ -55,6 +59,9 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     if arguments.has_keepalive() {
         tracing::debug!("--haproxy-socket-keepalive has no effect: connections are always watched");
     }
+    if arguments.one_off {
+        return run_once(loaded.config);
+    }
     let reload = Box::new(move || {
         let loaded = load(&arguments)?;
         warn(&loaded.config);
@@ -62,22 +69,54 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     });
     match run::run(loaded.config, reload) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            match error {
-                run::Error::Group(_) => ExitCode::from(EXIT_CONFIGURATION),
-                run::Error::Runtime(_) | run::Error::Signals(_) => ExitCode::FAILURE,
-            }
-        }
+        Err(error) => cannot_run(&error),
     }
 }
 
-fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
-    let loaded = configuration::load(arguments.options(), arguments.config.as_deref())?;
-    match loaded.config.origin() {
-        Origin::Named | Origin::Processes => Ok(loaded),
-        Origin::Nothing => Err(vec![Error::NothingNamed]),
+/// stapled's `--one-off`.
+fn run_once(config: Config) -> ExitCode {
+    match once::once(config, false, &once::bar(true)) {
+        Ok(summary) => {
+            tracing::info!("{}", once::in_words(&summary, false));
+            if summary.failed > 0 || summary.is_cut_off {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+        Err(error) => cannot_run(&error),
     }
+}
+
+fn cannot_run(error: &run::Error) -> ExitCode {
+    tracing::error!("{error}");
+    match error {
+        run::Error::Group(_) | run::Error::HaproxyConfig(_) => ExitCode::from(EXIT_CONFIGURATION),
+        run::Error::Runtime(_) | run::Error::Signals(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The configuration; where nothing names anything, what HAProxy's own says.
+fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
+    let options = arguments.options();
+    let named = arguments.config.as_deref();
+    let loaded = configuration::load(options.clone(), named)?;
+    if loaded.config.origin() != Origin::Nothing {
+        return Ok(loaded);
+    }
+    if loaded.notice.is_some() || named.is_some() || File::open(HAPROXY_CONFIG).is_err() {
+        return Err(vec![Error::NothingNamed]);
+    }
+    let options = Options {
+        haproxy_config: vec![HAPROXY_CONFIG.into()],
+        ..options
+    };
+    let loaded = configuration::load(options, named)?;
+    let notice = "nothing is configured: the certificates and control sockets of";
+    Ok(Loaded {
+        notice: Some(format!("{notice} {HAPROXY_CONFIG} are taken")),
+        ..loaded
+    })
 }
 
 /// Says what the operator should know about the file.

@@ -9,10 +9,13 @@ mod daemon;
 mod fetch;
 mod generate;
 mod input;
+mod once;
 mod probe;
 mod renew;
 mod responder;
 mod status;
+mod survey;
+mod validate;
 mod verify;
 mod wording;
 
@@ -52,6 +55,12 @@ Examples:
   staplerd run /etc/haproxy/certs -s /run/haproxy/admin.sock
   staplerd run -c /etc/staplerd/staplerd.yaml -D --logdir")]
     Run(daemon::DaemonArguments),
+    /// Renew what is due, once: the cron job in place of ocspbot.
+    #[command(after_help = "\
+Examples:
+  staplerd once ocspbot.yaml
+  staplerd once --dry-run")]
+    Once(once::OnceArguments),
     /// Show how it stands with every certificate of the running daemon.
     #[command(after_help = "\
 Examples:
@@ -83,6 +92,8 @@ Examples:
 Example:
   staplerd verify --response site.pem.ocsp --cert site.pem --issuer ca.pem")]
     Verify(verify::VerifyArguments),
+    /// Check a configuration and the world it names: directories, sockets, responders.
+    Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
     #[command(after_help = "\
 Example:
@@ -103,10 +114,14 @@ Examples:
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refuse(&refusal),
+    };
     match arguments.command {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
+        Some(Command::Once(once)) => once::run(&once),
         Some(Command::Status(status)) => status::run(&status),
         Some(Command::Renew(renew)) => renew::run(&renew),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
@@ -116,7 +131,22 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Man(man)) => generate::man(&man, Arguments::command()),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
+        Some(Command::Validate(validate)) => validate::run(&validate),
         Some(Command::Responder(responder)) => responder::run(responder),
+    }
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    let _ = refusal.print();
+    let is_once = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "once");
+    match u8::try_from(refusal.exit_code()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) if is_once => ExitCode::from(once::EXIT_USAGE),
+        Ok(code) => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -3,9 +3,9 @@
 //!
 //! Pure: nothing is opened here, and the time is handed in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use time::PrimitiveDateTime;
+use jiff::civil::DateTime;
 
 /// What stands for the parts of a time, from the largest to the smallest.
 const PLACEHOLDERS: [&str; 6] = [
@@ -66,11 +66,20 @@ impl LogFile {
         Ok(LogFile(text.to_owned()))
     }
 
+    /// The folder it lies in, where that does not depend on the time.
+    pub fn fixed_folder(&self) -> Option<PathBuf> {
+        let folder = match Path::new(&self.0).parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        (!folder.to_string_lossy().contains('{')).then(|| folder.to_owned())
+    }
+
     /// The file for this time, which ocspbot took as the machine's zone has it.
-    pub fn at(&self, moment: PrimitiveDateTime) -> PathBuf {
+    pub fn at(&self, moment: DateTime) -> PathBuf {
         let year = format!("{:04}", moment.year());
         let parts = [
-            u8::from(moment.month()),
+            moment.month(),
             moment.day(),
             moment.hour(),
             moment.minute(),
@@ -90,19 +99,24 @@ impl LogFile {
 
 #[cfg(test)]
 mod tests {
-    use time::{Date, Month, Time};
-
     use super::*;
 
     #[test]
     fn the_time_stands_in_the_name_with_two_digits_each() {
-        let day = Date::from_calendar_date(2017, Month::April, 5).unwrap();
-        let moment = PrimitiveDateTime::new(day, Time::from_hms(6, 7, 8).unwrap());
+        let moment = DateTime::constant(2017, 4, 5, 6, 7, 8, 0);
         let at = |text| LogFile::parse(text).unwrap().at(moment);
         let name = "/logs/example-{year}{month}{day}-{hour}{minute}{second}.log";
         assert_eq!(at(name), PathBuf::from("/logs/example-20170405-060708.log"));
         assert_eq!(at("{day}/{day}.log"), PathBuf::from("05/05.log"));
         assert_eq!(at("plain.log"), PathBuf::from("plain.log"));
+    }
+
+    #[test]
+    fn the_folder_is_known_unless_the_time_is_in_it() {
+        let folder = |text| LogFile::parse(text).unwrap().fixed_folder();
+        assert_eq!(folder("/logs/{day}.log"), Some("/logs".into()));
+        assert_eq!(folder("{day}.log"), Some(".".into()));
+        assert_eq!(folder("/logs/{year}/x.log"), None);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use sources::{Backups, ConfiguredSource, Origin, ResponderOverride};
 pub use units::parse_duration;
 pub use yaml::MAX_BYTES;
 
+use crate::discovery::source::Source;
 use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::Address;
@@ -195,6 +196,27 @@ pub struct Config {
 }
 
 impl Config {
+    /// The control sockets that belong to no source.
+    pub fn free_sockets(&self) -> impl Iterator<Item = &Address> {
+        self.sockets
+            .iter()
+            .enumerate()
+            .filter_map(|(place, address)| {
+                let mut sources = self.sources.iter();
+                let is_free = !sources.any(|source| source.sockets.contains(&place));
+                is_free.then_some(address)
+            })
+    }
+
+    /// Whether ocspbot's keys name certificates: then a single run renews by ocspbot's rule.
+    pub fn has_ocspbots_keys(&self) -> bool {
+        self.sources.iter().any(|source| match &source.source {
+            Source::Directory(_) => false,
+            Source::File(file) => file.companions.issuer.is_none(),
+            Source::Masks(_) => true,
+        })
+    }
+
     /// Where the names of the certificates come from.
     pub fn origin(&self) -> Origin {
         if !self.sources.is_empty() || !self.haproxy_config.is_empty() {

@@ -11,7 +11,9 @@ use super::file::{File, FileDirectory};
 use super::ocspbot::{Domain, ScanKey};
 use super::{Error, by_components, comparable};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
+use crate::fetch::Overrides;
 use crate::haproxy::Address;
+use crate::x509::Certificate;
 
 /// A place to look for certificates.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +34,23 @@ pub enum ResponderOverride {
     Url(String),
     /// The URLs that the certificate names are asked.
     Certificate,
+}
+
+impl ResponderOverride {
+    /// Whom to ask about a certificate: as its source is `given`, or else as the whole
+    /// configuration says. Nobody where it is empty.
+    pub fn responders(
+        given: Option<&Self>,
+        overrides: &Overrides,
+        certificate: &Certificate,
+        issuer: &Certificate,
+    ) -> Vec<String> {
+        match given {
+            Some(ResponderOverride::Url(url)) => vec![url.clone()],
+            Some(ResponderOverride::Certificate) => certificate.ocsp_urls().to_vec(),
+            None => overrides.apply(issuer.subject_display(), certificate.ocsp_urls()),
+        }
+    }
 }
 
 /// Where the names of the certificates come from.

@@ -22,8 +22,9 @@ mod verdict;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ pub use limits::{Dismissed, Health, Limits};
 pub use outcome::{Error, NextStep};
 pub use overrides::{InvalidOverride, Overrides};
 pub use proxy::{InvalidProxy, Proxies};
-pub use resolver::{Lookup, system_lookup};
+pub use resolver::{Destinations, LOOKUPS_MAX, Lookup, system_lookup};
 pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;
@@ -233,6 +234,14 @@ pub async fn run<K, A>(
     let _ = tokio::time::timeout(STOP_GRACE, ended).await;
 }
 
+/// Time since the machine was started, which no setting of the clock changes. It runs on while the
+/// machine is suspended: a responder that wanted an hour's pause has had it by then.
+fn steady() -> Duration {
+    clock_gettime(ClockId::Boottime)
+        .try_into()
+        .unwrap_or_default()
+}
+
 /// A job on its way through its URLs.
 struct Case<K, A> {
     job: Job<K>,
@@ -276,7 +285,6 @@ struct Desk<K, A> {
     reports: VecDeque<Report<K, A>>,
     /// First URL of a certificate → the one of its URLs that answered last.
     better_urls: HashMap<String, String>,
-    begun: Instant,
 }
 
 impl<K, A> Desk<K, A> {
@@ -285,7 +293,6 @@ impl<K, A> Desk<K, A> {
             limits: Limits::new(settings.renewal_threads),
             reports: VecDeque::new(),
             better_urls: HashMap::new(),
-            begun: Instant::now(),
         }
     }
 
@@ -308,7 +315,7 @@ impl<K, A> Desk<K, A> {
     fn dispatch(&mut self, mut case: Case<K, A>) {
         while let Some(url) = case.job.urls.get(case.place) {
             let url = Some(url.clone());
-            let now = self.begun.elapsed();
+            let now = steady();
             let error = match client::responder_of(url.as_deref().unwrap_or_default()) {
                 Err(error) => error,
                 Ok(responder) => {
@@ -350,7 +357,7 @@ impl<K, A> Desk<K, A> {
     }
 
     fn learn(&mut self, responder: &str, health: Health) {
-        let (now, random) = (self.begun.elapsed(), fastrand::f64());
+        let (now, random) = (steady(), fastrand::f64());
         for dismissed in self.limits.finished(responder, health, now, random) {
             let Dismissed {
                 job: mut case,

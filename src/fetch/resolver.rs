@@ -19,9 +19,10 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::Error;
 use super::address::AddressRules;
+use super::client::parse_url;
 use super::proxy::{Proxies, Route};
+use super::{Error, Settings};
 
 /// How long the addresses of a host are used without asking again.
 pub const ADDRESSES_KEPT: Duration = Duration::from_secs(60);
@@ -230,23 +231,31 @@ impl Resolver for ResponderResolver {
         _config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let patience = *timeout.after;
-        let (addresses, port) = match self.proxies.route(uri).map_err(as_ureq_error)? {
-            Route::Direct { host, port } => (self.book.permitted(host, patience), port),
-            Route::Proxied { proxy, host, .. } => {
-                self.judge_unresolved(host).map_err(as_ureq_error)?;
-                (self.book.addresses(&proxy.host, patience), proxy.port)
-            }
-        };
+        let addresses = self.destination(uri, *timeout.after);
         let mut resolved = self.empty();
         for address in addresses.map_err(as_ureq_error)? {
-            resolved.push(SocketAddr::new(address, port));
+            resolved.push(address);
         }
         Ok(resolved)
     }
 }
 
 impl ResponderResolver {
+    /// Where a request for `uri` is sent to: the responder, or the proxy on the way to it.
+    fn destination(&self, uri: &Uri, patience: Duration) -> Result<Vec<SocketAddr>, Error> {
+        let (addresses, port) = match self.proxies.route(uri)? {
+            Route::Direct { host, port } => (self.book.permitted(host, patience)?, port),
+            Route::Proxied { proxy, host, .. } => {
+                self.judge_unresolved(host)?;
+                (self.book.addresses(&proxy.host, patience)?, proxy.port)
+            }
+        };
+        let addresses = addresses.into_iter();
+        Ok(addresses
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
+    }
+
     /// What can be said about a host that a proxy will resolve.
     fn judge_unresolved(&self, host: &str) -> Result<(), Error> {
         let name = host.to_ascii_lowercase();
@@ -266,6 +275,28 @@ impl ResponderResolver {
             }),
             None => Ok(()),
         }
+    }
+}
+
+/// Where requests would be sent to, without sending any: by the same rules, proxies and lookups.
+pub struct Destinations(ResponderResolver);
+
+impl Destinations {
+    /// By these settings.
+    pub fn new(settings: &Settings) -> Self {
+        Destinations(ResponderResolver {
+            book: AddressBook::new(settings.lookup.clone(), settings.addresses.clone()),
+            proxies: Arc::new(settings.proxies.clone()),
+        })
+    }
+
+    /// The addresses for `url`; blocks, for as long as `patience` if need be. At most
+    /// [`LOOKUPS_MAX`] lookups may be under way.
+    ///
+    /// # Errors
+    /// Whatever would keep a request to it from being sent.
+    pub fn of(&self, url: &str, patience: Duration) -> Result<Vec<SocketAddr>, Error> {
+        self.0.destination(&parse_url(url)?, patience)
     }
 }
 
@@ -291,6 +322,30 @@ mod tests {
 
     fn answering(addresses: &'static [&'static str]) -> Lookup {
         Arc::new(|_| Ok(addresses.iter().map(|text| text.parse().unwrap()).collect()))
+    }
+
+    #[test]
+    fn destinations_are_those_of_a_request() {
+        let of = |url: &str, lookup: Lookup, proxy: Option<&str>| {
+            let settings = Settings {
+                lookup,
+                proxies: Proxies::parse(proxy, None, "").unwrap(),
+                ..Settings::default()
+            };
+            let found = Destinations::new(&settings).of(url, PATIENCE);
+            found.map_err(|error| error.kind())
+        };
+        let url = "http://ocsp.example:81/x";
+        let address = |text: &str| Ok(vec![text.parse::<SocketAddr>().unwrap()]);
+        let outward = answering(&["93.184.215.14"]);
+        assert_eq!(of(url, outward.clone(), None), address("93.184.215.14:81"));
+        assert_eq!(
+            of(url, answering(&["127.0.0.1"]), None),
+            Err("address_refused")
+        );
+        assert_eq!(of("ftp://x", outward.clone(), None), Err("invalid_url"));
+        let proxy = Some("http://proxy.example:3128");
+        assert_eq!(of(url, outward, proxy), address("93.184.215.14:3128"));
     }
 
     #[test]

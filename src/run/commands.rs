@@ -106,7 +106,7 @@ impl Daemon {
                 id: *target,
                 address,
                 connection: self.connections.get(target),
-                loaded: self.loaded.get(target),
+                loaded: self.world.loaded.get(target),
             })
             .collect();
         let mut names = Names::new(names);

@@ -83,7 +83,7 @@ pub(super) async fn run(
 }
 
 /// Waits for a hint; for ever, once there are none to be had.
-async fn next_hint(hints: &mut Option<Hints>) {
+pub(super) async fn next_hint(hints: &mut Option<Hints>) {
     if let Some(stream) = hints {
         match stream.next().await {
             Ok(()) => return,
@@ -109,6 +109,8 @@ struct Finder {
     unreadable: BTreeMap<PathBuf, Failure>,
     /// The folders that another staplerd looks after.
     in_use: BTreeSet<PathBuf>,
+    /// The number of the plan, and since when it is scanned.
+    begun: (u64, Instant),
 }
 
 /// After a scan.
@@ -134,6 +136,7 @@ impl Finder {
             claims,
             unreadable: BTreeMap::new(),
             in_use: BTreeSet::new(),
+            begun: (0, Instant::now()),
         }
     }
 
@@ -150,7 +153,14 @@ impl Finder {
             is_awaiting |= self.report_changes();
         }
         self.report_directories();
-        self.events.blocking_send(Event::Scanned).ok()?;
+        let plan = self.plan.number;
+        if self.begun.0 != plan {
+            self.begun = (plan, Instant::now());
+        }
+        // What may be half-written is given its time before all is known; not for ever.
+        if !is_awaiting || self.begun.1.elapsed() >= PATIENCE {
+            self.events.blocking_send(Event::Scanned { plan }).ok()?;
+        }
         let interests = self.scanner.interests();
         let look_again_in = match (is_awaiting, self.in_use.is_empty()) {
             (true, _) => PATIENCE,

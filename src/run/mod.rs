@@ -12,6 +12,8 @@ mod commands;
 mod deliverer;
 mod differences;
 mod finder;
+mod haproxy_files;
+mod once;
 mod plan;
 mod requester;
 mod rooms;
@@ -20,21 +22,28 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Zoned;
+use jiff::civil::DateTime;
 use tokio::sync::mpsc;
 
+pub use once::{Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 
 use self::commands::Commands;
-use self::plan::{Numbers, Plan};
+use self::plan::{Numbers, Plan, World};
 use self::rooms::Rooms;
 use self::snapshot::Connection;
-use crate::agent::{self, Action, Agent, Event, Failure, TargetId};
+use crate::agent::{self, Action, Agent, Event, Failure, Report, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
+use crate::discovery::haproxy_config::{self, HaproxyConfig};
 use crate::haproxy::{self, Address};
+use crate::hooks;
+use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
@@ -62,11 +71,19 @@ pub enum Error {
     /// A group that does not exist.
     #[error(transparent)]
     Group(#[from] UnknownGroup),
+    /// A HAProxy configuration that says what to look after cannot be read.
+    #[error(transparent)]
+    HaproxyConfig(#[from] haproxy_config::Error),
 }
 
 /// The system's clock; the only place that reads it.
 pub fn wall_clock() -> Timestamp {
     SystemTime::now().into()
+}
+
+/// What the clocks on the walls here show: for names that people read.
+pub fn local_time() -> DateTime {
+    Zoned::now().datetime()
 }
 
 /// Reads the configuration anew, as it was read at the start.
@@ -77,15 +94,19 @@ pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<config::Error>>>;
 /// # Errors
 /// [`Error`] when it cannot start; once it runs, trouble is dealt with or logged.
 pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
+    in_runtime(async {
+        Daemon::start(config, None)?.work(reload).await;
+        Ok(())
+    })
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let result = runtime.block_on(async {
-        Daemon::start(config)?.work(reload).await;
-        Ok(())
-    });
+    let result = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_GRACE);
     result
 }
@@ -109,6 +130,8 @@ enum News {
     Disconnected { target: TargetId, problem: Failure },
     /// These directories cannot be used as they should be.
     Directories(BTreeMap<PathBuf, Failure>),
+    /// The HAProxy configurations are others than before.
+    HaproxyConfigured(Arc<Vec<HaproxyConfig>>),
 }
 
 struct Daemon {
@@ -118,8 +141,7 @@ struct Daemon {
     numbers: Numbers,
     /// The addresses behind the numbers, for the log.
     sockets: BTreeMap<TargetId, Address>,
-    /// What each HAProxy process says that it has loaded.
-    loaded: BTreeMap<TargetId, Vec<String>>,
+    world: World,
     /// How it stands with the connections to them.
     connections: BTreeMap<TargetId, Connection>,
     /// The directories that cannot be used as they should be.
@@ -134,21 +156,30 @@ struct Daemon {
 
 impl Daemon {
     /// Opens the channels and starts a task for each room.
-    fn start(config: Config) -> Result<Self, Error> {
+    fn start(config: Config, single_run: Option<SingleRun>) -> Result<Self, Error> {
         let signals = Signals::new().map_err(Error::Signals)?;
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (news_sender, news) = mpsc::unbounded_channel();
         let mut numbers = Numbers::default();
-        let plan = Plan::new(&config, &BTreeMap::new(), &mut numbers);
+        let world = World {
+            haproxy_configs: Arc::new(haproxy_files::read(&config.haproxy_config)?),
+            loaded: BTreeMap::new(),
+        };
+        haproxy_files::log_notices(&world.haproxy_configs, &[]);
+        let plan = Plan::new(&config, &world, &mut numbers);
         let rooms = Rooms::start(&config, plan, &numbers, event_sender, news_sender)?;
-        let agent = Agent::new(agent_settings(&config), fastrand::u64(..));
+        let settings = agent::Settings {
+            single_run,
+            ..agent_settings(&config)
+        };
+        let agent = Agent::new(settings, fastrand::u64(..));
         let mut daemon = Daemon {
             agent,
             started: Instant::now(),
             config,
             numbers,
             sockets: BTreeMap::new(),
-            loaded: BTreeMap::new(),
+            world,
             connections: BTreeMap::new(),
             directories: BTreeMap::new(),
             commands: Commands::new(),
@@ -159,6 +190,7 @@ impl Daemon {
             is_ready: false,
         };
         daemon.learn_addresses();
+        daemon.watch_haproxy_files();
         Ok(daemon)
     }
 
@@ -203,20 +235,35 @@ impl Daemon {
                 alive_at = Instant::now();
             }
         }
+        tracing::info!("stopping");
+        systemd::stopping();
         self.commands.stop().await;
         self.finish().await;
     }
 
     fn handle(&mut self, event: Event) {
-        if matches!(event, Event::Scanned) {
+        if matches!(event, Event::Scanned { .. }) {
             self.scanned();
         }
-        let now = self.now();
-        for action in self.agent.handle(event, now) {
+        for action in self.decide(event) {
             match action {
-                Action::Report(report) => telemetry::log_report(&report, &self.sockets),
+                Action::Report(report) => self.tell(&report, wall_clock()),
                 order => self.rooms.carry_out(order),
             }
+        }
+    }
+
+    fn decide(&mut self, event: Event) -> Vec<Action> {
+        let now = self.now();
+        self.agent.handle(event, now)
+    }
+
+    /// Has the operator told: in the log, and by a hook.
+    fn tell(&self, report: &Report, now: Timestamp) {
+        telemetry::log_report(report, &self.sockets);
+        let status = |path: &Path| self.agent.status_of(path, now);
+        if let Some(order) = hooks::order(&self.config.hooks, report, status) {
+            self.rooms.run_hook(order);
         }
     }
 
@@ -246,22 +293,33 @@ impl Daemon {
                 return self.rooms.rescan();
             }
         };
-        let before = std::mem::replace(&mut self.config, config);
-        if let Err(error) = self.rooms.change(&before, &self.config) {
-            self.config = before;
+        if let Err(error) = self.change(config) {
             tracing::error!(reason, "{error}; the configuration there was goes on");
-            return self.rooms.rescan();
+        } else {
+            tracing::info!("configuration read again");
         }
-        self.handle(Event::Reconfigured(agent_settings(&self.config)));
-        self.replan();
-        tracing::info!("configuration read again");
         self.rooms.rescan();
+    }
+
+    fn change(&mut self, config: Config) -> Result<(), Error> {
+        let haproxy_configs = haproxy_files::read(&config.haproxy_config)?;
+        self.rooms.change(&self.config, &config)?;
+        self.config = config;
+        self.handle(Event::Reconfigured(agent_settings(&self.config)));
+        self.learn(News::HaproxyConfigured(Arc::new(haproxy_configs)));
+        self.watch_haproxy_files();
+        Ok(())
+    }
+
+    fn watch_haproxy_files(&mut self) {
+        self.rooms
+            .watch_haproxy_files(&self.config, &self.world.haproxy_configs);
     }
 
     fn learn(&mut self, news: News) {
         match news {
             News::Loaded { target, stores } => {
-                self.loaded.insert(target, stores);
+                self.world.loaded.insert(target, stores);
                 if self.config.origin() == Origin::Processes {
                     self.replan();
                 }
@@ -283,14 +341,19 @@ impl Daemon {
                 self.connections.insert(target, connection);
             }
             News::Directories(directories) => self.directories = directories,
+            News::HaproxyConfigured(configs) => {
+                haproxy_files::log_notices(&configs, &self.world.haproxy_configs);
+                self.world.haproxy_configs = configs;
+                self.replan();
+            }
         }
     }
 
     /// Makes the sources and sessions what the configuration and the processes say.
     fn replan(&mut self) {
-        let plan = Plan::new(&self.config, &self.loaded, &mut self.numbers);
+        let plan = Plan::new(&self.config, &self.world, &mut self.numbers);
         for target in self.rooms.meet(&self.numbers) {
-            self.loaded.remove(&target);
+            self.world.loaded.remove(&target);
             self.connections.remove(&target);
             self.handle(Event::Disconnected(target));
         }
@@ -313,8 +376,6 @@ impl Daemon {
 
     /// Lets the tasks finish what they have in hand.
     async fn finish(self) {
-        tracing::info!("stopping");
-        systemd::stopping();
         // The tasks that send results are not held up by a full channel.
         drop(self.events);
         if !self.rooms.finish().await {
@@ -327,5 +388,7 @@ fn agent_settings(config: &Config) -> agent::Settings {
     agent::Settings {
         schedule: config.schedule,
         recycle: config.recycle,
+        single_run: None,
+        expiring_within: config.hooks.expiring_within,
     }
 }

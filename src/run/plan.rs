@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::agent::TargetId;
 use crate::config::{Config, Origin, Policies, ResponderOverride};
+use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::discovery::source::{CertificateFile, Naming, Source};
 use crate::discovery::{Selection, SourceNumber};
 use crate::fetch::Overrides;
@@ -20,12 +21,23 @@ use crate::x509::Certificate;
 /// What is looked after.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Plan {
+    /// Every plan has a number of its own, the later one the greater.
+    pub(super) number: u64,
     pub(super) sources: BTreeMap<SourceNumber, Planned>,
     pub(super) selection: Selection,
     pub(super) policies: Policies,
     pub(super) overrides: Overrides,
     /// Time between scans.
     pub(super) refresh_interval: Duration,
+}
+
+/// What the plan depends on beside the configuration.
+#[derive(Default, Debug)]
+pub(super) struct World {
+    /// The processes that the HAProxy configurations configure.
+    pub(super) haproxy_configs: Arc<Vec<HaproxyConfig>>,
+    /// The certificate stores that each process says it has loaded.
+    pub(super) loaded: BTreeMap<TargetId, Vec<String>>,
 }
 
 /// One source and what is done with its certificates.
@@ -45,6 +57,7 @@ pub(super) struct Numbers {
     sockets: BTreeMap<TargetId, Socket>,
     next_source: usize,
     next_target: usize,
+    last_plan: u64,
 }
 
 /// What makes a session of a control socket another one.
@@ -58,6 +71,11 @@ impl Numbers {
     /// The control sockets of the plan made last.
     pub(super) fn sockets(&self) -> &BTreeMap<TargetId, Socket> {
         &self.sockets
+    }
+
+    /// The number of the plan made last.
+    pub(super) fn last_plan(&self) -> u64 {
+        self.last_plan
     }
 
     fn target(&mut self, socket: Socket) -> TargetId {
@@ -81,13 +99,11 @@ impl Numbers {
 
 impl Plan {
     /// What this configuration wants looked after; where it names only processes, that is what they
-    /// have `loaded`. What is not planned any more loses its number.
-    pub(super) fn new(
-        config: &Config,
-        loaded: &BTreeMap<TargetId, Vec<String>>,
-        numbers: &mut Numbers,
-    ) -> Self {
+    /// have loaded. What is not planned any more loses its number.
+    pub(super) fn new(config: &Config, world: &World, numbers: &mut Numbers) -> Self {
+        numbers.last_plan += 1;
         let mut plan = Plan {
+            number: numbers.last_plan,
             sources: BTreeMap::new(),
             selection: config.selection.clone(),
             policies: config.policies.clone(),
@@ -103,6 +119,16 @@ impl Plan {
             })
         };
         let targets: Vec<TargetId> = config.sockets.iter().map(&mut target).collect();
+        let processes: Vec<Vec<TargetId>> = world
+            .haproxy_configs
+            .iter()
+            .map(|process| {
+                sockets_of(process, config)
+                    .iter()
+                    .map(&mut target)
+                    .collect()
+            })
+            .collect();
         for configured in &config.sources {
             let sockets = configured.sockets.iter();
             plan.add(
@@ -112,14 +138,23 @@ impl Plan {
                 numbers,
             );
         }
+        for (process, targets) in world.haproxy_configs.iter().zip(&processes) {
+            for source in process.sources() {
+                plan.add(source, targets.iter().copied(), None, numbers);
+            }
+        }
         if config.origin() == Origin::Processes {
             for target in &targets {
-                for store in loaded.get(target).into_iter().flatten() {
+                for store in world.loaded.get(target).into_iter().flatten() {
                     plan.add(file_of(store), [*target], None, numbers);
                 }
             }
         }
-        numbers.sockets.retain(|target, _| targets.contains(target));
+        let all: BTreeSet<TargetId> = targets
+            .into_iter()
+            .chain(processes.into_iter().flatten())
+            .collect();
+        numbers.sockets.retain(|target, _| all.contains(target));
         numbers
             .sources
             .retain(|_, number| plan.sources.contains_key(number));
@@ -153,13 +188,8 @@ impl Plan {
         issuer: &Certificate,
     ) -> Vec<String> {
         let planned = self.sources.get(&source);
-        match planned.and_then(|planned| planned.responder.as_ref()) {
-            Some(ResponderOverride::Url(url)) => vec![url.clone()],
-            Some(ResponderOverride::Certificate) => certificate.ocsp_urls().to_vec(),
-            None => self
-                .overrides
-                .apply(issuer.subject_display(), certificate.ocsp_urls()),
-        }
+        let given = planned.and_then(|planned| planned.responder.as_ref());
+        ResponderOverride::responders(given, &self.overrides, certificate, issuer)
     }
 
     /// The folders that staples are written to, whether those in them belong to them, and the
@@ -174,6 +204,21 @@ impl Plan {
         }
         folders
     }
+}
+
+/// The control sockets of a configured process: those that the operator names without a directory,
+/// else the first of those that it opens and that can be connected to.
+fn sockets_of(process: &HaproxyConfig, config: &Config) -> Vec<Address> {
+    if config.no_haproxy_sockets {
+        return Vec::new();
+    }
+    let free: Vec<Address> = config.free_sockets().cloned().collect();
+    if !free.is_empty() {
+        return free;
+    }
+    let mut addresses = process.sockets.iter();
+    let usable = addresses.find_map(|socket| socket.address.parse().ok());
+    usable.into_iter().collect()
 }
 
 /// The file of a store: HAProxy names it by the path as it is configured.

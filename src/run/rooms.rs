@@ -13,18 +13,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plan::{Numbers, Plan, Socket};
-use super::{GRACE, News, deliverer, finder, requester, writer};
+use super::{GRACE, News, deliverer, finder, haproxy_files, requester, writer};
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
+use crate::discovery::haproxy_config::HaproxyConfig;
+use crate::hooks;
 use crate::store::{Claims, Ownership, UnknownGroup};
 
 /// The rooms that carry out the agent's orders, and what they are told.
 pub(super) struct Rooms {
     requests: mpsc::UnboundedSender<requester::Order>,
     writes: mpsc::UnboundedSender<writer::Order>,
+    hooks: mpsc::UnboundedSender<hooks::Order>,
     sessions: BTreeMap<TargetId, Session>,
     plans: watch::Sender<Arc<Plan>>,
     rescan: Arc<Notify>,
+    /// Ends the watch over the HAProxy configurations.
+    haproxy_watch: CancellationToken,
     results: Results,
 }
 
@@ -72,10 +77,12 @@ impl Rooms {
         ));
         let mut rooms = Rooms {
             requests: results.requester(config),
-            writes: results.writer(ownership(config)?),
+            writes: results.writer(ownership(config)?, config),
+            hooks: results.hooks(),
             sessions: BTreeMap::new(),
             plans,
             rescan,
+            haproxy_watch: results.stop.child_token(),
             results,
         };
         rooms.meet(numbers);
@@ -85,8 +92,8 @@ impl Rooms {
     /// Goes over to another configuration, as far as it does not say what to look after.
     pub(super) fn change(&mut self, before: &Config, config: &Config) -> Result<(), UnknownGroup> {
         let ownership = ownership(config)?;
-        if before.file_mode != config.file_mode || before.file_group != config.file_group {
-            self.writes = self.results.writer(ownership);
+        if !writes_alike(before, config) {
+            self.writes = self.results.writer(ownership, config);
         }
         if !asks_alike(before, config) {
             self.requests = self.results.requester(config);
@@ -120,6 +127,26 @@ impl Rooms {
                 .or_insert_with(|| self.results.session(*target, socket));
         }
         ended
+    }
+
+    /// Watches these HAProxy configurations, in place of those watched before.
+    pub(super) fn watch_haproxy_files(&mut self, config: &Config, known: &Arc<Vec<HaproxyConfig>>) {
+        self.haproxy_watch.cancel();
+        self.haproxy_watch = self.results.stop.child_token();
+        if !config.haproxy_config.is_empty() {
+            self.results.tasks.spawn(haproxy_files::watch(
+                config.haproxy_config.clone(),
+                Arc::clone(known),
+                config.refresh_interval,
+                self.results.news.clone(),
+                self.haproxy_watch.clone(),
+            ));
+        }
+    }
+
+    /// Has a hook run; one that is ordered while the program stops is not.
+    pub(super) fn run_hook(&self, order: hooks::Order) {
+        let _ = self.hooks.send(order);
     }
 
     /// Has everything on disk looked at, now.
@@ -198,14 +225,25 @@ impl Results {
         sender
     }
 
-    fn writer(&self, ownership: Ownership) -> mpsc::UnboundedSender<writer::Order> {
+    fn writer(
+        &self,
+        ownership: Ownership,
+        config: &Config,
+    ) -> mpsc::UnboundedSender<writer::Order> {
         let places = writer::Places {
             claims: Arc::clone(&self.claims),
             ownership,
+            backups: config.backups,
         };
         let (sender, orders) = mpsc::unbounded_channel();
         let (events, stop) = (self.events.clone(), self.stop.clone());
         self.tasks.spawn(writer::run(places, orders, events, stop));
+        sender
+    }
+
+    fn hooks(&self) -> mpsc::UnboundedSender<hooks::Order> {
+        let (sender, orders) = mpsc::unbounded_channel();
+        self.tasks.spawn(hooks::run(orders, self.stop.clone()));
         sender
     }
 
@@ -229,6 +267,13 @@ impl Results {
 
 fn ownership(config: &Config) -> Result<Ownership, UnknownGroup> {
     Ownership::new(config.file_mode, config.file_group.as_deref())
+}
+
+/// Whether both write staples in the same way.
+fn writes_alike(one: &Config, other: &Config) -> bool {
+    one.file_mode == other.file_mode
+        && one.file_group == other.file_group
+        && one.backups == other.backups
 }
 
 /// Whether both ask responders in the same way.

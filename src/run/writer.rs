@@ -1,6 +1,7 @@
 //! The agent's orders to write, carried out by the store in batches.
 //!
 //! What belongs to a directory that another staplerd looks after is not written: the order fails.
+//! Copies of what was written are made here, too, where the operator wants them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::local_time;
 use crate::agent::{CertificateNumber, Event, Failure};
+use crate::config::Backups;
 use crate::ocsp::Staple;
 use crate::store::{self, Claims, Ownership};
 
@@ -23,27 +26,61 @@ pub(super) struct Order {
     pub(super) staple: Arc<Staple>,
 }
 
-/// Where may be written, and what the files are given.
+/// Where may be written, what the files are given, and which copies are made.
 pub(super) struct Places {
     pub(super) claims: Arc<Claims>,
     pub(super) ownership: Ownership,
+    pub(super) backups: Option<Backups>,
 }
 
 impl Places {
     /// Writes what may be written; the results are in the order of the batch.
-    fn write(&self, files: Vec<(PathBuf, Arc<Staple>)>) -> Vec<Result<(), store::Error>> {
-        let (ours, others): (Vec<_>, Vec<_>) = files
-            .into_iter()
-            .enumerate()
-            .partition(|(_, (path, _))| self.claims.cover(path));
-        let (places, ours): (Vec<usize>, Vec<_>) = ours.into_iter().unzip();
-        let written = places.into_iter().zip(store::write(&ours, self.ownership));
-        let refused = others
-            .into_iter()
-            .map(|(place, (path, _))| (place, Err(store::Error::InUse(path))));
-        let mut results: Vec<_> = written.chain(refused).collect();
+    fn write(&self, orders: &[Order]) -> Vec<Result<(), store::Error>> {
+        let mut results = Vec::new();
+        let (mut places, mut ours) = (Vec::new(), Vec::new());
+        for (place, order) in orders.iter().enumerate() {
+            match self.prepare(order) {
+                Ok(()) => {
+                    places.push(place);
+                    ours.push((order.staple_path.clone(), Arc::clone(&order.staple)));
+                }
+                Err(error) => results.push((place, Err(error))),
+            }
+        }
+        let written = store::write(&ours, self.ownership);
+        if let Some(backups) = self.backups {
+            let written: Vec<bool> = written.iter().map(Result::is_ok).collect();
+            let mut written = written.into_iter();
+            ours.retain(|_| written.next() == Some(true));
+            self.back_up(&ours, backups);
+        }
+        results.extend(places.into_iter().zip(written));
         results.sort_by_key(|(place, _)| *place);
         results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Sees to it that a staple may be written, and that there is a folder for it.
+    fn prepare(&self, order: &Order) -> Result<(), store::Error> {
+        // A certificate's own folder goes with the certificate and is not made again.
+        if order.path.parent() != order.staple_path.parent() {
+            self.claims.create_folder_of(&order.staple_path)?;
+        }
+        self.claims.check(&order.staple_path)
+    }
+
+    /// Makes copies of staples that were written. What fails here is a copy, not a staple.
+    fn back_up(&self, staples: &[(PathBuf, Arc<Staple>)], backups: Backups) {
+        let copied = store::back_up(staples, local_time(), backups.keep, self.ownership);
+        for ((path, _), copied) in staples.iter().zip(copied) {
+            if let Err(error) = copied {
+                tracing::warn!(
+                    staple = %path.display(),
+                    reason = error.kind(),
+                    "the staple was written, but its backup was not made, or older ones not \
+                     removed: {error}"
+                );
+            }
+        }
     }
 }
 
@@ -55,7 +92,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let places = Arc::new(places);
-    let mut batch = Vec::new();
+    let mut batch: Vec<Order> = Vec::new();
     loop {
         let received = stop
             .run_until_cancelled(orders.recv_many(&mut batch, LARGEST_BATCH))
@@ -63,15 +100,16 @@ pub(super) async fn run(
         if matches!(received, None | Some(0)) {
             return;
         }
-        let files: Vec<(PathBuf, Arc<Staple>)> = batch
-            .iter()
-            .map(|order: &Order| (order.staple_path.clone(), Arc::clone(&order.staple)))
-            .collect();
+        let orders = std::mem::take(&mut batch);
         let places = Arc::clone(&places);
-        let Ok(results) = tokio::task::spawn_blocking(move || places.write(files)).await else {
+        let written = tokio::task::spawn_blocking(move || {
+            let results = places.write(&orders);
+            orders.into_iter().zip(results)
+        });
+        let Ok(written) = written.await else {
             return;
         };
-        for (order, result) in batch.drain(..).zip(results) {
+        for (order, result) in written {
             let result = result.map_err(|error| Failure {
                 kind: error.kind(),
                 message: error.to_string(),

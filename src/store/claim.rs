@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::temporary;
+use super::{Error, folders, temporary};
 
 /// What became of an attempt to claim a directory.
 #[derive(Debug)]
@@ -107,10 +107,44 @@ impl Claims {
         claimed.retain(|path, _| is_kept(path));
     }
 
+    /// Sees to it that the folder of this staple is there: what is missing of it below a directory
+    /// that is ours is made.
+    ///
+    /// # Errors
+    /// [`Error`] when a folder cannot be made.
+    pub fn create_folder_of(&self, path: &Path) -> Result<(), Error> {
+        match path.parent().and_then(|folder| self.covering(folder)) {
+            Some(directory) => folders::create_between(&directory, path),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this staple may be written: it lies in a directory that is ours, or below one.
+    ///
+    /// # Errors
+    /// [`Error`] with what stands in the way.
+    pub fn check(&self, path: &Path) -> Result<(), Error> {
+        if self.cover(path) {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(path);
+        match File::open(folder) {
+            Ok(_) => Err(Error::InUse(path.to_owned())),
+            Err(error) => Err(Error::at(folder, error)),
+        }
+    }
+
     /// Whether this path lies in a directory that is ours, or below one.
     pub fn cover(&self, path: &Path) -> bool {
+        self.covering(path).is_some()
+    }
+
+    /// The nearest directory that is ours in or below which this path lies.
+    fn covering(&self, path: &Path) -> Option<PathBuf> {
         let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        path.ancestors()
-            .any(|directory| claimed.contains_key(directory))
+        let mut directories = path.ancestors();
+        directories
+            .find(|directory| claimed.contains_key(*directory))
+            .map(Path::to_owned)
     }
 }

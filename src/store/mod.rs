@@ -5,9 +5,11 @@
 //! deleted; links are replaced, not followed. One staplerd at a time writes to a directory. What
 //! is written is a verified [`Staple`](crate::ocsp::Staple); what is read are foreign bytes.
 
+mod backup;
 mod batch;
 mod claim;
 mod disk;
+mod folders;
 mod ownership;
 mod temporary;
 
@@ -18,6 +20,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use backup::back_up;
 pub use batch::write;
 pub use claim::{Claim, Claims};
 pub use ownership::{DEFAULT_MODE, InvalidMode, Ownership, UnknownGroup, parse_mode};
@@ -43,7 +46,7 @@ pub enum Error {
     #[error("{0}: left to another staplerd, which looks after this directory already")]
     InUse(PathBuf),
     /// The disk or the quota is full.
-    #[error("{0}: no space left; the old staple is still in place")]
+    #[error("{0}: no space left; what was there is still in place")]
     NoSpace(PathBuf),
     /// This user may not write there, or the file system is read-only.
     #[error("{path}: {error}; let the user that staplerd runs as write to the directory")]

@@ -4,8 +4,10 @@
 
 mod file;
 mod log;
+mod once;
 mod report;
 mod syslog;
 
 pub use log::{Settings, Verbosity, start, start_with};
+pub use once::{Sink, start_once};
 pub use report::{log_report, status_line};

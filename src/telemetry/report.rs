@@ -7,7 +7,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use tracing::{debug, error, info, warn};
 
-use crate::agent::{Delivery, Exclusion, Report, State, TargetId};
+use crate::agent::{Delivery, Report, State, TargetId};
 use crate::haproxy::Address;
 use crate::time::Timestamp;
 
@@ -22,13 +22,10 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
     match report {
         Report::Excluded { path, exclusion } => {
             let (certificate, reason) = (path.display(), exclusion.kind());
-            match exclusion {
-                Exclusion::NoResponder | Exclusion::NotApplicable { .. } => {
-                    debug!(%certificate, reason, "passed over: {exclusion}");
-                }
-                Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. } => {
-                    warn!(%certificate, reason, "passed over: {exclusion}");
-                }
+            if exclusion.is_normal() {
+                debug!(%certificate, reason, "passed over: {exclusion}");
+            } else {
+                warn!(%certificate, reason, "passed over: {exclusion}");
             }
         }
         Report::Adopted { path, staple_until } => {
@@ -60,6 +57,7 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             failures,
             retry_in,
             staple_until,
+            repeated: _,
         } => warn!(
             certificate = %path.display(),
             reason = failure.kind,
@@ -101,6 +99,17 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
         Report::Revoked { path, .. } => {
             debug!(certificate = %path.display(), reason = "revoked", "still revoked");
         }
+        Report::Expiring {
+            path,
+            staple_until,
+            failure,
+        } => warn!(
+            certificate = %path.display(),
+            reason = failure.as_ref().map_or("expiring", |failure| failure.kind),
+            "no successor yet{}; {}",
+            failure.as_ref().map(|failure| format!(": {}", failure.message)).unwrap_or_default(),
+            held(*staple_until)
+        ),
         Report::StapleExpired { path } => error!(
             certificate = %path.display(),
             reason = "staple_expired",
@@ -116,10 +125,14 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
                 "{state}; nothing more is done for it"
             );
         }
-        Report::Written { staple_path } => {
+        Report::Written {
+            path: _,
+            staple_path,
+        } => {
             debug!(staple = %staple_path.display(), "written");
         }
         Report::WriteFailed {
+            path: _,
             staple_path: _,
             failure,
             retry_in,
@@ -206,6 +219,7 @@ fn in_seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::Exclusion;
 
     #[test]
     fn the_status_line_counts_the_states_by_name() {

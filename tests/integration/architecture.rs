@@ -36,6 +36,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["agent", "haproxy", "time"]),
+    ("hooks", &["agent", "config", "ocsp", "time"]),
     (
         "run",
         &[
@@ -46,6 +47,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "discovery",
             "fetch",
             "haproxy",
+            "hooks",
             "ocsp",
             "schedule",
             "signals",
@@ -64,6 +66,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "control",
             "discovery",
             "fetch",
+            "haproxy",
             "ocsp",
             "probe",
             "responder",
@@ -111,6 +114,8 @@ const PURE: &[&str] = &[
     "src/fetch/overrides.rs",
     "src/fetch/proxy.rs",
     "src/fetch/verdict.rs",
+    "src/hooks/facts.rs",
+    "src/hooks/queue.rs",
     "src/haproxy/address.rs",
     "src/haproxy/codec.rs",
     "src/haproxy/command.rs",

@@ -112,6 +112,8 @@ impl Bench {
         let settings = Settings {
             schedule: schedule::Settings::default(),
             recycle,
+            single_run: None,
+            expiring_within: DAY,
         };
         Bench {
             agent: Agent::new(settings, 7),

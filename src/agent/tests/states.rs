@@ -213,3 +213,133 @@ fn expired_becomes_what_it_was_when_the_clock_turns_out_to_have_been_ahead() {
         "{reported:?}"
     );
 }
+
+/// What was reported of expiring: until when a staple is held, and why there is no other.
+fn expiring(actions: &[Action]) -> Vec<(Option<Timestamp>, Option<&'static str>)> {
+    reports(actions)
+        .iter()
+        .filter_map(|report| match report {
+            Report::Expiring {
+                staple_until,
+                failure,
+                ..
+            } => Some((*staple_until, failure.as_ref().map(|failure| failure.kind))),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_certificate_is_expiring_once_its_staple_is_short_lived_and_again_after_another_one() {
+    let authority = Authority::new();
+    let (mut bench, subject, number) = fresh(&authority);
+    for round in 0..2 {
+        let until = bench.now.wall.saturating_add(4 * DAY);
+        assert_eq!(requested(&bench.pass(2 * DAY)), [number]);
+        bench.fail(number, None);
+        let early = bench.pass(DAY - Duration::from_secs(60));
+        assert_eq!(expiring(&early), [], "round {round}");
+        let due = bench.pass(Duration::from_secs(60));
+        assert_eq!(expiring(&due), [(Some(until), Some("timeout"))]);
+        assert_eq!(expiring(&bench.pass(DAY / 2)), []);
+        assert_eq!(expiring(&bench.fail(number, None)), []);
+        let now = bench.now.wall;
+        bench.answer(number, authority.answer(&subject, now, 4 * DAY));
+    }
+}
+
+#[test]
+fn what_lives_shorter_than_the_operator_wants_is_expiring_in_the_last_third_of_its_life() {
+    let authority = Authority::new();
+    let (mut bench, subject, number) = waiting(&authority);
+    bench.answer(number, authority.answer(&subject, NOW, DAY));
+    assert_eq!(
+        expiring(&bench.pass(DAY * 2 / 3 - Duration::from_secs(1))),
+        []
+    );
+    assert_eq!(expiring(&bench.pass(Duration::from_secs(1))).len(), 1);
+}
+
+#[test]
+fn a_new_certificate_is_expiring_after_ten_minutes_without_a_staple() {
+    let (mut bench, _, number) = waiting(&Authority::new());
+    assert_eq!(expiring(&bench.fail(number, None)), []);
+    assert_eq!(expiring(&bench.pass(Duration::from_secs(599))), []);
+    let due = bench.pass(Duration::from_secs(1));
+    assert_eq!(expiring(&due), [(None, Some("timeout"))]);
+    assert_eq!(expiring(&bench.pass(10 * DAY)), []);
+}
+
+#[test]
+fn what_ends_with_its_certificate_or_is_revoked_is_not_expiring() {
+    let authority = Authority::new();
+    let (mut bench, subject, number) = waiting(&authority);
+    bench.answer(number, authority.revocation(&subject, NOW, 1));
+    assert_eq!(expiring(&bench.pass(3 * DAY)), []);
+
+    let (mut bench, subject, number) = waiting(&authority);
+    let not_after = subject.certificate.not_after();
+    let begin = not_after.saturating_sub(5 * DAY);
+    bench.pass(begin.since(NOW));
+    bench.answer(number, authority.answer(&subject, begin, 9 * DAY));
+    let last = bench.agent.status(begin).next().unwrap();
+    let staple = last.certificate.unwrap().staple.unwrap();
+    assert_eq!(staple.expires(), not_after);
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.extend(expiring(&bench.pass(DAY)));
+    }
+    assert_eq!(seen, []);
+    assert_eq!(kind(&bench), "expired");
+}
+
+#[test]
+fn a_longer_warning_time_counts_at_once() {
+    let (mut bench, ..) = fresh(&Authority::new());
+    bench.pass(DAY * 5 / 2);
+    let settings = Settings {
+        expiring_within: Duration::from_secs(3600),
+        ..bench.agent.settings
+    };
+    assert_eq!(expiring(&bench.event(Event::Reconfigured(settings))), []);
+    assert_eq!(expiring(&bench.pass(DAY)), [], "an hour was asked for");
+    let settings = Settings {
+        expiring_within: DAY,
+        ..settings
+    };
+    let told = bench.event(Event::Reconfigured(settings));
+    assert_eq!(expiring(&told).len(), 1);
+}
+
+#[test]
+fn a_failed_request_says_whether_the_reason_is_the_one_before() {
+    let (mut bench, _, number) = waiting(&Authority::new());
+    let repeated = |actions: &[Action]| {
+        reports(actions).iter().find_map(|report| match report {
+            Report::RequestFailed { repeated, .. } => Some(*repeated),
+            _ => None,
+        })
+    };
+    assert_eq!(repeated(&bench.fail(number, None)), Some(false));
+    bench.event(Event::RenewAll);
+    assert_eq!(repeated(&bench.fail(number, None)), Some(true));
+    bench.event(Event::RenewAll);
+    let other = Failure {
+        kind: "connect_refused",
+        message: "refused".to_owned(),
+    };
+    let told = bench.event(Event::Answered {
+        certificate: number,
+        result: Err(other.into()),
+    });
+    assert_eq!(repeated(&told), Some(false));
+}
+
+#[test]
+fn the_status_of_one_file_is_that_among_all() {
+    let (bench, ..) = fresh(&Authority::new());
+    let path = Path::new("/a.pem");
+    let status = bench.agent.status_of(path, bench.now.wall).unwrap();
+    assert_eq!((status.path, status.state.kind()), (path, "fresh"));
+    assert!(bench.agent.status_of(Path::new("/b.pem"), NOW).is_none());
+}

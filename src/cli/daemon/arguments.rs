@@ -102,6 +102,10 @@ pub(in crate::cli) struct DaemonArguments {
     )]
     allow_addresses: Vec<String>,
 
+    /// Do everything that is due, once, and end; 1 if anything failed
+    #[arg(long, conflicts_with = "daemon", help_heading = "Process and log")]
+    pub(super) one_off: bool,
+
     /// Go into the background as soon as everything has been looked at once
     #[arg(
         short = 'D',

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::thread;
-use std::time::Instant;
 
 use super::ProbeArguments;
 use super::report::{Probed, Row, State};
+use crate::cli::survey::Survey;
 use crate::config::Config;
-use crate::discovery::{Change, Finding, PATIENCE, Refusal, Scanner, SourceNumber};
+use crate::discovery::{Finding, Refusal};
 use crate::ocsp::Policy;
 use crate::probe::{self, Target};
 use crate::run::wall_clock;
@@ -102,27 +102,13 @@ fn probe_one(
 
 /// What the configuration's places hold.
 fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
-    let sources = config.sources.iter().enumerate();
-    let sources = sources.map(|(place, it)| (SourceNumber(place), it.source.clone()));
-    let mut scanner = Scanner::new(sources, config.selection.clone());
-    let mut found = Vec::new();
-    let mut failed = None;
-    let mut report = |change| match change {
-        Change::Found { path, content, .. } => found.push((path, content)),
-        Change::DirectoryFailed { path, error } => {
-            failed.get_or_insert(format!("{} {error}", path.display()));
-        }
-        _ => {}
-    };
-    // What may be half-written is taken as it is: nobody waits here for its writer.
-    let now = Instant::now();
-    for moment in [now, now + PATIENCE] {
-        scanner.scan(moment, &mut report);
+    let sources = config.sources.iter().map(|it| it.source.clone());
+    let survey = Survey::of(sources, config.selection.clone());
+    if let Some((path, error)) = survey.failed.first() {
+        return Err(format!("{} {error}", path.display()));
     }
-    match failed {
-        Some(problem) => Err(problem),
-        None => Ok(found),
-    }
+    let found = survey.files.into_iter();
+    Ok(found.map(|file| (file.path, file.content)).collect())
 }
 
 /// Whether the file is one for which there is nothing to staple.

@@ -159,17 +159,15 @@ pub(super) fn print(target: &Target, probed: &Probed) {
         print_certificates(seen, judgement);
         print_staple(seen, judgement);
     }
-    let word = probed.word();
-    match (&probed.seen, probed.explanation()) {
-        (Err(_), Some(reason)) => println!("{word} {target}: {reason}"),
-        // The explanation of a revocation has the word in it.
-        (Ok((_, judgement)), Some(_)) if matches!(judgement.verdict, Verdict::Stapled(_)) => {
-            if let Verdict::Stapled(assessment) = &judgement.verdict {
-                println!("{}", wording::verdict(assessment));
+    match &probed.seen {
+        Err(error) => println!("{} {target}: {error}", probed.word()),
+        Ok((_, judgement)) => match &judgement.verdict {
+            Verdict::Stapled(assessment) => println!("{}", wording::verdict(assessment)),
+            other => {
+                let reason = other.explanation().unwrap_or_default();
+                println!("{} {reason}", other.word());
             }
-        }
-        (Ok(_), Some(reason)) => println!("{word} {reason}"),
-        (_, None) => println!("{word}"),
+        },
     }
 }
 

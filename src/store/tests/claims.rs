@@ -75,3 +75,45 @@ fn what_a_killed_run_left_is_swept_with_the_claim_and_not_by_the_second() {
     second.claim(path, true).unwrap();
     assert!(path.join(&name).exists());
 }
+
+#[test]
+fn what_may_not_be_written_says_whether_another_staplerd_or_a_missing_folder_is_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken");
+    fs::create_dir(&taken).unwrap();
+    let (ours, others) = (Claims::default(), Claims::default());
+    assert_eq!(claim(&others, &taken), "new");
+    let refusal = |path: &Path| ours.check(path).unwrap_err();
+    assert_eq!(refusal(&taken.join("a.ocsp")).kind(), "in_use");
+    let missing = folder.path().join("missing");
+    let error = refusal(&missing.join("a.ocsp"));
+    assert_eq!(error.kind(), "io");
+    let message = error.to_string();
+    assert!(message.starts_with(missing.to_str().unwrap()), "{message}");
+    assert!(message.contains("No such file"), "{message}");
+}
+
+#[test]
+fn folders_are_made_below_a_directory_that_is_ours_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("ocsp")).unwrap();
+    let claims = Claims::default();
+    assert_eq!(claim(&claims, &path("ocsp")), "new");
+    for _ in 0..2 {
+        claims
+            .create_folder_of(&path("ocsp/sites/deep/a.ocsp"))
+            .unwrap();
+        assert!(path("ocsp/sites/deep").is_dir());
+    }
+    claims.create_folder_of(&path("ocsp/b.ocsp")).unwrap();
+    claims.create_folder_of(&path("other/a.ocsp")).unwrap();
+    assert_eq!(names(folder.path()), ["ocsp"]);
+    assert_eq!(names(&path("ocsp")), ["sites"]);
+
+    fs::write(path("ocsp/file"), "").unwrap();
+    let error = claims
+        .create_folder_of(&path("ocsp/file/below/a.ocsp"))
+        .unwrap_err();
+    assert_eq!(error.kind(), "io");
+}

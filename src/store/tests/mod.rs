@@ -1,5 +1,6 @@
 //! What a write leaves behind: always a whole file, the right permissions, nothing else.
 
+mod backups;
 mod claims;
 mod crash;
 mod faults;

@@ -92,6 +92,14 @@ fn help_fits_a_terminal_and_has_an_example() {
 }
 
 #[test]
+fn the_version_is_told_by_both_of_its_options() {
+    for option in ["-V", "--version"] {
+        let expected = concat!("staplerd ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(stdout(&staplerd(&[option])), expected);
+    }
+}
+
+#[test]
 fn every_command_has_a_manual_page_that_the_typesetter_accepts() {
     let directory = tempfile::tempdir().unwrap();
     let pages = directory.path().join("man1");

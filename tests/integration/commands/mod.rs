@@ -4,6 +4,7 @@ mod fetch;
 mod help;
 mod probe;
 mod stapled;
+mod validate;
 
 use std::process::{Command, Output, Stdio};
 

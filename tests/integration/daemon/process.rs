@@ -32,7 +32,6 @@ fn arguments_refused(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn wrong_configurations_end_with_78_and_one_line_that_says_what_to_do() {
-    arguments_refused(&[], &["no certificate directory"]);
     arguments_refused(
         &["-d", "/a", "/b", "-s", "/1.sock"],
         &["2 certificate directories", "1 HAProxy socket"],

@@ -68,7 +68,8 @@ pub struct Exchange {
 impl World {
     /// Lets a request wait for its responder, or for the next one's, or answers it.
     pub fn ask(&mut self, mut request: Request) -> Option<Event> {
-        let steady = self.now().steady;
+        // The limits' clock runs on while the machine is suspended.
+        let now = self.time;
         loop {
             let responders = &self.authority.cases[request.case].responders;
             let Some(responder) = responders.get(request.place) else {
@@ -76,7 +77,7 @@ impl World {
             };
             let name = &self.responders[*responder].name;
             let must_staple = request.must_staple;
-            match self.limits.admit(name, request, must_staple, steady) {
+            match self.limits.admit(name, request, must_staple, now) {
                 Ok(()) => return None,
                 Err(dismissed) => request = moved_on_from(dismissed),
             }
@@ -94,7 +95,7 @@ impl World {
             let exchange = Exchange {
                 request,
                 mode,
-                begun: self.now().steady,
+                begun: self.time,
             };
             self.exchanges.insert(number, exchange);
             self.plan(takes, Happening::ExchangeEnds(number));
@@ -118,11 +119,11 @@ impl World {
             begun,
         } = exchange;
         let responder = self.authority.cases[request.case].responders[request.place];
-        let steady = self.now().steady;
-        let (health, outcome) = self.answer(&request, responder, mode, steady - begun);
+        let now = self.time;
+        let (health, outcome) = self.answer(&request, responder, mode, now - begun);
         let random = self.random.f64();
         let name = &self.responders[responder].name;
-        let dismissed = self.limits.finished(name, health, steady, random);
+        let dismissed = self.limits.finished(name, health, now, random);
         let event = if outcome.is_settled {
             self.responders[responder].hour.answers += 1;
             self.figures.from_second_url += u64::from(request.place > 0);

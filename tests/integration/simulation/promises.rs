@@ -2,23 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use staplerd::agent::{SHORTEST_LIFE, TargetId};
 use staplerd::ocsp::verify::{CLOCK_SKEW, MAX_STAPLE_BYTES};
 use staplerd::ocsp::{CertificateStatus, Staple};
+use staplerd::schedule::{self, Life};
 use staplerd::time::Timestamp;
 
 use super::authority::Case;
 use super::responder::Hour;
 use super::world::{Happening, Open, World};
-use crate::pki::HOUR;
+use crate::pki::{DAY, HOUR};
 
 /// HAProxy stops stapling so long before the end.
 const STAPLED_UNTIL: Duration = Duration::from_secs(300);
 /// After an hour without any trouble, everything is live this much later at the latest.
 const CONVERGED_WITHIN: Duration = Duration::from_secs(3600 + 300);
+/// A certificate whose staple has less life left is said to be expiring.
+pub const EXPIRING_WITHIN: Duration = DAY;
 /// The longest pause that a responder asks for here, and the agent gives it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(7200 * 5 / 4);
 /// Nothing may be wrong with a HAProxy process for this long before it is expected to hold what it
@@ -26,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(7200 * 5 / 4);
 const QUIET: Duration = Duration::from_secs(300);
 /// Requests to a responder within an hour that bring nothing, however many certificates wait for it
 /// and however often it goes away: then it is only probed. The README states this number.
-const FRUITLESS_REQUESTS: u64 = 250;
+const FRUITLESS_REQUESTS: u64 = 200;
 /// Requests for one certificate in an hour, whatever happens.
 const REQUESTS_FOR_ONE: u32 = 64;
 
@@ -41,6 +44,7 @@ pub struct Figures {
     pub writes: u64,
     pub deliveries: u64,
     pub staples_expired: u64,
+    pub told_expiring: u64,
     pub faults: BTreeMap<&'static str, u64>,
     /// Staples that ended without a successor because the responder was never there for an hour.
     pub excused: u64,
@@ -77,6 +81,11 @@ impl fmt::Display for Figures {
             self.events
         )?;
         writeln!(formatter, "  {faults} faults: {:?}", self.faults)?;
+        writeln!(
+            formatter,
+            "  told {} times that a certificate is expiring; {} staples ended after that",
+            self.told_expiring, self.staples_expired
+        )?;
         write!(
             formatter,
             "  live staple {:.4} % of the time; {} ended without a successor while their responder was never there for an hour; \
@@ -208,6 +217,60 @@ impl World {
         }
     }
 
+    /// There is a new staple; where it lasts, the next alarm is another one.
+    pub fn renewed(&mut self, path: &Path, this_update: Timestamp, until: Timestamp) {
+        self.figures.renewals += 1;
+        let case = &self.authority.cases[self.files[self.file_of[path]].case];
+        let life = Life {
+            start: this_update.max(case.subject.certificate.not_before()),
+            end: until,
+        };
+        if schedule::alarm(life, EXPIRING_WITHIN) > self.wall() {
+            self.told_expiring.remove(path);
+        }
+    }
+
+    /// The alarm comes only where a person has something to look at: not when the responder was there
+    /// for an hour and nothing else was wrong.
+    pub fn expires_soon(&mut self, path: &Path) {
+        self.figures.told_expiring += 1;
+        self.told_expiring.insert(path.to_owned());
+        let file = &self.files[self.file_of[path]];
+        let facts = &self.authority.cases[file.case];
+        let reachable_for = self.responders[facts.responders[0]].reachable_for(self.time);
+        let misled_at = self.misled_at.get(&file.case).copied().unwrap_or_default();
+        let troubled_at = file.changed_at.max(self.machine_troubled_at).max(misled_at);
+        let is_well = self.is_due(facts)
+            && reachable_for >= CONVERGED_WITHIN
+            && self.clock_error == 0
+            && troubled_at + CONVERGED_WITHIN <= self.time;
+        assert!(
+            !is_well,
+            "seed {}: at {:?} {} was said to be expiring although its responder was there",
+            self.scale.seed,
+            self.time,
+            path.display()
+        );
+    }
+
+    /// No staple ends unannounced, unless no longer one could be had.
+    pub fn staple_expired(&mut self, path: &Path) {
+        self.figures.staples_expired += 1;
+        let file = &self.files[self.file_of[path]];
+        let not_after = self.authority.cases[file.case]
+            .subject
+            .certificate
+            .not_after();
+        let ends_too = not_after.since(self.wall()) <= SHORTEST_LIFE;
+        assert!(
+            ends_too || self.told_expiring.contains(path),
+            "seed {}: at {:?} the staple of {} ended unannounced",
+            self.scale.seed,
+            self.time,
+            path.display()
+        );
+    }
+
     /// The files that a certificate was ever put into.
     fn files_with(&self, case: usize) -> Vec<usize> {
         self.files_of.get(&case).cloned().unwrap_or_default()
@@ -249,10 +312,13 @@ impl World {
                     .all(|at| *at < calm_since);
                 assert!(
                     is_live || !had_an_hour,
-                    "seed {}: at {:?} {} has no live staple in process {target} after an hour without trouble",
+                    "seed {}: at {:?} {} has no live staple in process {target} after an hour without trouble; \
+                     the certificate is {}, {:?}",
                     self.scale.seed,
                     self.time,
-                    file.path.display()
+                    file.path.display(),
+                    self.states()[&file.path],
+                    self.responders[facts.responders[0]]
                 );
             }
         }

@@ -23,7 +23,7 @@ use super::authority::Authority;
 use super::exchanges::{Exchange, Request};
 use super::places::Write;
 use super::process::{Order, Process};
-use super::promises::Figures;
+use super::promises::{EXPIRING_WITHIN, Figures};
 use super::responder::Responder;
 use crate::pki::{DAY, HOUR, NOW};
 
@@ -131,7 +131,7 @@ pub struct World {
     pub responders: Vec<Responder>,
     pub processes: Vec<Process>,
     pub files: Vec<File>,
-    file_of: HashMap<PathBuf, usize>,
+    pub file_of: HashMap<PathBuf, usize>,
     /// The files that a certificate was ever put into.
     pub files_of: HashMap<usize, Vec<usize>>,
     pub disk_is_full: bool,
@@ -154,6 +154,8 @@ pub struct World {
     /// When a certificate's responder last told the future, and a clock set forward believed it.
     pub misled_at: HashMap<usize, Duration>,
     pub asked: HashMap<usize, u32>,
+    /// The files whose certificates the agent said are expiring, since their last renewal.
+    pub told_expiring: BTreeSet<PathBuf>,
     pub figures: Figures,
 }
 
@@ -196,6 +198,7 @@ impl World {
             told_revoked: BTreeSet::new(),
             misled_at: HashMap::new(),
             asked: HashMap::new(),
+            told_expiring: BTreeSet::new(),
             figures: Figures::default(),
         };
         world.furnish();
@@ -348,10 +351,16 @@ impl World {
 
     fn reported(&mut self, report: &Report) {
         match report {
-            Report::Renewed { .. } => self.figures.renewals += 1,
+            Report::Renewed {
+                path,
+                this_update,
+                until,
+                ..
+            } => self.renewed(path, *this_update, *until),
+            Report::Expiring { path, .. } => self.expires_soon(path),
             Report::RequestFailed { .. } => self.figures.failures += 1,
             Report::RequestPostponed { .. } => self.figures.postponed += 1,
-            Report::StapleExpired { .. } => self.figures.staples_expired += 1,
+            Report::StapleExpired { path } => self.staple_expired(path),
             _ => {}
         }
     }
@@ -434,6 +443,8 @@ fn agent(seed: u64) -> Agent {
     let settings = staplerd::agent::Settings {
         schedule: schedule::Settings::default(),
         recycle: true,
+        single_run: None,
+        expiring_within: EXPIRING_WITHIN,
     };
     Agent::new(settings, seed)
 }

@@ -1,0 +1,214 @@
+//! `staplerd once`: everything that is due, once, for a cron job.
+//!
+//! Takes the place of `ocspbot`, with its file and its exit codes: 0 nothing was renewed; n staples
+//! were renewed (250 at most); 255 something failed; 254 the configuration or a log file could not
+//! be read or written; 253 the configuration makes no sense; 252 the command line does not.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{ArgAction, Args};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::configuration;
+use crate::config::{Config, Error, LogFile, Options, Origin};
+use crate::run::{self, Once, Summary};
+use crate::telemetry::{self, Sink, Verbosity};
+
+/// The file that ocspbot reads where none is named.
+const DEFAULT_FILE: &str = "ocspbot.yaml";
+/// The most renewals that an exit code tells.
+const MOST_RENEWED: usize = 250;
+/// Something could not be had, written or delivered (ocspbot's -1).
+const EXIT_FAILED: u8 = 255;
+/// A file could not be read or written (ocspbot's -2).
+const EXIT_UNREADABLE: u8 = 254;
+/// The configuration makes no sense (ocspbot's -3).
+const EXIT_CONFIGURATION: u8 = 253;
+/// The command line makes no sense (ocspbot's -4).
+pub(super) const EXIT_USAGE: u8 = 252;
+
+/// What to do once.
+#[derive(Args)]
+pub(super) struct OnceArguments {
+    /// Configuration file [default: ocspbot.yaml, else that of the daemon]
+    #[arg(value_name = "CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Say what is due, and do nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Log more; twice, what the libraries say as well
+    #[arg(short, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// Errors only, no summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+/// Does it.
+pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
+    let default = Path::new(DEFAULT_FILE);
+    let named = arguments.config.as_deref();
+    let named = named.or_else(|| default.is_file().then_some(default));
+    let config = match configuration::check(Options::default(), named) {
+        Ok(config) if config.origin() != Origin::Nothing => config,
+        Ok(_) => return refuse(&[Error::NothingNamed]),
+        Err(errors) => return refuse(&errors),
+    };
+    let bar = bar(arguments.quiet);
+    let logging = open(config.output_log.as_ref(), Sink::Output).and_then(|output| {
+        let errors = open(config.error_log.as_ref(), Sink::Errors)?;
+        telemetry::start_once(verbosity(arguments), output, errors, bar.clone());
+        Ok(())
+    });
+    if let Err(problem) = logging {
+        eprintln!("{problem}");
+        return ExitCode::from(EXIT_UNREADABLE);
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    match once(config, arguments.dry_run, &bar) {
+        Ok(summary) => {
+            if !arguments.quiet {
+                tracing::info!("{}", in_words(&summary, arguments.dry_run));
+            }
+            ExitCode::from(exit_code(&summary))
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(match error {
+                run::Error::Group(_) | run::Error::HaproxyConfig(_) => EXIT_CONFIGURATION,
+                run::Error::Runtime(_) | run::Error::Signals(_) => EXIT_FAILED,
+            })
+        }
+    }
+}
+
+/// One run with a bar that shows how far it is.
+pub(super) fn once(config: Config, is_dry: bool, bar: &ProgressBar) -> Result<Summary, run::Error> {
+    let mut progress = |requests: usize, answered: usize| {
+        bar.set_length(requests as u64);
+        bar.set_position(answered as u64);
+    };
+    let once = Once {
+        is_dry,
+        progress: &mut progress,
+    };
+    let summary = run::once(config, once);
+    bar.finish_and_clear();
+    summary
+}
+
+/// A bar for a person who looks on; for nobody, one that is not seen.
+pub(super) fn bar(quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{pos}/{len} responses {wide_bar} {elapsed}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn verbosity(arguments: &OnceArguments) -> Verbosity {
+    match (arguments.quiet, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Detailed,
+        (false, _) => Verbosity::Everything,
+    }
+}
+
+fn refuse(errors: &[Error]) -> ExitCode {
+    eprintln!("{}", configuration::in_lines(errors));
+    let is_unreadable = |error: &Error| matches!(error, Error::Unreadable { .. });
+    ExitCode::from(if errors.iter().any(is_unreadable) {
+        EXIT_UNREADABLE
+    } else {
+        EXIT_CONFIGURATION
+    })
+}
+
+/// The log file of this run, begun anew, or the stream it stands for.
+fn open(file: Option<&LogFile>, stream: Sink) -> Result<Sink, String> {
+    let Some(file) = file else {
+        return Ok(stream);
+    };
+    let path = file.at(run::local_time());
+    File::create(&path)
+        .map(|file| Sink::File(Arc::new(file)))
+        .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+}
+
+/// One line for what was done.
+pub(super) fn in_words(summary: &Summary, is_dry: bool) -> String {
+    let Summary {
+        renewed,
+        unchanged,
+        failed,
+        passed_over,
+        due,
+        is_cut_off,
+    } = summary;
+    if is_dry {
+        let list: Vec<String> = due.iter().map(|name| format!("\n  {name}")).collect();
+        return format!(
+            "{} due, {unchanged} not yet, {failed} in trouble; nothing was done{}",
+            due.len(),
+            list.concat()
+        );
+    }
+    let verdict = match (is_cut_off, failed) {
+        (true, _) => "cut off",
+        (false, 0) => "success",
+        (false, _) => "failure",
+    };
+    format!(
+        "{verdict}: {renewed} renewed, {unchanged} unchanged, {failed} failed, \
+         {passed_over} without a responder"
+    )
+}
+
+fn exit_code(summary: &Summary) -> u8 {
+    if summary.failed > 0 || summary.is_cut_off {
+        return EXIT_FAILED;
+    }
+    u8::try_from(summary.renewed.min(MOST_RENEWED)).unwrap_or(EXIT_FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(renewed: usize, failed: usize) -> Summary {
+        Summary {
+            renewed,
+            failed,
+            ..Summary::default()
+        }
+    }
+
+    #[test]
+    fn the_exit_code_tells_renewals_and_never_looks_like_an_error_or_like_nothing() {
+        for (renewed, failed, code) in [
+            (0, 0, 0),
+            (1, 0, 1),
+            (250, 0, 250),
+            (256, 0, 250),
+            (100_000, 0, 250),
+            (3, 1, EXIT_FAILED),
+        ] {
+            assert_eq!(exit_code(&summary(renewed, failed)), code);
+        }
+        let cut_off = Summary {
+            is_cut_off: true,
+            ..summary(3, 0)
+        };
+        assert_eq!(exit_code(&cut_off), EXIT_FAILED);
+    }
+}

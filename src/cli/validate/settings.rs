@@ -1,0 +1,73 @@
+//! The single files, programs and names of a configuration.
+
+use std::path::Path;
+
+use rustix::fs::Access;
+
+use super::report::Report;
+use super::user::User;
+use crate::config::{Config, HookCommand, Statuses};
+use crate::store::Ownership;
+
+/// Reading, for a file.
+const READ: Access = Access::READ_OK;
+/// Making files in a folder.
+const MAKE: Access = Access::WRITE_OK.union(Access::EXEC_OK);
+
+/// Checks them.
+pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
+    if let Err(error) = Ownership::new(config.file_mode, config.file_group.as_deref()) {
+        report.error("file_group", error);
+    }
+    let hooks = &config.hooks;
+    let all = [
+        &hooks.renewed,
+        &hooks.failing,
+        &hooks.revoked,
+        &hooks.expiring,
+    ];
+    for HookCommand { program, .. } in all.into_iter().flatten() {
+        match user.check_program(program) {
+            Ok(()) => report.ok("hook", program.display()),
+            Err(problem) => report.error("hook", problem),
+        }
+    }
+    if let Some(folder) = config.control_socket.as_deref().and_then(Path::parent) {
+        // systemd makes it, when the service starts.
+        if let Err(problem) = user.check(folder, MAKE) {
+            report.warning("control_socket", problem);
+        }
+    }
+    if let Some(folder) = &config.logging.directory {
+        directory("logdir", folder, user, report);
+    }
+    for (subject, log) in [
+        ("output_log", &config.output_log),
+        ("error_log", &config.error_log),
+    ] {
+        if let Some(folder) = log.as_ref().and_then(|log| log.fixed_folder()) {
+            directory(subject, &folder, user, report);
+        }
+    }
+    for authority in config.responder.iter().flat_map(|it| &it.authorities) {
+        let mut files = vec![&authority.issuer, &authority.key];
+        files.extend(&authority.signer);
+        match &authority.statuses {
+            Statuses::Index(index) => files.push(index),
+            Statuses::List { crl, certificates } => files.extend([crl, certificates]),
+        }
+        for file in files {
+            match user.check(file, READ) {
+                Ok(()) => report.ok("responder", file.display()),
+                Err(problem) => report.error("responder", problem),
+            }
+        }
+    }
+}
+
+fn directory(subject: &'static str, folder: &Path, user: &User, report: &mut Report) {
+    match user.check(folder, MAKE) {
+        Ok(()) => report.ok(subject, folder.display()),
+        Err(problem) => report.error(subject, problem),
+    }
+}

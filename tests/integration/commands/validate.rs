@@ -1,0 +1,338 @@
+//! `staplerd validate`: mistakes with their places, and what the world lacks.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::{last_line, staplerd, stdout};
+use crate::skip::skipped;
+use crate::support::haproxy::{Haproxy, Setup, installations};
+use crate::support::pki::Authority;
+
+/// A URL whose host needs no lookup and is always allowed.
+const RESPONDER: &str = "http://192.0.2.1/";
+
+/// A folder with a configuration.
+struct World {
+    dir: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("certs")).unwrap();
+        World { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Checks this configuration, in which `{dir}` is the folder.
+    fn validate(&self, configuration: &str, more: &[&str]) -> Output {
+        let directory = self.dir.path().to_str().unwrap();
+        // Whether the daemon can be asked is another matter.
+        let text = format!("control_socket: null\n{configuration}").replace("{dir}", directory);
+        self.write("staplerd.yaml", &text);
+        let file = self.path("staplerd.yaml");
+        let mut arguments = vec!["validate", file.to_str().unwrap()];
+        arguments.extend(more);
+        staplerd(&arguments)
+    }
+}
+
+/// There is a line with this grade and these words.
+fn assert_line(output: &Output, grade: &str, words: &[&str]) {
+    let text = stdout(output);
+    let is_meant =
+        |line: &str| line.starts_with(grade) && words.iter().all(|word| line.contains(word));
+    assert!(
+        text.lines().any(is_meant),
+        "no {grade} line with {words:?} in:\n{text}"
+    );
+}
+
+#[test]
+fn mistakes_are_told_all_at_once_with_their_places() {
+    let world = World::new();
+    let output = world.validate("directorys: [/a]\nrenewal_threads: 0\n", &[]);
+    assert_eq!(output.status.code(), Some(78));
+    assert_line(
+        &output,
+        "error",
+        &["staplerd.yaml:2:1: directorys: unknown key", "directories?"],
+    );
+    assert_line(
+        &output,
+        "error",
+        &["staplerd.yaml:3:18: renewal_threads: 0 is not between"],
+    );
+    assert!(stdout(&output).contains("\n    renewal_threads: 0\n"));
+    assert_eq!(last_line(&output), "not valid: 2 errors, 0 warnings");
+    let missing = staplerd(&["validate", "/nonexistent/staplerd.yaml"]);
+    assert_eq!(missing.status.code(), Some(78));
+    assert_line(
+        &missing,
+        "error",
+        &["/nonexistent/staplerd.yaml: No such file"],
+    );
+}
+
+#[test]
+fn a_world_as_it_should_be_is_valid() {
+    let Some(installation) = installations("validate").into_iter().next() else {
+        return;
+    };
+    let authority = Authority::new();
+    let site = authority.issue("site.example", Some(RESPONDER)).pem();
+    let plain = authority.issue("plain.example", None).pem();
+    let files: &[(&str, &[u8])] = &[
+        ("site.pem", site.as_bytes()),
+        ("plain.pem", plain.as_bytes()),
+    ];
+    let haproxy = Haproxy::start(&installation, Setup::default(), files);
+    let world = World::new();
+    let configuration = format!(
+        "directories: [{{path: {}, sockets: [{}]}}]\nhooks: {{renewed: sh}}\n",
+        haproxy.path("certs"),
+        haproxy.path("admin.sock")
+    );
+    let output = world.validate(&configuration, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert_line(
+        &output,
+        "ok",
+        &["certificates", "1 to staple for, 1 without a responder"],
+    );
+    assert_line(
+        &output,
+        "ok",
+        &["socket", "admin.sock: HAProxy ", "level admin"],
+    );
+    assert_line(
+        &output,
+        "ok",
+        &["responder", "http://192.0.2.1 at 192.0.2.1:80"],
+    );
+    assert_line(&output, "ok", &["staples", &haproxy.path("certs")]);
+    assert_line(&output, "ok", &["hook", "sh"]);
+    assert_eq!(last_line(&output), "valid: 0 warnings");
+    // The same, found through HAProxy's own configuration.
+    let configuration = format!("haproxy_config: {}\n", haproxy.path("haproxy.cfg"));
+    let output = world.validate(&configuration, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert_line(
+        &output,
+        "ok",
+        &["certificates", "1 to staple for, 1 without a responder"],
+    );
+    assert_line(
+        &output,
+        "ok",
+        &["socket", "admin.sock: HAProxy ", "level admin"],
+    );
+}
+
+#[test]
+fn a_control_socket_needs_somebody_behind_it_and_the_level_admin() {
+    let Some(installation) = installations("validate level").into_iter().next() else {
+        return;
+    };
+    let authority = Authority::new();
+    let site = authority.issue("site.example", Some(RESPONDER)).pem();
+    let setup = Setup {
+        level: Some("operator"),
+        ..Setup::default()
+    };
+    let haproxy = Haproxy::start(&installation, setup, &[("site.pem", site.as_bytes())]);
+    let world = World::new();
+    let configuration = format!(
+        "directories: [{{path: {}, sockets: [{}, '{{dir}}/nobody.sock']}}]\n",
+        haproxy.path("certs"),
+        haproxy.path("admin.sock")
+    );
+    let output = world.validate(&configuration, &[]);
+    assert_eq!(output.status.code(), Some(78), "{}", stdout(&output));
+    assert_line(
+        &output,
+        "error",
+        &["admin.sock", "level 'operator'", "level admin"],
+    );
+    assert_line(&output, "error", &["nobody.sock: there is no such socket"]);
+    assert_eq!(last_line(&output), "not valid: 2 errors, 0 warnings");
+}
+
+#[test]
+fn certificates_without_issuer_and_colliding_names_are_found() {
+    let world = World::new();
+    let authority = Authority::new();
+    let one = authority.issue("one.example", Some(RESPONDER));
+    let other = authority.issue("other.example", Some(RESPONDER));
+    world.write("certs/one.pem", &one.pem());
+    world.write("certs/other.pem", &other.pem());
+    // The leaf is the first of the file.
+    let whole = other.pem();
+    let end = whole.find("-----END CERTIFICATE-----\n").unwrap();
+    let alone = &whole[..end + "-----END CERTIFICATE-----\n".len()];
+    world.write("certs/alone.pem", alone);
+    let output = world.validate(
+        "directories: ['{dir}/certs', '{dir}/missing']\n\
+         domains:\n  d: {cert: '{dir}/certs/other.pem', ocsp: '{dir}/certs/one.pem.ocsp'}\n  \
+         gone: {cert: '{dir}/gone.pem', ocsp: '{dir}/gone.ocsp'}\n",
+        &[],
+    );
+    assert_eq!(output.status.code(), Some(78), "{}", stdout(&output));
+    assert_line(&output, "warning", &["alone.pem: no issuer found"]);
+    assert_line(
+        &output,
+        "error",
+        &["one.pem.ocsp would hold the staples of two certificates"],
+    );
+    assert_line(
+        &output,
+        "error",
+        &["gone.pem: cannot be read: No such file"],
+    );
+    assert_line(&output, "error", &["missing does not exist"]);
+    assert_eq!(
+        last_line(&output),
+        "not valid: 3 errors, 1 warning",
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn a_responder_that_the_configuration_names_has_to_be_found() {
+    let world = World::new();
+    let authority = Authority::new();
+    let site = authority.issue("site.example", Some("http://127.0.0.1:1/"));
+    world.write("certs/site.pem", &site.pem());
+    let own = world.validate("directories: ['{dir}/certs']\n", &[]);
+    assert_line(
+        &own,
+        "warning",
+        &["http://127.0.0.1:1: ", "allow-addresses loopback"],
+    );
+    assert_eq!(own.status.code(), Some(0), "{}", stdout(&own));
+    let other = world.validate(
+        "directories: ['{dir}/certs']\n\
+         responders: {127.0.0.1: 'http://does-not-exist.invalid/'}\n",
+        &[],
+    );
+    assert_line(&other, "error", &["http://does-not-exist.invalid: "]);
+    assert_eq!(other.status.code(), Some(78), "{}", stdout(&other));
+}
+
+/// Whether the files of a temporary folder can be somebody else's business.
+fn nobody_is_somebody_else() -> bool {
+    let id = |arguments: &[&str]| {
+        let output = Command::new("id")
+            .args(arguments)
+            .stderr(Stdio::null())
+            .output();
+        output
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| output.stdout)
+    };
+    let nobody = id(&["-u", "nobody"]);
+    let is_other = nobody.is_some() && nobody != id(&["-u"]);
+    if !is_other {
+        skipped("permissions of another user: there is no 'nobody' beside this one");
+    }
+    is_other
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn permissions_are_judged_for_the_user_who_will_run_it() {
+    if !nobody_is_somebody_else() {
+        return;
+    }
+    let world = World::new();
+    let authority = Authority::new();
+    let site = authority.issue("site.example", Some(RESPONDER));
+    world.write("certs/site.pem", &site.pem());
+    let check = || world.validate("directories: ['{dir}/certs']\n", &["--user", "nobody"]);
+    set_mode(world.dir.path(), 0o700);
+    let output = check();
+    assert_line(
+        &output,
+        "error",
+        &["directory", "certs: nobody may not enter "],
+    );
+    assert_eq!(output.status.code(), Some(78));
+    set_mode(world.dir.path(), 0o755);
+    set_mode(&world.path("certs"), 0o755);
+    set_mode(&world.path("certs/site.pem"), 0o600);
+    let output = check();
+    assert_line(&output, "ok", &["directory", "certs"]);
+    assert_line(
+        &output,
+        "error",
+        &["certificate", "site.pem: nobody may not read it"],
+    );
+    assert_line(
+        &output,
+        "error",
+        &["staples", "certs: nobody may not write"],
+    );
+    set_mode(&world.path("certs/site.pem"), 0o644);
+    set_mode(&world.path("certs"), 0o777);
+    let output = check();
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let unknown = world.validate("quiet: true\n", &["--user", "no-such-user-here"]);
+    assert_line(
+        &unknown,
+        "error",
+        &["'no-such-user-here': there is no such user"],
+    );
+}
+
+#[test]
+fn programs_logs_and_the_responders_files_have_to_be_there() {
+    let world = World::new();
+    world.write("script", "no program");
+    let output = world.validate(
+        "directories: ['{dir}/certs']\nlogdir: '{dir}/logs'\nfile_group: no-such-group\n\
+         output_log: '{dir}/nowhere/{year}.log'\n\
+         hooks: {renewed: '{dir}/script', failing: no-such-program, revoked: '{dir}/missing'}\n\
+         responder: {authorities: [{issuer: '{dir}/ca.pem', key: '{dir}/ca.key', index: '{dir}/i'}]}\n",
+        &[],
+    );
+    for words in [
+        ["hook", "script: permission denied"],
+        ["hook", "no-such-program: not found in PATH"],
+        ["hook", "missing: does not exist"],
+        ["logdir", "logs: does not exist"],
+        ["output_log", "nowhere: does not exist"],
+        ["file_group", "no-such-group"],
+        ["responder", "ca.key: does not exist"],
+    ] {
+        assert_line(&output, "error", &words);
+    }
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn nothing_named_is_not_valid() {
+    let world = World::new();
+    let output = world.validate("quiet: true\n", &[]);
+    assert_line(
+        &output,
+        "error",
+        &["names no certificates and no control sockets"],
+    );
+    assert_eq!(output.status.code(), Some(78));
+}

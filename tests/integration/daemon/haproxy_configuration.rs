@@ -1,0 +1,106 @@
+//! A daemon that is told nothing but where HAProxy's configuration is.
+
+use std::fs;
+
+use super::Daemon;
+use super::authority::{OpensslAuthority, Signer};
+use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
+
+const VERSION_WITH_STORES: (u16, u16) = (3, 0);
+
+#[test]
+fn certificates_and_sockets_are_those_of_haproxys_configuration_also_after_it_changes() {
+    let Some(mut authority) = OpensslAuthority::new("haproxy.cfg") else {
+        return;
+    };
+    for name in ["a", "b", "c"] {
+        authority.issue(name, "prime256v1");
+    }
+    authority.start_responder(Signer::Delegate);
+    let bundles: Vec<(String, String)> = ["a", "b", "c"]
+        .map(|name| (format!("{name}.pem"), authority.bundle(name)))
+        .into();
+    let files: Vec<(&str, &[u8])> = bundles
+        .iter()
+        .map(|(name, bundle)| (name.as_str(), bundle.as_bytes()))
+        .collect();
+    for installation in installations("haproxy.cfg") {
+        let setup = Setup {
+            global: "crt-base {dir}/certs".to_owned(),
+            bind: Some("crt a.pem crt b.pem".to_owned()),
+            master: true,
+            ..Setup::default()
+        };
+        let haproxy = Haproxy::start(&installation, setup, &files);
+        let configuration = haproxy.path("haproxy.cfg");
+        let daemon = Daemon::start(&[
+            "--haproxy-config",
+            &configuration,
+            "--allow-addresses",
+            "loopback",
+        ]);
+        let is_live = |name: &str| authority.accepts(name, &haproxy.staple(name));
+        for name in ["a", "b"] {
+            wait_for("a live staple", || is_live(name));
+        }
+        assert!(!fs::exists(haproxy.certificate("c.pem.ocsp")).unwrap());
+        let text = fs::read_to_string(&configuration).unwrap();
+        fs::write(
+            &configuration,
+            text.replace("crt b.pem", "crt b.pem crt c.pem"),
+        )
+        .unwrap();
+        haproxy.reload();
+        wait_for("the staple of the certificate that was added", || {
+            is_live("c")
+        });
+        wait_for("the staples of the others", || is_live("a") && is_live("b"));
+        // What cannot be read any more is what it was.
+        fs::remove_file(&configuration).unwrap();
+        daemon.wait_for_line(&["haproxy.cfg", "cannot be read", "goes on"]);
+        daemon.signal("TERM");
+    }
+}
+
+#[test]
+fn a_staple_is_written_where_a_crt_store_has_haproxy_look_for_it() {
+    let Some(mut authority) = OpensslAuthority::new("crt-store") else {
+        return;
+    };
+    authority.issue("a", "prime256v1");
+    authority.start_responder(Signer::Issuer);
+    let certificate = authority.read("a.pem") + &authority.read("a.key");
+    let issuer = authority.read("issuer.pem");
+    let newer = installations("crt-store").into_iter();
+    for installation in newer.filter(|it| it.version >= VERSION_WITH_STORES) {
+        let setup = Setup {
+            global: "\ncrt-store web\n  crt-base {dir}/certs\n  \
+                load crt a.pem ocsp {dir}/certs/a.der issuer {dir}/certs/a.ca alias site\n"
+                .to_owned(),
+            bind: Some("crt @web/site".to_owned()),
+            master: true,
+            ..Setup::default()
+        };
+        // HAProxy insists on a file where it is told to look for the staple.
+        let files = [
+            ("a.pem", certificate.as_bytes()),
+            ("a.ca", issuer.as_bytes()),
+            ("a.der", b""),
+        ];
+        let haproxy = Haproxy::start(&installation, setup, &files);
+        let daemon = Daemon::start(&[
+            "--haproxy-config",
+            &haproxy.path("haproxy.cfg"),
+            "--allow-addresses",
+            "loopback",
+        ]);
+        let staple = haproxy.certificate("a.der");
+        wait_for("the staple on disk", || {
+            authority.accepts("a", &fs::read(&staple).unwrap())
+        });
+        wait_for("the live staple", || {
+            authority.accepts("a", &haproxy.staple("a"))
+        });
+        daemon.signal("TERM");
+    }
+}

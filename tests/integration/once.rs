@@ -1,0 +1,261 @@
+//! `staplerd once` in ocspbot's place: its files, its names, its exit codes; and `--one-off` in
+//! stapled's.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::daemon::authority::{OpensslAuthority, Signer};
+
+/// A folder with ocspbot's certificates in it and a CA that answers for them.
+struct Cron {
+    authority: OpensslAuthority,
+    directory: TempDir,
+}
+
+impl Cron {
+    fn new(test: &str, names: &[&str]) -> Option<Cron> {
+        let mut authority = OpensslAuthority::new(test)?;
+        for name in names {
+            authority.issue(name, "prime256v1");
+        }
+        authority.start_responder(Signer::Delegate);
+        let cron = Cron {
+            authority,
+            directory: tempfile::tempdir().unwrap(),
+        };
+        for folder in ["tls/certs", "ocsp/responses", "ocsp/logs"] {
+            fs::create_dir_all(cron.path(folder)).unwrap();
+        }
+        for name in names {
+            cron.lay(name, "tls/certs");
+        }
+        Some(cron)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Certificate, chain and root chain, as ocspbot wants them: without keys, apart.
+    fn lay(&self, name: &str, folder: &str) {
+        let read = |name: &str| self.authority.read(name);
+        let chain = read("issuer.pem");
+        let rootchain = read("issuer.pem") + &read("root.pem");
+        for (suffix, content) in [
+            ("", read(&format!("{name}.pem"))),
+            ("-chain", chain),
+            ("-rootchain", rootchain),
+        ] {
+            let file = self.path(folder).join(format!("{name}{suffix}.pem"));
+            fs::write(file, content).unwrap();
+        }
+    }
+
+    fn configure(&self, text: &str) {
+        let base = self.directory.path().to_str().unwrap();
+        let text = text.replace("/var/www", base);
+        fs::write(self.path("ocspbot.yaml"), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .current_dir(self.directory.path())
+            .arg("once")
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn code(&self, arguments: &[&str]) -> i32 {
+        let output = self.run(arguments);
+        output.status.code().unwrap_or_else(|| panic!("{output:?}"))
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        names(&self.path(folder))
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let items = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = items
+        .map(|item| item.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The example of ocspbot's documentation, with responders on loopback allowed.
+const EXAMPLE: &str = "---
+allow_addresses: [loopback]
+openssl_executable: openssl
+
+minimum_validity: 3d
+minimum_validity_percentage: 42.8
+
+ocsp_folder: /var/www/ocsp/responses
+
+parallel_threads: 1
+
+output_log: /var/www/ocsp/logs/example-{year}{month}{day}-{hour}{minute}{second}.log
+
+make_backups: True
+
+domains:
+  example.com:
+    cert: /var/www/tls/certs/example.com.pem
+    chain: /var/www/tls/certs/example.com-chain.pem
+    rootchain: /var/www/tls/certs/example.com-rootchain.pem
+    ocsp: example.com.ocsp-resp
+  example.org:
+    cert: /var/www/tls/certs/example.org.pem
+    chain: /var/www/tls/certs/example.org-chain.pem
+    rootchain: /var/www/tls/certs/example.org-rootchain.pem
+    ocsp: example.org.ocsp-resp
+";
+
+#[test]
+fn the_example_of_ocspbots_documentation_gives_its_exit_codes_and_names() {
+    let Some(cron) = Cron::new("ocspbot's example", &["example.com", "example.org"]) else {
+        return;
+    };
+    cron.configure(EXAMPLE);
+    assert_eq!(cron.code(&["--dry-run"]), 0);
+    assert!(cron.names("ocsp/responses").is_empty());
+    // The configuration's name is ocspbot's default.
+    assert_eq!(cron.code(&[]), 2, "two were renewed");
+    let staples = ["example.com.ocsp-resp", "example.org.ocsp-resp"];
+    let written = cron.names("ocsp/responses");
+    for staple in staples {
+        assert!(written.contains(&staple.to_owned()), "{written:?}");
+        let response = fs::read(cron.path("ocsp/responses").join(staple)).unwrap();
+        let name = staple.strip_suffix(".ocsp-resp").unwrap();
+        assert!(cron.authority.accepts(name, &response));
+    }
+    let is_stamped = |name: &str| {
+        name.strip_prefix("example-")
+            .is_some_and(|rest| rest.len() == "20170415-060000.log".len() && rest.ends_with(".log"))
+    };
+    let logs = cron.names("ocsp/logs");
+    assert!(
+        !logs.is_empty() && logs.iter().all(|name| is_stamped(name)),
+        "{logs:?}"
+    );
+    // The responder's answers live for four days, and three must remain.
+    assert_eq!(cron.code(&["ocspbot.yaml"]), 0);
+    // No answer lives for a week: they are due, and the responder has nothing newer.
+    cron.configure(&EXAMPLE.replace("3d", "1w"));
+    assert_eq!(cron.code(&["ocspbot.yaml"]), 0);
+}
+
+#[test]
+fn what_is_good_for_longer_is_left_alone() {
+    let Some(cron) = Cron::new("nothing due", &["a"]) else {
+        return;
+    };
+    cron.configure(
+        "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: ocsp/responses\n\
+         scan_keys:\n  - folder: tls/certs\n",
+    );
+    assert_eq!(cron.code(&[]), 1);
+    let before = fs::read(cron.path("ocsp/responses/a.ocsp-resp")).unwrap();
+    let again = cron.run(&[]);
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    assert!(text(&again.stdout).contains("0 renewed, 1 unchanged, 0 failed"));
+    assert_eq!(
+        fs::read(cron.path("ocsp/responses/a.ocsp-resp")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn folders_are_scanned_with_their_structure_kept() {
+    let Some(mut cron) = Cron::new("recursive scan", &["a"]) else {
+        return;
+    };
+    cron.authority.issue("b", "prime256v1");
+    fs::create_dir_all(cron.path("tls/certs/sites/deep")).unwrap();
+    fs::create_dir_all(cron.path("ocsp/responses/sites/deep")).unwrap();
+    cron.lay("b", "tls/certs/sites/deep");
+    cron.configure(
+        "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: ocsp/responses\n\
+         scan_keys:\n  - folder: tls/certs\n    ocsp_mask: '{domain}.der'\n",
+    );
+    let output = cron.run(&[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(cron.path("ocsp/responses/a.der").is_file());
+    assert!(cron.path("ocsp/responses/sites/deep/b.der").is_file());
+}
+
+#[test]
+fn errors_have_ocspbots_exit_codes_and_say_what_is_wrong() {
+    let Some(cron) = Cron::new("exit codes", &["a"]) else {
+        return;
+    };
+    assert_eq!(cron.code(&["missing.yaml"]), 254);
+    assert_eq!(cron.code(&["a.yaml", "b.yaml"]), 252);
+    assert_eq!(cron.code(&["--no-such-option"]), 252);
+    assert_eq!(cron.code(&["--help"]), 0);
+    cron.configure("minimum_validity_percentage: 120\n");
+    let senseless = cron.run(&[]);
+    assert_eq!(senseless.status.code(), Some(253), "{senseless:?}");
+    assert!(text(&senseless.stderr).contains("ocspbot.yaml:1:"));
+    let domain = |url: &str| {
+        format!(
+            "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: ocsp/responses\n\
+             error_log: errors.log\n\
+             domains:\n  a:\n    cert: tls/certs/a.pem\n    chain: tls/certs/a-chain.pem\n    \
+             rootchain: tls/certs/a-rootchain.pem\n    ocsp: a.ocsp-resp\n    \
+             ocsp_responder_uri: {url}\n"
+        )
+    };
+    // The certificate's own responder would answer; nobody does at the other.
+    cron.configure(&domain("http://127.0.0.1:1/"));
+    let failed = cron.run(&[]);
+    assert_eq!(failed.status.code(), Some(255), "{failed:?}");
+    assert!(text(&failed.stdout).contains("0 renewed, 0 unchanged, 1 failed"));
+    let log = fs::read_to_string(cron.path("errors.log")).unwrap();
+    assert!(log.contains("127.0.0.1:1"), "{log}");
+    assert_eq!(text(&failed.stderr), "", "errors go to their log");
+    cron.configure(&domain("certificate"));
+    assert_eq!(cron.code(&[]), 1);
+    cron.configure(&domain("certificate").replace("errors.log", "no/such/folder.log"));
+    assert_eq!(cron.code(&[]), 254);
+}
+
+#[test]
+fn a_one_off_run_of_the_daemon_fails_only_where_something_failed() {
+    let Some(mut authority) = OpensslAuthority::new("one-off") else {
+        return;
+    };
+    authority.issue("a", "prime256v1");
+    authority.start_responder(Signer::Issuer);
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.pem"), authority.bundle("a")).unwrap();
+    let run = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .args(["--one-off", "--allow-addresses", "loopback", "-d"])
+            .arg(directory.path())
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, log) = run();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("success: 1 renewed"), "{log}");
+    assert_eq!(names(directory.path()), ["a.pem", "a.pem.ocsp"]);
+    fs::write(directory.path().join("b.pem"), "half a certificate").unwrap();
+    let (code, log) = run();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(
+        log.contains("failure: 0 renewed, 1 unchanged, 1 failed"),
+        "{log}"
+    );
+}
