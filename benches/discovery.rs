@@ -3,7 +3,8 @@
 //! Ten thousand certificate files with their staples beside them: the first scan, which reads and
 //! parses every file, and scans without changes. Then the whole program: how long it takes from the
 //! moment a certificate is dropped into a directory until its staple is written and live, with a
-//! responder that answers at once and a control socket that takes everything.
+//! responder that answers at once and a control socket that takes everything; and how long
+//! `staplerd status` takes, and what a new certificate takes while somebody asks without a pause.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../tests/support/pki.rs"]
@@ -12,9 +13,11 @@ mod pki;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,6 +35,8 @@ const CERTIFICATES: u32 = 10_000;
 const RESCANS: usize = 20;
 /// Certificates that are dropped, one after the other.
 const DROPPED: u32 = 20;
+/// How often the status is asked for.
+const ASKED: usize = 10;
 /// How often the clock of `/proc/self/stat` ticks in a second (USER_HZ, the same on all of Linux).
 const TICKS: f64 = 100.0;
 /// How long the program may take for anything before this is given up.
@@ -88,13 +93,15 @@ fn scans(certificates: &Path) {
 /// The daemon with all those certificates, its memory, and what a new one takes.
 fn program(certificates: &Path, authority: &Authority) {
     let socket = certificates.with_file_name("admin.sock");
+    let control = certificates.with_file_name("control.sock");
     let haproxy = Haproxy::bind(&socket);
     let daemon = Daemon(
         Command::new(env!("CARGO_BIN_EXE_staplerd"))
             .arg(certificates)
             .arg("-s")
             .arg(&socket)
-            .args(["--allow-addresses", "loopback", "-q"])
+            .args(["--allow-addresses", "loopback", "-q", "--control-socket"])
+            .arg(&control)
             .stdout(Stdio::null())
             .spawn()
             .unwrap(),
@@ -107,8 +114,43 @@ fn program(certificates: &Path, authority: &Authority) {
         daemon.memory("VmRSS"),
         daemon.memory("VmHWM")
     );
+    let first = CERTIFICATES..CERTIFICATES + DROPPED;
+    drop_in(certificates, authority, &haproxy, first, "");
+    asking(&control);
+    println!(
+        "staplerd after it was asked: {:.1} MiB resident, {:.1} MiB at most",
+        daemon.memory("VmRSS"),
+        daemon.memory("VmHWM")
+    );
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                status(&control, "--json");
+            }
+        });
+        let second = CERTIFICATES + DROPPED..CERTIFICATES + 2 * DROPPED;
+        drop_in(
+            certificates,
+            authority,
+            &haproxy,
+            second,
+            " while status is asked for",
+        );
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// New certificates, one after the other.
+fn drop_in(
+    certificates: &Path,
+    authority: &Authority,
+    haproxy: &Haproxy,
+    numbers: Range<u32>,
+    circumstance: &str,
+) {
     let mut times = Vec::new();
-    for number in CERTIFICATES..CERTIFICATES + DROPPED {
+    for number in numbers {
         let (pem, response) = authority.issue(number);
         authority.answer(&response);
         let path = certificates.join(format!("site-{number}.pem"));
@@ -122,10 +164,36 @@ fn program(certificates: &Path, authority: &Authority) {
     }
     times.sort();
     println!(
-        "a new certificate's staple is written and live after {:.0?} (median of {DROPPED}, longest {:.0?})",
+        "a new certificate's staple is written and live after {:.0?}{circumstance} (median of {DROPPED}, longest {:.0?})",
         times[times.len() / 2],
         times[times.len() - 1]
     );
+}
+
+/// The commands of operators.
+fn asking(control: &Path) {
+    for form in ["--json", "--timeline"] {
+        let mut times: Vec<Duration> = (0..ASKED).map(|_| status(control, form)).collect();
+        times.sort();
+        println!(
+            "staplerd status {form}: {:.0?} (median of {ASKED}, longest {:.0?})",
+            times[ASKED / 2],
+            times[ASKED - 1]
+        );
+    }
+}
+
+/// How long `staplerd status` takes in this form.
+fn status(control: &Path, form: &str) -> Duration {
+    let begun = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+        .args(["status", form, "--control-socket"])
+        .arg(control)
+        .output()
+        .unwrap();
+    let lines = output.stdout.iter().filter(|byte| **byte == b'\n').count();
+    assert!(lines > CERTIFICATES as usize, "{output:?}");
+    begun.elapsed()
 }
 
 /// A CA with a responder that gives everyone the same answer at once.

@@ -17,8 +17,8 @@
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
 //!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
-//!                                                                  signals, background, hooks:
-//!                                                                  known to cli and run
+//!                                                                  signals, background, hooks,
+//!                                                                  control: known to cli and run
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -26,6 +26,7 @@
 //! | [`run`] | the daemon: the only place that knows all tasks |
 //! | [`config`] | options and file, checked: a `Config` that cannot hold nonsense |
 //! | [`telemetry`], [`systemd`], [`signals`] | what the operator and systemd are told, and tell |
+//! | [`control`] | the daemon's own control socket: `status` and `renew` |
 //! | [`hooks`] | the operator's programs that are told of what happens |
 //! | [`background`] | life in the background, which the starter is told of |
 //! | [`agent`] | pure: events in, orders out; a year of it runs as a test |
@@ -47,6 +48,7 @@ pub mod agent;
 pub mod background;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod discovery;
 pub mod fetch;
 pub mod haproxy;

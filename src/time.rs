@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::time::format_description::well_known::Rfc3339;
 use ::time::{Date, Month, OffsetDateTime, Time};
+use serde::{Deserialize, Serialize};
 
-/// A second of UTC, counted from 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// A second of UTC, counted from 1970-01-01T00:00:00Z. In JSON it is an RFC 3339 text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Timestamp(i64);
 
 /// The two clocks at one moment: what every decision of the agent is given.
@@ -103,6 +105,20 @@ impl From<SystemTime> for Timestamp {
             Ok(after) => Timestamp(whole_seconds(after)),
             Err(before) => Timestamp(-whole_seconds(before.duration())),
         }
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = InvalidTimestamp;
+
+    fn try_from(text: String) -> Result<Self, InvalidTimestamp> {
+        Timestamp::parse_rfc3339(&text)
     }
 }
 

@@ -4,18 +4,22 @@
 //! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
 mod configuration;
+mod control;
 mod daemon;
 mod fetch;
 mod generate;
 mod input;
 mod once;
 mod probe;
+mod renew;
 mod responder;
+mod status;
 mod survey;
 mod validate;
 mod verify;
 mod wording;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -57,6 +61,19 @@ Examples:
   staplerd once ocspbot.yaml
   staplerd once --dry-run")]
     Once(once::OnceArguments),
+    /// Show how it stands with every certificate of the running daemon.
+    #[command(after_help = "\
+Examples:
+  staplerd status
+  staplerd status www.example.com --timeline
+  staplerd status --json | jq '.certificates[] | select(.needs_attention)'")]
+    Status(status::StatusArguments),
+    /// Have the running daemon renew responses now.
+    #[command(after_help = "\
+Examples:
+  staplerd renew
+  staplerd renew site.pem www.example.com")]
+    Renew(renew::RenewArguments),
     /// Ask for one certificate's response, judge, show and save it.
     #[command(after_help = "\
 Examples:
@@ -109,6 +126,8 @@ pub fn run() -> ExitCode {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
         Some(Command::Once(once)) => once::run(&once),
+        Some(Command::Status(status)) => status::run(&status),
+        Some(Command::Renew(renew)) => renew::run(&renew),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),
         Some(Command::Completions(completions)) => {
@@ -139,6 +158,7 @@ fn refuse(refusal: &clap::Error) -> ExitCode {
 fn print_json(object: &impl serde::Serialize) {
     // Only maps with keys that are no text cannot be written.
     if let Ok(text) = serde_json::to_string_pretty(object) {
-        println!("{text}");
+        // Whoever reads it may have read enough (`| head`).
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 }

@@ -93,6 +93,8 @@ pub struct Options {
     pub no_recycle: bool,
     /// HAProxy's configuration files, or directories of them.
     pub haproxy_config: Vec<PathBuf>,
+    /// Where the daemon listens for its own commands.
+    pub control_socket: Option<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,
     /// No control sockets at all, whatever the file says.
@@ -125,6 +127,7 @@ impl Options {
             renewal_threads: self.renewal_threads.or(below.renewal_threads),
             no_recycle: self.no_recycle || below.no_recycle,
             haproxy_config: list(self.haproxy_config, below.haproxy_config),
+            control_socket: self.control_socket.or(below.control_socket),
             no_haproxy_sockets: self.no_haproxy_sockets || below.no_haproxy_sockets,
             background: self.background || below.background,
             logging: self.logging.or(below.logging),
@@ -291,8 +294,10 @@ impl Config {
             },
             sockets,
             no_haproxy_sockets: options.no_haproxy_sockets,
-            control_socket: file
+            control_socket: options
                 .control_socket
+                .map(Some)
+                .or(file.control_socket)
                 .unwrap_or_else(|| Some(PathBuf::from(CONTROL_SOCKET))),
             selection: Selection {
                 extensions,

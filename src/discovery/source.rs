@@ -24,6 +24,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// The folder that its certificates lie in, or below.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Source::Directory(directory) => &directory.path,
+            Source::File(file) => folder_of(&file.path),
+            Source::Masks(masks) => &masks.folder,
+        }
+    }
+
     /// The folder that its staples are written to, or below.
     pub fn staple_folder(&self) -> &Path {
         match self {

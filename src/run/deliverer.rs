@@ -18,6 +18,9 @@ use crate::ocsp::Staple;
 /// Reports of a session that may wait to be translated.
 const REPORTS: usize = 256;
 
+/// The name of a control socket's missing rights.
+const LEVEL_TOO_LOW: &str = "level_too_low";
+
 /// One staple to be made live.
 pub(super) struct Order {
     pub(super) certificate: CertificateNumber,
@@ -66,9 +69,10 @@ pub(super) async fn run(
                     let Some(report) = report else {
                         return;
                     };
-                    if let Report::Loaded(stores) = report {
-                        let _ = news.send(News::Loaded { target, stores });
-                    } else if let Some(event) = translator.event(report)
+                    if let Some(told) = translator.news(&report) {
+                        let _ = news.send(told);
+                    }
+                    if let Some(event) = translator.event(report)
                         && events.send(event).await.is_err()
                     {
                         return;
@@ -109,6 +113,36 @@ impl Translator {
         number
     }
 
+    /// What is not the agent's business.
+    fn news(&self, report: &Report) -> Option<News> {
+        let target = self.target;
+        Some(match report {
+            Report::Connected(process) => News::Connected {
+                target,
+                process: *process,
+                problem: process
+                    .check_level(&self.address)
+                    .err()
+                    .map(|error| Failure {
+                        kind: LEVEL_TOO_LOW,
+                        message: error.to_string(),
+                    }),
+            },
+            Report::Disconnected(error) => News::Disconnected {
+                target,
+                problem: Failure {
+                    kind: error.kind(),
+                    message: error.to_string(),
+                },
+            },
+            Report::Loaded(stores) => News::Loaded {
+                target,
+                stores: stores.clone(),
+            },
+            Report::Delivered { .. } | Report::StoreChanged { .. } => return None,
+        })
+    }
+
     fn event(&mut self, report: Report) -> Option<Event> {
         let target = self.target;
         let socket = &self.address;
@@ -118,7 +152,7 @@ impl Translator {
                 let pid = process.pid;
                 tracing::info!(%socket, "connected to HAProxy {major}.{minor}, process {pid}");
                 if let Err(error) = process.check_level(socket) {
-                    tracing::error!(%socket, reason = "level_too_low", "{error}; staples are written to disk meanwhile");
+                    tracing::error!(%socket, reason = LEVEL_TOO_LOW, "{error}; staples are written to disk meanwhile");
                 }
                 Event::Connected(target)
             }
@@ -148,7 +182,6 @@ impl Translator {
                     retry: retry(&error),
                 }),
             },
-            // Not the agent's business.
             Report::Loaded(_) => return None,
             Report::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{Plan, StapleFolder};
-use super::wall_clock;
-use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
+use super::{News, wall_clock};
+use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, Subject, TargetId};
 use crate::discovery::{
     Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
@@ -29,6 +29,9 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// How often a directory is tried that another staplerd looks after.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The name of a directory's other owner.
+const IN_USE: &str = "in_use";
+
 /// Scans at start, at every hint, at every rescan request, whenever the plan is another, and every
 /// refresh interval.
 pub(super) async fn run(
@@ -36,9 +39,10 @@ pub(super) async fn run(
     claims: Arc<Claims>,
     rescan: Arc<Notify>,
     events: mpsc::Sender<Event>,
+    news: mpsc::UnboundedSender<News>,
     stop: CancellationToken,
 ) {
-    let mut finder = Finder::new(claims, events);
+    let mut finder = Finder::new(claims, events, news);
     let mut hints = Hints::new()
         .inspect_err(|error| {
             tracing::warn!(
@@ -99,7 +103,10 @@ struct Finder {
     /// In which sources each file was found.
     finds: HashMap<PathBuf, Vec<SourceNumber>>,
     events: mpsc::Sender<Event>,
+    news: mpsc::UnboundedSender<News>,
     claims: Arc<Claims>,
+    /// The directories, and folders in them, that cannot be read.
+    unreadable: BTreeMap<PathBuf, Failure>,
     /// The folders that another staplerd looks after.
     in_use: BTreeSet<PathBuf>,
     /// The number of the plan, and since when it is scanned.
@@ -114,14 +121,20 @@ struct Outcome {
 }
 
 impl Finder {
-    fn new(claims: Arc<Claims>, events: mpsc::Sender<Event>) -> Self {
+    fn new(
+        claims: Arc<Claims>,
+        events: mpsc::Sender<Event>,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Self {
         Finder {
             scanner: Scanner::new([], Selection::default()),
             plan: Arc::default(),
             folders: BTreeMap::new(),
             finds: HashMap::new(),
             events,
+            news,
             claims,
+            unreadable: BTreeMap::new(),
             in_use: BTreeSet::new(),
             begun: (0, Instant::now()),
         }
@@ -139,6 +152,7 @@ impl Finder {
         if self.all_gone(gone) {
             is_awaiting |= self.report_changes();
         }
+        self.report_directories();
         let plan = self.plan.number;
         if self.begun.0 != plan {
             self.begun = (plan, Instant::now());
@@ -198,6 +212,7 @@ impl Finder {
                 plan,
                 finds,
                 events,
+                unreadable,
                 ..
             } = self;
             let is_awaiting = scanner.scan(Instant::now(), |change| {
@@ -224,7 +239,10 @@ impl Finder {
                         return;
                     }
                     Change::StapleGone { path } => Event::StapleFileGone(path),
-                    other => return log_directory(&other),
+                    other => {
+                        log_directory(&other);
+                        return note_directory(unreadable, other);
+                    }
                 };
                 // When nobody listens any more, the end of the scan notices.
                 let _ = events.blocking_send(event);
@@ -233,6 +251,27 @@ impl Finder {
                 return is_awaiting;
             }
         }
+    }
+
+    /// Tells which directories cannot be used as they should be.
+    fn report_directories(&mut self) {
+        let sources = self.plan.sources.values();
+        let tops: BTreeSet<&Path> = sources.map(|planned| planned.source.folder()).collect();
+        // A folder that is gone is nobody's any more; a directory that is missing is still wanted.
+        self.unreadable.retain(|path, _| {
+            tops.contains(path.as_path())
+                || path.exists() && path.ancestors().any(|folder| tops.contains(folder))
+        });
+        let in_use = self.in_use.iter().map(|path| {
+            let failure = Failure {
+                kind: IN_USE,
+                message: "another staplerd looks after it: nothing is written to it".to_owned(),
+            };
+            (path.clone(), failure)
+        });
+        let all = self.unreadable.clone().into_iter().chain(in_use);
+        // Nobody is left to be told at the end.
+        let _ = self.news.send(News::Directories(all.collect()));
     }
 
     /// Sources have lost files. Whether others have some of them, and are to report them again.
@@ -266,7 +305,7 @@ impl Finder {
                 if self.in_use.insert(path.clone()) {
                     tracing::error!(
                         %directory,
-                        reason = "in_use",
+                        reason = IN_USE,
                         "another staplerd looks after this directory: nothing is written to it \
                          until that one ends"
                     );
@@ -306,6 +345,22 @@ fn targets(plan: &Plan, sources: &[SourceNumber]) -> Arc<[TargetId]> {
                 .collect();
             targets.into_iter().collect()
         }
+    }
+}
+
+fn note_directory(unreadable: &mut BTreeMap<PathBuf, Failure>, change: Change) {
+    match change {
+        Change::DirectoryFailed { path, error } => {
+            let failure = Failure {
+                kind: error.kind(),
+                message: error.to_string(),
+            };
+            unreadable.insert(path, failure);
+        }
+        Change::DirectoryRecovered { path } => {
+            unreadable.remove(&path);
+        }
+        _ => {}
     }
 }
 

@@ -8,18 +8,21 @@
 //! the loop never waits for a room (two full queues could wait for each other): what bounds them is
 //! that the agent has at most one order of a kind open for each certificate, file and process.
 
+mod commands;
 mod deliverer;
+mod differences;
 mod finder;
 mod haproxy_files;
 mod once;
 mod plan;
 mod requester;
 mod rooms;
+mod snapshot;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,13 +33,15 @@ use tokio::sync::mpsc;
 pub use once::{Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 
+use self::commands::Commands;
 use self::plan::{Numbers, Plan, World};
 use self::rooms::Rooms;
-use crate::agent::{self, Action, Agent, Event, Report, TargetId};
+use self::snapshot::Connection;
+use crate::agent::{self, Action, Agent, Event, Failure, Report, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::haproxy_config::{self, HaproxyConfig};
-use crate::haproxy::Address;
+use crate::haproxy::{self, Address};
 use crate::hooks;
 use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
@@ -114,6 +119,17 @@ enum News {
         target: TargetId,
         stores: Vec<String>,
     },
+    /// This process answers now.
+    Connected {
+        target: TargetId,
+        process: haproxy::Process,
+        /// What it does not let us do.
+        problem: Option<Failure>,
+    },
+    /// No process answers.
+    Disconnected { target: TargetId, problem: Failure },
+    /// These directories cannot be used as they should be.
+    Directories(BTreeMap<PathBuf, Failure>),
     /// The HAProxy configurations are others than before.
     HaproxyConfigured(Arc<Vec<HaproxyConfig>>),
 }
@@ -126,6 +142,11 @@ struct Daemon {
     /// The addresses behind the numbers, for the log.
     sockets: BTreeMap<TargetId, Address>,
     world: World,
+    /// How it stands with the connections to them.
+    connections: BTreeMap<TargetId, Connection>,
+    /// The directories that cannot be used as they should be.
+    directories: BTreeMap<PathBuf, Failure>,
+    commands: Commands,
     signals: Signals,
     events: mpsc::Receiver<Event>,
     news: mpsc::UnboundedReceiver<News>,
@@ -159,6 +180,9 @@ impl Daemon {
             numbers,
             sockets: BTreeMap::new(),
             world,
+            connections: BTreeMap::new(),
+            directories: BTreeMap::new(),
+            commands: Commands::new(),
             signals,
             events,
             news,
@@ -182,13 +206,17 @@ impl Daemon {
         let watchdog = systemd::watchdog_interval();
         let longest_sleep = watchdog.map_or(LONGEST_SLEEP, |limit| limit.min(LONGEST_SLEEP));
         let mut alive_at = Instant::now();
+        self.listen().await;
         loop {
             let wakeup = self.agent.next_wakeup(self.now()).unwrap_or(longest_sleep);
             tokio::select! {
                 biased;
                 request = self.signals.next() => match request {
                     Request::Stop => break,
-                    Request::Reload => self.reload(reload()),
+                    Request::Reload => {
+                        self.reload(reload());
+                        self.listen().await;
+                    }
                     Request::RenewAll => self.handle(Event::RenewAll),
                 },
                 Some(news) = self.news.recv() => self.learn(news),
@@ -197,6 +225,8 @@ impl Daemon {
                     None => break,
                 },
                 () = tokio::time::sleep(wakeup.min(longest_sleep)) => self.handle(Event::Wakeup),
+                // Last: however often somebody asks, the work goes on.
+                Some(question) = self.commands.next() => self.answer(question),
             }
             if let Some(interval) = watchdog
                 && alive_at.elapsed() >= interval / 2
@@ -207,6 +237,7 @@ impl Daemon {
         }
         tracing::info!("stopping");
         systemd::stopping();
+        self.commands.stop().await;
         self.finish().await;
     }
 
@@ -293,6 +324,23 @@ impl Daemon {
                     self.replan();
                 }
             }
+            News::Connected {
+                target,
+                process,
+                problem,
+            } => {
+                let process = Some(process);
+                let connection = Connection { process, problem };
+                self.connections.insert(target, connection);
+            }
+            News::Disconnected { target, problem } => {
+                let connection = Connection {
+                    process: None,
+                    problem: Some(problem),
+                };
+                self.connections.insert(target, connection);
+            }
+            News::Directories(directories) => self.directories = directories,
             News::HaproxyConfigured(configs) => {
                 haproxy_files::log_notices(&configs, &self.world.haproxy_configs);
                 self.world.haproxy_configs = configs;
@@ -306,6 +354,7 @@ impl Daemon {
         let plan = Plan::new(&self.config, &self.world, &mut self.numbers);
         for target in self.rooms.meet(&self.numbers) {
             self.world.loaded.remove(&target);
+            self.connections.remove(&target);
             self.handle(Event::Disconnected(target));
         }
         self.learn_addresses();
@@ -317,6 +366,12 @@ impl Daemon {
         self.sockets = sockets
             .map(|(target, socket)| (*target, socket.address.clone()))
             .collect();
+    }
+
+    /// Listens for commands where the configuration says.
+    async fn listen(&mut self) {
+        let path = self.config.control_socket.as_deref();
+        self.commands.listen(path).await;
     }
 
     /// Lets the tasks finish what they have in hand.

@@ -72,6 +72,7 @@ impl Rooms {
             Arc::clone(&results.claims),
             Arc::clone(&rescan),
             results.events.clone(),
+            results.news.clone(),
             results.stop.clone(),
         ));
         let mut rooms = Rooms {

@@ -17,6 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("probe", &["ocsp", "x509", "time"]),
     ("responder", &["ocsp", "x509", "time"]),
     ("store", &["ocsp", "x509", "time"]),
+    ("control", &["time"]),
     ("systemd", &[]),
     ("background", &[]),
     ("signals", &[]),
@@ -42,6 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "agent",
             "background",
             "config",
+            "control",
             "discovery",
             "fetch",
             "haproxy",
@@ -61,6 +63,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "background",
             "config",
+            "control",
             "discovery",
             "fetch",
             "haproxy",
@@ -85,7 +88,13 @@ const PURE: &[&str] = &[
     "src/x509/",
     "src/ocsp/",
     "src/agent/",
+    "src/cli/status/table.rs",
+    "src/cli/status/timeline.rs",
+    "src/cli/status/style.rs",
     "src/config/",
+    "src/control/names.rs",
+    "src/control/protocol.rs",
+    "src/control/status.rs",
     "src/discovery/haproxy_config/blocks.rs",
     "src/discovery/haproxy_config/certificate_list.rs",
     "src/discovery/haproxy_config/condition.rs",
@@ -128,6 +137,7 @@ const PURE: &[&str] = &[
     "src/responder/question.rs",
     "src/responder/refusal.rs",
     "src/responder/status.rs",
+    "src/run/differences.rs",
 ];
 
 /// What pure code does not mention: files, sockets, processes, threads, clocks, logs.

@@ -119,6 +119,10 @@ pub(in crate::cli) struct DaemonArguments {
     #[arg(long, visible_alias = "no-daemon", help_heading = "Process and log")]
     interactive: bool,
 
+    /// Where status and renew reach this daemon [default: /run/staplerd/control.sock]
+    #[arg(long, value_name = "PATH", help_heading = "Process and log")]
+    control_socket: Option<PathBuf>,
+
     /// Log more; twice, what the libraries say as well
     #[arg(short, action = ArgAction::Count, help_heading = "Process and log")]
     verbose: u8,
@@ -189,6 +193,7 @@ impl DaemonArguments {
             renewal_threads: given.renewal_threads,
             no_recycle: given.no_recycle,
             background: given.daemon,
+            control_socket: given.control_socket,
         }
     }
 }
@@ -198,7 +203,7 @@ mod tests {
     use clap::{Command, FromArgMatches};
 
     use super::*;
-    use crate::config::REFRESH_INTERVAL;
+    use crate::config::{CONTROL_SOCKET, REFRESH_INTERVAL};
     use crate::fetch::RENEWAL_THREADS;
     use crate::schedule;
 
@@ -212,6 +217,7 @@ mod tests {
             format!("of changes [default: {}]", REFRESH_INTERVAL.as_secs()),
             format!("1d 12h [default: {minimum}h]"),
             format!("[without DIR: {LOG_DIRECTORY}]"),
+            format!("this daemon [default: {CONTROL_SOCKET}]"),
             format!("[without a list: {FILE_EXTENSIONS}]"),
         ] {
             assert!(help.contains(&default), "no '{default}' in {help}");

@@ -2,6 +2,7 @@
 //! everything that can be wrong around it.
 
 pub mod authority;
+mod commands;
 mod directories;
 mod end_to_end;
 mod haproxy_configuration;
@@ -23,7 +24,7 @@ use crate::support::haproxy::{send_signal, wait_for};
 pub struct Daemon {
     child: Child,
     log: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Daemon {
@@ -31,8 +32,22 @@ impl Daemon {
         Daemon::start_with(arguments, &[])
     }
 
+    /// With a control socket of its own.
     pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Daemon {
         let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("control.sock");
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--control-socket", socket.to_str().unwrap()]);
+        Self::start_in(directory, &arguments, environment)
+    }
+
+    /// With this configuration file and nothing else.
+    pub fn start_configured(file: &Path) -> Daemon {
+        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(directory, &["-c", file.to_str().unwrap()], &[])
+    }
+
+    fn start_in(directory: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Daemon {
         let log = directory.path().join("staplerd.log");
         let file = fs::File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_staplerd"))
@@ -48,8 +63,13 @@ impl Daemon {
         Daemon {
             child,
             log,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Where it listens for commands, unless a configuration file says.
+    pub fn control_socket(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
     }
 
     pub fn pid(&self) -> u32 {

@@ -191,6 +191,8 @@ fn the_systemd_unit_is_one_that_systemd_accepts() {
         "Restart=on-failure",
         "WatchdogSec=",
         "User=staplerd",
+        "RuntimeDirectory=staplerd",
+        "RuntimeDirectoryMode=0750",
     ] {
         assert!(
             unit.lines().any(|line| line.starts_with(setting)),

@@ -1,0 +1,229 @@
+//! The daemon's end of the control socket.
+//!
+//! Takes the place of a socket that a dead daemon has left, never that of a living one's, and
+//! removes the socket at its end if it is still its own. Every bound on clients is here.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::{InvalidRequest, MAX_REQUEST_BYTES, Reply, Request};
+
+/// Clients that are served at once; more of them wait.
+const CLIENTS: usize = 8;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 128;
+/// Time for a client to say what it wants.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a client to take its reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Reading and writing for the owner and the directory's group.
+const MODE: u32 = 0o660;
+
+/// The rest of the way to a reply, to be gone where it holds nobody up.
+pub type Answer = Box<dyn FnOnce() -> Reply + Send>;
+
+/// A request, and where its answer goes.
+pub struct Question {
+    /// What is wanted.
+    pub request: Request,
+    /// The answer; a client that is gone does not wait for it.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody answers there.
+    #[error(
+        "control socket {0}: another staplerd listens there; name another control_socket for this one"
+    )]
+    InUse(PathBuf),
+    /// Another kind of file.
+    #[error(
+        "control socket {0}: there is a file that is no socket; remove it or name another path"
+    )]
+    NotASocket(PathBuf),
+    /// The system does not let us.
+    #[error("control socket {path}: {error}")]
+    Unusable {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl BindError {
+    /// The name in the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            BindError::InUse(_) => "in_use",
+            BindError::NotASocket(_) => "not_a_socket",
+            BindError::Unusable { .. } => "no_control_socket",
+        }
+    }
+}
+
+/// A control socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode: the socket of another daemon may come to have the same path.
+    identity: (u64, u64),
+}
+
+impl Listener {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// [`BindError`]; nothing is changed then, except that a dead daemon's socket may be gone.
+    pub async fn bind(path: &Path) -> Result<Self, BindError> {
+        let unusable = |error| BindError::Unusable {
+            path: path.to_owned(),
+            error,
+        };
+        make_room(path).await?;
+        let socket = UnixSocket::new_stream().map_err(unusable)?;
+        socket.bind(path).map_err(unusable)?;
+        // Nobody can connect before it listens.
+        let listening = set_permissions(path)
+            .and_then(|()| identity(path))
+            .and_then(|identity| Ok((identity, socket.listen(BACKLOG)?)));
+        match listening {
+            Ok((identity, listener)) => Ok(Listener {
+                listener,
+                path: path.to_owned(),
+                identity,
+            }),
+            Err(error) => {
+                let _ = fs::remove_file(path);
+                Err(unusable(error))
+            }
+        }
+    }
+
+    /// Serves clients until `stop`; what they want goes to `questions`.
+    pub async fn serve(self, questions: mpsc::Sender<Question>, stop: CancellationToken) {
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(_) = clients.join_next() => {}
+                accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
+                    Ok((stream, _)) => {
+                        clients.spawn(serve_client(stream, questions.clone()));
+                    }
+                    Err(_) => sleep(ACCEPT_PAUSE).await,
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // The next daemon takes its place if it should stay.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes the socket of a daemon that is dead.
+async fn make_room(path: &Path) -> Result<(), BindError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(BindError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+        // Binding says what is wrong, if anything is.
+        Err(_) => return Ok(()),
+    }
+    // Of a unix socket this is known at once.
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|error| BindError::Unusable {
+                path: path.to_owned(),
+                error,
+            }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) | Err(_) => Err(BindError::InUse(path.to_owned())),
+    }
+}
+
+fn set_permissions(path: &Path) -> io::Result<()> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let group = fs::metadata(directory.unwrap_or(Path::new(".")))?.gid();
+    // A group that this user is not in cannot be given: then its own group has to do.
+    let _ = chown(path, None, Some(group));
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// One request and its reply. A client that is too slow, or gone, is let go without a word.
+async fn serve_client(mut stream: UnixStream, questions: mpsc::Sender<Question>) {
+    let Ok(Ok(line)) = timeout(REQUEST_TIMEOUT, read_line(&mut stream)).await else {
+        return;
+    };
+    let Some(reply) = reply_to(&line, &questions).await else {
+        return;
+    };
+    // When the time is over or the client is gone, nobody is left to be told.
+    let _ = timeout(REPLY_TIMEOUT, async {
+        stream.write_all(&reply).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+/// Up to the end of the line or of what the client sends; one byte too many is enough to refuse.
+async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let bounded = stream.take(MAX_REQUEST_BYTES as u64 + 1);
+    BufReader::new(bounded).read_until(b'\n', &mut line).await?;
+    Ok(line)
+}
+
+/// The reply as a line; none where the daemon is on its way out.
+async fn reply_to(line: &[u8], questions: &mpsc::Sender<Question>) -> Option<Vec<u8>> {
+    let finish: Answer = match Request::parse(line) {
+        Ok(request) => {
+            let (answer, answered) = oneshot::channel();
+            questions.send(Question { request, answer }).await.ok()?;
+            answered.await.ok()?
+        }
+        Err(invalid) => refusal(invalid),
+    };
+    // Ten thousand certificates take a while.
+    spawn_blocking(move || encode(&finish())).await.ok()?
+}
+
+fn refusal(invalid: InvalidRequest) -> Answer {
+    Box::new(|| Reply::from(invalid))
+}
+
+fn encode(reply: &Reply) -> Option<Vec<u8>> {
+    // Only maps with keys that are no text cannot be written.
+    let mut line = serde_json::to_vec(reply).ok()?;
+    line.push(b'\n');
+    Some(line)
+}

@@ -1,0 +1,154 @@
+//! What is said over the control socket, and its form: JSON, a line each.
+//!
+//! Pure. A request names its `command`; a reply is an object with one key that says what it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::Status;
+
+/// The longest request: room for the names of tens of thousands of files.
+pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// What a client wants.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(
+    tag = "command",
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "expected an object with the key command, such as {\"command\":\"status\"}"
+)]
+pub enum Request {
+    /// How it stands with everything, or with the certificates of these names.
+    Status {
+        /// Certificate files as [`Names`](super::Names) understands them; all where it is empty.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Renew the responses of these certificates now.
+    Renew {
+        /// Certificate files as [`Names`](super::Names) understands them; all where it is empty.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+}
+
+/// A line that is no request.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InvalidRequest {
+    /// No JSON, or not that of a request.
+    #[error("not a request: {0}")]
+    Malformed(String),
+    /// More than [`MAX_REQUEST_BYTES`].
+    #[error("the request has more than {MAX_REQUEST_BYTES} bytes")]
+    TooLong,
+}
+
+impl Request {
+    /// Reads one line, with or without its end.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] with what is wrong.
+    pub fn parse(line: &[u8]) -> Result<Self, InvalidRequest> {
+        if line.len() > MAX_REQUEST_BYTES {
+            return Err(InvalidRequest::TooLong);
+        }
+        serde_json::from_slice(line).map_err(|error| InvalidRequest::Malformed(error.to_string()))
+    }
+}
+
+/// What the daemon says to a request.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Renew`]: it is under way.
+    Renewal(Renewal),
+    /// Nothing is done.
+    Refused(Refusal),
+}
+
+/// What is being renewed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The number of certificate files whose responses are asked for now.
+    pub certificates: usize,
+}
+
+/// Why nothing is done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+impl From<InvalidRequest> for Reply {
+    fn from(invalid: InvalidRequest) -> Self {
+        Reply::Refused(Refusal {
+            message: invalid.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_documented() {
+        let all = Request::Status { names: Vec::new() };
+        assert_eq!(Request::parse(b"{\"command\":\"status\"}\n"), Ok(all));
+        let one = Request::Renew {
+            names: vec!["site.pem".to_owned()],
+        };
+        let line = br#"{"command": "renew", "names": ["site.pem"]}"#;
+        assert_eq!(Request::parse(line), Ok(one));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_a_reason() {
+        for (line, reason) in [
+            ("", "EOF"),
+            ("status", "expected value"),
+            ("{}", "command"),
+            (r#"{"command":"stop"}"#, "`stop`"),
+            (r#"{"command":"status","certificates":[]}"#, "certificates"),
+            (r#"{"command":"status","names":"site.pem"}"#, "sequence"),
+            (r#"{"command":"status"} {"command":"status"}"#, "trailing"),
+        ] {
+            let refused = Request::parse(line.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{line}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_refused_before_it_is_read() {
+        let long = vec![b' '; MAX_REQUEST_BYTES + 1];
+        assert_eq!(Request::parse(&long), Err(InvalidRequest::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_is_one_line_and_read_as_it_was_written(
+            is_status: bool,
+            names in prop::collection::vec(".*", 0..4),
+        ) {
+            let request = match is_status {
+                true => Request::Status { names },
+                false => Request::Renew { names },
+            };
+            let line = serde_json::to_string(&request).unwrap();
+            prop_assert!(!line.contains('\n'));
+            prop_assert_eq!(Request::parse(line.as_bytes()), Ok(request));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reading_of_a_request_fail_otherwise_than_by_a_refusal(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = Request::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How it stands with everything, as the daemon tells it and as `staplerd status --json` prints it.
+//!
+//! Pure, types only. Keys may be added; none changes its meaning without another [`SCHEMA`] number.
+//! Times are RFC 3339 in UTC. What is not known or does not apply is null.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// The version of the form.
+pub const SCHEMA: u32 = 1;
+
+/// Everything, at one moment.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the daemon's program.
+    pub version: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// The moment.
+    pub time: Timestamp,
+    /// Something below needs a person.
+    pub needs_attention: bool,
+    /// The certificate files, the worst first.
+    pub certificates: Vec<CertificateStatus>,
+    /// HAProxy's control sockets.
+    pub sockets: Vec<SocketStatus>,
+    /// The directories that cannot be read or that another staplerd writes to.
+    pub unusable_directories: Vec<DirectoryStatus>,
+}
+
+/// One certificate file.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// The file, as HAProxy names it.
+    pub path: String,
+    /// `fresh`, `renewing`, `waiting`, `failing`, `revoked`, `expired`, `unreadable`, `no_issuer`,
+    /// `no_responder` or `not_applicable`.
+    pub state: String,
+    /// The state in words, with its reason.
+    pub message: String,
+    /// What the last request failed by, as in the log's `reason`; null unless it failed.
+    pub reason: Option<String>,
+    /// It is revoked, expired, unreadable, without issuer, without a staple while requests fail, or
+    /// its staple cannot be written or delivered.
+    pub needs_attention: bool,
+    /// The certificate's subject.
+    pub subject: Option<String>,
+    /// The DNS names that the certificate is for.
+    pub names: Vec<String>,
+    /// The end of the certificate itself.
+    pub not_after: Option<Timestamp>,
+    /// The certificate demands a staple of its server (RFC 7633).
+    pub must_staple: bool,
+    /// The staple that is held.
+    pub staple: Option<StapleStatus>,
+    /// When the responder is asked next; null while it is being asked.
+    pub next_request: Option<Timestamp>,
+    /// Failed requests in a row.
+    pub failures: u32,
+    /// Where the staple belongs on disk.
+    pub staple_path: Option<String>,
+    /// Whether it lies there.
+    pub disk: Option<PlaceStatus>,
+    /// Whether each HAProxy process that loads the file has it.
+    pub live: Vec<LiveStatus>,
+}
+
+/// A staple.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StapleStatus {
+    /// `good`, or `revoked` where revoked responses are stapled.
+    pub status: String,
+    /// thisUpdate of the response.
+    pub this_update: Timestamp,
+    /// nextUpdate of the response.
+    pub next_update: Timestamp,
+    /// The first of nextUpdate, the responder certificate's end and the certificate's end.
+    pub until: Timestamp,
+}
+
+/// Whether the staple that is held lies in one place.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PlaceStatus {
+    /// It does.
+    pub current: bool,
+    /// Why the last attempt failed; null where it did not.
+    pub error: Option<Problem>,
+}
+
+/// The same for a HAProxy process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LiveStatus {
+    /// The process's control socket.
+    pub socket: String,
+    /// As of a place on disk.
+    #[serde(flatten)]
+    pub place: PlaceStatus,
+}
+
+/// What went wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// The kind, as in the log's `reason`.
+    pub reason: String,
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+/// One of HAProxy's control sockets.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SocketStatus {
+    /// The address, as it is configured.
+    pub socket: String,
+    /// There is no connection, or one that may do too little.
+    pub needs_attention: bool,
+    /// The process that answers there; null without a connection.
+    pub process: Option<Process>,
+    /// Why there is no connection, or what it may not do.
+    pub error: Option<Problem>,
+    /// How many certificate stores the process has loaded; null where it does not say so.
+    pub stores: Option<usize>,
+    /// The certificate files that are looked after for this process and that it has not loaded.
+    pub not_loaded: Vec<String>,
+    /// The stores that it has loaded and that nobody looks after. Those with names that are not
+    /// paths (`@store/name`) are not told of.
+    pub not_looked_after: Vec<String>,
+}
+
+/// A HAProxy process.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Process {
+    /// Its version, such as `3.2`.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// A directory that cannot be used as it should be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DirectoryStatus {
+    /// Its path.
+    pub path: String,
+    /// Why.
+    pub error: Problem,
+}

@@ -1,0 +1,189 @@
+//! The operator's commands to the daemon: where it listens for them, and what it answers.
+//!
+//! Without a control socket it goes on all the same: nothing of its work depends on one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::snapshot::{Snapshot, Target};
+use super::{Daemon, wall_clock};
+use crate::agent::Event;
+use crate::config::CONTROL_SOCKET;
+use crate::control::{
+    Answer, BindError, Listener, Names, Question, Refusal, Renewal, Reply, Request,
+};
+
+/// Requests of clients that may wait for the daemon's loop.
+const QUESTIONS: usize = 8;
+
+/// The control socket, if there is one, and what its clients ask.
+pub(super) struct Commands {
+    questions: mpsc::Receiver<Question>,
+    sender: mpsc::Sender<Question>,
+    listening: Option<Listening>,
+}
+
+struct Listening {
+    path: PathBuf,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Commands {
+    /// Listens nowhere yet.
+    pub(super) fn new() -> Self {
+        let (sender, questions) = mpsc::channel(QUESTIONS);
+        Commands {
+            questions,
+            sender,
+            listening: None,
+        }
+    }
+
+    /// The next request.
+    pub(super) async fn next(&mut self) -> Option<Question> {
+        self.questions.recv().await
+    }
+
+    /// Listens at this path from now on, and at no other.
+    pub(super) async fn listen(&mut self, path: Option<&Path>) {
+        let listening = self.listening.as_ref();
+        if listening.map(|listening| listening.path.as_path()) == path {
+            return;
+        }
+        self.stop().await;
+        let Some(path) = path else {
+            return;
+        };
+        match Listener::bind(path).await {
+            Ok(listener) => {
+                let stop = CancellationToken::new();
+                let serving = listener.serve(self.sender.clone(), stop.clone());
+                self.listening = Some(Listening {
+                    path: path.to_owned(),
+                    task: tokio::spawn(serving),
+                    stop,
+                });
+            }
+            Err(error) => log(&error, path),
+        }
+    }
+
+    /// Listens no more; the socket is gone when this returns.
+    pub(super) async fn stop(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.stop.cancel();
+            // It can only have ended.
+            let _ = listening.task.await;
+        }
+    }
+}
+
+impl Daemon {
+    /// Does what is asked. What takes long and needs nothing more of the daemon is left to whoever
+    /// waits for the answer.
+    pub(super) fn answer(&mut self, question: Question) {
+        let answer = match question.request {
+            Request::Status { names } => self.status(names),
+            Request::Renew { names } => {
+                let reply = self.renew(names);
+                Box::new(move || reply)
+            }
+        };
+        // A client that is gone wants no answer.
+        let _ = question.answer.send(answer);
+    }
+
+    fn status(&self, names: Vec<String>) -> Answer {
+        let targets: Vec<Target<'_>> = self
+            .sockets
+            .iter()
+            .map(|(target, address)| Target {
+                id: *target,
+                address,
+                connection: self.connections.get(target),
+                loaded: self.world.loaded.get(target),
+            })
+            .collect();
+        let mut names = Names::new(names);
+        let snapshot = Snapshot::take(
+            &self.agent,
+            &targets,
+            &self.directories,
+            &mut names,
+            wall_clock(),
+        );
+        let unknown = refuse_unknown(&names);
+        Box::new(move || unknown.unwrap_or_else(|| Reply::Status(snapshot.finish())))
+    }
+
+    fn renew(&mut self, names: Vec<String>) -> Reply {
+        let mut names = Names::new(names);
+        let mut paths = Vec::new();
+        let mut passed_over = None;
+        for file in self.agent.status(wall_clock()) {
+            match &file.certificate {
+                Some(certificate) => {
+                    if names.mean(file.path, certificate.subject.certificate.names()) {
+                        paths.push(file.path.to_owned());
+                    }
+                }
+                None if names.mean(file.path, &[]) => {
+                    passed_over = Some((file.path.to_owned(), file.state));
+                }
+                None => {}
+            }
+        }
+        if let Some(refused) = refuse_unknown(&names) {
+            return refused;
+        }
+        if let (true, false, Some((path, state))) =
+            (paths.is_empty(), names.is_empty(), passed_over)
+        {
+            let message = format!("nothing to renew: {}: {state}", path.display());
+            return Reply::Refused(Refusal { message });
+        }
+        let certificates = paths.len();
+        tracing::info!("asked to renew {certificates} certificate files now");
+        if names.is_empty() {
+            self.handle(Event::RenewAll);
+        } else {
+            for path in paths {
+                self.handle(Event::Renew(path));
+            }
+        }
+        Reply::Renewal(Renewal { certificates })
+    }
+}
+
+/// The refusal where some names are those of nothing.
+fn refuse_unknown(names: &Names) -> Option<Reply> {
+    let mut unknown = names.unknown();
+    let first = unknown.next()?;
+    let more = match unknown.count() {
+        0 => String::new(),
+        count => format!(" (and {count} more)"),
+    };
+    let message = format!(
+        "no certificate file is called '{first}'{more}, and no certificate is for that name; \
+         staplerd status lists them all"
+    );
+    Some(Reply::Refused(Refusal { message }))
+}
+
+/// Somebody who tries the program out has no directory at the default place: no error.
+fn log(error: &BindError, path: &Path) {
+    let reason = error.kind();
+    let consequence = "staplerd status and renew cannot reach this daemon (see --control-socket)";
+    let is_usual = matches!(error, BindError::Unusable { error, .. }
+        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied));
+    if is_usual && path == Path::new(CONTROL_SOCKET) {
+        tracing::warn!(reason, "{error}; {consequence}");
+    } else {
+        tracing::error!(reason, "{error}; {consequence}");
+    }
+}

@@ -1,0 +1,242 @@
+//! How it stands with everything, for the operator: the agent's own memory and what is known of the
+//! HAProxy processes, in the control socket's words.
+//!
+//! Taken in two steps: what has to be copied while the daemon's loop waits, and the rest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::differences::Differences;
+use crate::agent::{self, Agent, Exclusion, Failure, FileStatus, State, TargetId};
+use crate::control::{
+    CertificateStatus, DirectoryStatus, LiveStatus, Names, PlaceStatus, Problem, Process, SCHEMA,
+    SocketStatus, StapleStatus, Status,
+};
+use crate::haproxy::{self, Address};
+use crate::ocsp::{self, Staple};
+use crate::time::Timestamp;
+
+/// What is known of the process behind a control socket.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Connection {
+    /// The process, while there is a connection.
+    pub(super) process: Option<haproxy::Process>,
+    /// Why there is none, or what it may not do.
+    pub(super) problem: Option<Failure>,
+}
+
+/// One control socket with all that is known of it.
+pub(super) struct Target<'daemon> {
+    pub(super) id: TargetId,
+    pub(super) address: &'daemon Address,
+    pub(super) connection: Option<&'daemon Connection>,
+    /// The names of the certificate stores that the process has loaded.
+    pub(super) loaded: Option<&'daemon Vec<String>>,
+}
+
+/// What was copied.
+pub(super) struct Snapshot {
+    status: Status,
+    /// For each of the sockets what it has loaded, where it says so.
+    loaded: Vec<Option<Vec<String>>>,
+    /// Only some certificates were asked for.
+    is_part: bool,
+}
+
+impl Snapshot {
+    /// Copies how it stands with the certificate files that are meant.
+    pub(super) fn take(
+        agent: &Agent,
+        targets: &[Target<'_>],
+        directories: &BTreeMap<PathBuf, Failure>,
+        names: &mut Names,
+        now: Timestamp,
+    ) -> Self {
+        let sockets: BTreeMap<TargetId, String> = targets
+            .iter()
+            .map(|target| (target.id, target.address.to_string()))
+            .collect();
+        let meant = agent.status(now).filter(|file| {
+            let certificate = file.certificate.as_ref();
+            let dns_names = certificate.map(|it| it.subject.certificate.names());
+            names.mean(file.path, dns_names.unwrap_or_default())
+        });
+        let certificates: Vec<CertificateStatus> =
+            meant.map(|file| certificate(&file, &sockets)).collect();
+        let is_part = !names.is_empty();
+        let concerned = targets.iter().filter(|target| {
+            let socket = sockets.get(&target.id);
+            let serves =
+                |it: &CertificateStatus| it.live.iter().any(|live| Some(&live.socket) == socket);
+            !is_part || certificates.iter().any(serves)
+        });
+        let (sockets, loaded) = concerned
+            .map(|target| (socket(target), stores(target)))
+            .unzip();
+        let concerned = directories.iter().filter(|(folder, _)| {
+            let lies_there = |it: &CertificateStatus| Path::new(&it.path).starts_with(folder);
+            !is_part || certificates.iter().any(lies_there)
+        });
+        let unusable_directories = concerned
+            .map(|(path, failure)| DirectoryStatus {
+                path: path.display().to_string(),
+                error: problem(failure),
+            })
+            .collect();
+        Snapshot {
+            status: Status {
+                schema: SCHEMA,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                time: now,
+                needs_attention: false,
+                certificates,
+                sockets,
+                unusable_directories,
+            },
+            loaded,
+            is_part,
+        }
+    }
+
+    /// Adds what follows from what was copied.
+    pub(super) fn finish(self) -> Status {
+        let mut status = self.status;
+        status.certificates.sort_by(|one, other| {
+            let key = |it: &CertificateStatus| {
+                let until = it.staple.as_ref().map(|staple| staple.until);
+                (badness(it), until)
+            };
+            (key(one), &one.path).cmp(&(key(other), &other.path))
+        });
+        for (socket, loaded) in status.sockets.iter_mut().zip(self.loaded) {
+            let Some(loaded) = loaded else {
+                continue;
+            };
+            let differences = Differences::new(&socket.socket, &status.certificates, &loaded);
+            socket.stores = Some(loaded.len());
+            socket.not_loaded = differences.not_loaded;
+            if !self.is_part {
+                socket.not_looked_after = differences.not_looked_after;
+            }
+        }
+        status.needs_attention = status.certificates.iter().any(|it| it.needs_attention)
+            || status.sockets.iter().any(|it| it.needs_attention)
+            || !status.unusable_directories.is_empty();
+        status
+    }
+}
+
+/// The place in the list, the worst first: what needs a person, what is not as it should be, what is
+/// well, what is passed over.
+fn badness(certificate: &CertificateStatus) -> u8 {
+    match (certificate.needs_attention, certificate.staple.is_some()) {
+        (true, false) => 0,
+        (true, true) => 1,
+        _ if certificate.failures > 0 => 2,
+        _ if certificate.disk.is_none() => 5,
+        (false, false) => 3,
+        (false, true) => 4,
+    }
+}
+
+fn certificate(file: &FileStatus<'_>, sockets: &BTreeMap<TargetId, String>) -> CertificateStatus {
+    let known = file.certificate.as_ref();
+    let certificate = known.map(|it| &it.subject.certificate);
+    let mut status = CertificateStatus {
+        path: file.path.display().to_string(),
+        state: file.state.kind().to_owned(),
+        message: file.state.to_string(),
+        reason: match &file.state {
+            State::Failing(failure) => Some(failure.kind.to_owned()),
+            _ => None,
+        },
+        needs_attention: false,
+        subject: certificate.map(|it| it.subject_display().to_owned()),
+        names: certificate
+            .map(|it| it.names().to_vec())
+            .unwrap_or_default(),
+        not_after: certificate.map(|it| it.not_after()),
+        must_staple: certificate.is_some_and(|it| it.must_staple()),
+        staple: known.and_then(|it| it.staple).map(|it| staple(it)),
+        next_request: known.and_then(|it| it.next_request),
+        failures: known.map(|it| it.failures).unwrap_or_default(),
+        staple_path: known.map(|it| it.staple_path.display().to_string()),
+        disk: known.map(|it| place(&it.disk)),
+        live: Vec::new(),
+    };
+    for (target, live) in known.map(|it| &it.live).into_iter().flatten() {
+        status.live.push(LiveStatus {
+            socket: sockets.get(target).cloned().unwrap_or_default(),
+            place: place(live),
+        });
+    }
+    status.needs_attention = needs_attention(&file.state, &status);
+    status
+}
+
+/// Whether a person has to do something, as the documentation of the key says.
+fn needs_attention(state: &State, status: &CertificateStatus) -> bool {
+    let is_wrong = match state {
+        State::Revoked { .. } | State::Expired { .. } => true,
+        State::Excluded(Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. }) => true,
+        State::Failing(_) => status.staple.is_none(),
+        State::Excluded(Exclusion::NoResponder | Exclusion::NotApplicable { .. })
+        | State::Waiting
+        | State::Fresh
+        | State::Renewing => false,
+    };
+    let live = status.live.iter().map(|live| &live.place);
+    is_wrong || status.disk.iter().chain(live).any(|it| it.error.is_some())
+}
+
+fn staple(staple: &Staple) -> StapleStatus {
+    StapleStatus {
+        status: match staple.status() {
+            ocsp::CertificateStatus::Revoked { .. } => "revoked",
+            ocsp::CertificateStatus::Good | ocsp::CertificateStatus::Unknown => "good",
+        }
+        .to_owned(),
+        this_update: staple.this_update(),
+        next_update: staple.next_update(),
+        until: staple.expires(),
+    }
+}
+
+fn place(place: &agent::PlaceStatus<'_>) -> PlaceStatus {
+    PlaceStatus {
+        current: place.is_current,
+        error: place.failure.map(problem),
+    }
+}
+
+fn problem(failure: &Failure) -> Problem {
+    Problem {
+        reason: failure.kind.to_owned(),
+        message: failure.message.clone(),
+    }
+}
+
+fn socket(target: &Target<'_>) -> SocketStatus {
+    let connection = target.connection;
+    let process = connection.and_then(|it| it.process);
+    let error = connection.and_then(|it| it.problem.as_ref()).map(problem);
+    SocketStatus {
+        socket: target.address.to_string(),
+        needs_attention: error.is_some(),
+        process: process.map(|process| Process {
+            version: format!("{}.{}", process.version.major, process.version.minor),
+            pid: process.pid,
+        }),
+        error,
+        stores: None,
+        not_loaded: Vec::new(),
+        not_looked_after: Vec::new(),
+    }
+}
+
+/// What the process has loaded, while there is a connection to it.
+fn stores(target: &Target<'_>) -> Option<Vec<String>> {
+    target.connection?.process?;
+    target.loaded.cloned()
+}
