@@ -127,15 +127,15 @@ impl Daemon {
         let mut passed_over = None;
         for file in self.agent.status(wall_clock()) {
             match &file.certificate {
-                Some(certificate) => {
-                    if names.mean(file.path, certificate.subject.certificate.names()) {
-                        paths.push(file.path.to_owned());
-                    }
+                Some(certificate)
+                    if names.mean(file.path, certificate.subject.certificate.names()) =>
+                {
+                    paths.push(file.path.to_owned());
                 }
                 None if names.mean(file.path, &[]) => {
                     passed_over = Some((file.path.to_owned(), file.state));
                 }
-                None => {}
+                _ => {}
             }
         }
         if let Some(refused) = refuse_unknown(&names) {
