@@ -33,6 +33,7 @@ pub use status::{CertificateStatus, FileStatus, PlaceStatus};
 use self::inventory::{File, FileState, Inventory, Place};
 use self::timers::{Timer, Timers};
 use crate::ocsp::Staple;
+use crate::ocsp::verify::CLOCK_SKEW;
 use crate::schedule;
 use crate::time::{Now, Timestamp};
 
@@ -77,6 +78,8 @@ pub struct Agent {
     timers: Timers,
     random: fastrand::Rng,
     actions: Vec<Action>,
+    /// What the wall clock showed last.
+    last_wall: Timestamp,
 }
 
 impl Agent {
@@ -89,12 +92,17 @@ impl Agent {
             timers: Timers::default(),
             random: fastrand::Rng::with_seed(seed),
             actions: Vec::new(),
+            last_wall: Timestamp::from_unix(i64::MIN),
         }
     }
 
     /// Takes in what happened and says what to do about it.
     #[must_use = "orders that are not carried out leave the agent waiting for their answers"]
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let before = std::mem::replace(&mut self.last_wall, now.wall);
+        if before > now.wall.saturating_add(CLOCK_SKEW) {
+            self.clock_set_back(now);
+        }
         match event {
             Event::FileFound(found) => self.file_found(found, now),
             Event::FileGone(path) => self.file_gone(&path),

@@ -14,6 +14,7 @@ use super::{
     Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
     Settings, Validators,
 };
+use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
 use crate::time::Now;
@@ -122,6 +123,28 @@ impl Agent {
             if self.timers.is_set(&Timer::Expiry(number)) {
                 self.watch_expiry(number, now);
             }
+        }
+    }
+
+    /// The clock was ahead. What was accepted then and is not valid yet is of no use to anybody, and
+    /// its renewal is far away: those certificates are asked for now.
+    pub(super) fn clock_set_back(&mut self, now: Now) {
+        let latest = now.wall.saturating_add(CLOCK_SKEW);
+        let entries = self.inventory.entries.iter();
+        let early: Vec<CertificateNumber> = entries
+            .filter(|(_, entry)| {
+                let staple = entry.staple.as_ref();
+                staple.is_some_and(|staple| staple.this_update() > latest)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in early {
+            self.timers.cancel(&Timer::Request(number));
+            if let Some(entry) = self.inventory.entries.get_mut(&number) {
+                // "Not modified" would be no help.
+                entry.validators = Validators::default();
+            }
+            self.request(number, now);
         }
     }
 

@@ -400,3 +400,21 @@ fn a_response_from_the_future_does_not_stand_in_the_way_once_the_clock_is_right(
     let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
 }
+
+#[test]
+fn a_response_from_the_future_is_replaced_when_the_clock_is_set_right() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let right = bench.now.wall;
+    bench.now.wall = right.saturating_add(3 * DAY);
+    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let future = bench.now.wall.saturating_sub(DAY);
+    bench.answer(number, authority.answer(&subject, future, 4 * DAY));
+    bench.event(Event::Connected(TargetId(0)));
+    bench.now.wall = right;
+    assert_eq!(requested(&bench.event(Event::Wakeup)), [number]);
+    let present = authority.answer(&subject, right, 4 * DAY);
+    bench.answer(number, present);
+    assert_eq!(bench.state("/a.pem").kind(), "fresh");
+    assert!(requested(&bench.event(Event::Wakeup)).is_empty(), "once");
+}
