@@ -84,7 +84,8 @@ impl Agent {
             .get_mut(&number)
             .and_then(|entry| entry.files.get_mut(&path))
         else {
-            return;
+            // Ordered for the certificate before: what lies there now is not what was found there.
+            return self.staple_file_gone(&path, now);
         };
         let staple_path = file.staple_path.clone();
         match result {

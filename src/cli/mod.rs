@@ -92,7 +92,11 @@ Examples:
 Example:
   staplerd verify --response site.pem.ocsp --cert site.pem --issuer ca.pem")]
     Verify(verify::VerifyArguments),
-    /// Check a configuration and the world it names: directories, sockets, responders.
+    /// Check a configuration, and that all it names is there.
+    #[command(after_help = "\
+Examples:
+  staplerd validate
+  staplerd validate /etc/staplerd/staplerd.yaml --user staplerd")]
     Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
     #[command(after_help = "\

@@ -75,6 +75,7 @@ impl Domain {
             companions: Companions {
                 staple: ocsp_folder.join(&self.staple),
                 issuer: None,
+                issuers_chain_path: None,
                 chains: self.chains.clone(),
             },
         }

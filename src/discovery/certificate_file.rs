@@ -117,6 +117,14 @@ fn issuer(
     if let Some(beside) = beside {
         return Ok(beside);
     }
+    // HAProxy completes only certificates without a chain, and only by the key their issuer has.
+    if let Some(folder) = &companions.issuers_chain_path
+        && bundle.chain().is_empty()
+        && certificate.authority_key_identifier().is_some()
+        && let Some(issuer) = x509::find_issuer(certificate, chains.first_certificates(folder))
+    {
+        return Ok(issuer.clone());
+    }
     for chain in &companions.chains {
         if let Some(issuer) = x509::find_issuer(certificate, chains.certificates(chain)) {
             return Ok(issuer.clone());

@@ -16,25 +16,33 @@ use crate::x509::Certificate;
 #[derive(Debug, Default)]
 pub struct Chains {
     certificates: HashMap<PathBuf, Vec<Certificate>>,
+    first_certificates: HashMap<PathBuf, Vec<Certificate>>,
     stamps: HashMap<PathBuf, Vec<Option<Stamp>>>,
 }
 
 impl Chains {
-    /// The certificates of a file, or of the files of a folder; none where there are none.
-    pub(super) fn certificates(&mut self, path: &Path) -> &[Certificate] {
-        if !self.certificates.contains_key(path) {
-            let bundles = files(path)
-                .into_iter()
-                .filter_map(|it| read_bundle(&it).ok());
-            let certificates = bundles.flat_map(|bundle| {
-                let leaf = std::iter::once(bundle.leaf().clone());
-                leaf.chain(bundle.chain().iter().cloned())
-                    .collect::<Vec<_>>()
-            });
-            let certificates = certificates.collect();
-            self.certificates.insert(path.to_owned(), certificates);
+    /// The certificates of a file; none where it cannot be read.
+    pub(super) fn certificates(&mut self, file: &Path) -> &[Certificate] {
+        if !self.certificates.contains_key(file) {
+            let bundle = read_bundle(file).ok();
+            let certificates = bundle.map(|bundle| bundle.certificates().to_vec());
+            let certificates = certificates.unwrap_or_default();
+            self.certificates.insert(file.to_owned(), certificates);
         }
-        self.certificates.get(path).map_or(&[], Vec::as_slice)
+        self.certificates.get(file).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first certificate of each of a folder's files.
+    pub(super) fn first_certificates(&mut self, folder: &Path) -> &[Certificate] {
+        if !self.first_certificates.contains_key(folder) {
+            let files = files(folder);
+            let bundles = files.iter().filter_map(|file| read_bundle(file).ok());
+            let first = bundles.map(|bundle| bundle.leaf().clone()).collect();
+            self.first_certificates.insert(folder.to_owned(), first);
+        }
+        self.first_certificates
+            .get(folder)
+            .map_or(&[], Vec::as_slice)
     }
 
     /// What changes when the file, or one of the folder's files, does.
@@ -47,7 +55,10 @@ impl Chains {
     }
 
     /// The stamps of all of these.
-    pub(super) fn stamps_of(&mut self, paths: &[PathBuf]) -> Arc<[Option<Stamp>]> {
+    pub(super) fn stamps_of<'a>(
+        &mut self,
+        paths: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Arc<[Option<Stamp>]> {
         let mut stamps = Vec::new();
         for path in paths {
             stamps.extend_from_slice(self.stamps(path));

@@ -88,7 +88,7 @@ impl Listing {
     ) -> io::Result<Self> {
         let mut listing = Listing::of(folder)?;
         let mut companions = HashSet::new();
-        let chain = naming.chains.as_deref();
+        let chain = naming.issuers_chain_path.as_deref();
         let chains: Arc<[_]> = chain.map_or_else(Arc::default, |it| chains.stamps(it).into());
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -158,7 +158,12 @@ impl Listing {
             let stamps = Stamps {
                 file: Stamp::read(&file.path),
                 issuer: companions.issuer.as_deref().and_then(Stamp::read),
-                chains: chains.stamps_of(&companions.chains),
+                chains: chains.stamps_of(
+                    companions
+                        .issuers_chain_path
+                        .iter()
+                        .chain(&companions.chains),
+                ),
             };
             let item = Item {
                 stamps,

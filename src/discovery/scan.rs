@@ -504,7 +504,11 @@ impl Folder {
             way.extend(on_the_way(&path));
         }
         if let Source::File(_) = scan.source {
-            let beside = companions.issuer.iter().chain(&companions.chains);
+            let beside = companions
+                .issuer
+                .iter()
+                .chain(&companions.issuers_chain_path)
+                .chain(&companions.chains);
             way.extend(beside.flat_map(|path| on_the_way(path)));
         }
         let mut seen = Seen {

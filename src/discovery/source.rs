@@ -86,8 +86,10 @@ pub struct Directory {
 pub struct Naming {
     /// `ssl-load-extra-del-ext`: the companions of `site.crt` are `site.ocsp` and `site.issuer`.
     pub deletes_crt: bool,
+    /// `ssl-load-extra-files` without `issuer`: HAProxy reads no `.issuer`.
+    pub ignores_issuers: bool,
     /// `issuers-chain-path`: a folder of chains for certificates that come without one.
-    pub chains: Option<PathBuf>,
+    pub issuers_chain_path: Option<PathBuf>,
 }
 
 impl Naming {
@@ -96,8 +98,9 @@ impl Naming {
         let stem = self.stem(certificate);
         Companions {
             staple: with_suffix(&stem, ".ocsp"),
-            issuer: Some(with_suffix(&stem, ".issuer")),
-            chains: self.chains.iter().cloned().collect(),
+            issuer: (!self.ignores_issuers).then(|| with_suffix(&stem, ".issuer")),
+            issuers_chain_path: self.issuers_chain_path.clone(),
+            chains: Vec::new(),
         }
     }
 
@@ -129,7 +132,9 @@ pub struct Companions {
     /// Where HAProxy reads the issuer from once there is a staple: a file that is there has to hold
     /// the issuer.
     pub issuer: Option<PathBuf>,
-    /// Files, or folders of files, with certificates among which the issuer may be.
+    /// The folder in which HAProxy looks for the chain of a certificate that comes without one.
+    pub issuers_chain_path: Option<PathBuf>,
+    /// Files with certificates among which the issuer may be: ocspbot's, which HAProxy never reads.
     pub chains: Vec<PathBuf>,
 }
 
@@ -165,6 +170,7 @@ impl Masks {
                 .join(below)
                 .join(filled(&self.staple, domain)),
             issuer: None,
+            issuers_chain_path: None,
             chains: vec![beside(&self.chain), beside(&self.rootchain)],
         })
     }
@@ -192,7 +198,7 @@ mod tests {
     fn the_companions_of_a_crt_file_lose_its_extension_where_haproxy_is_told_so() {
         let naming = |deletes_crt| Naming {
             deletes_crt,
-            chains: None,
+            ..Naming::default()
         };
         for (name, deletes_crt, staple) in [
             ("/certs/a.pem", false, "/certs/a.pem.ocsp"),

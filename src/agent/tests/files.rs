@@ -207,3 +207,20 @@ fn the_certificates_of_a_bundle_are_looked_after_separately() {
     assert_eq!(bench.state("/x.pem.rsa").kind(), "fresh");
     assert_eq!(bench.state("/x.pem.ecdsa").kind(), "failing");
 }
+
+#[test]
+fn a_write_ordered_for_the_certificate_before_is_written_over() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let [first, second] = [1, 2].map(|serial| authority.subject(serial));
+    let number = requested(&bench.find("/a.pem", &first, &[], None))[0];
+    let actions = bench.answer(number, authority.answer(&first, NOW, 4 * DAY));
+    assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
+    // Replaced while the write is under way, by a certificate whose staple lies there still.
+    let staple = authority.staple(&second, NOW, 4 * DAY);
+    let actions = bench.find("/a.pem", &second, &[], Some(staple));
+    assert!(writes(&actions).is_empty());
+    assert_eq!(
+        writes(&bench.written(number, "/a.pem", true)),
+        ["/a.pem.ocsp"]
+    );
+}

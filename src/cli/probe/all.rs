@@ -4,7 +4,7 @@
 //! certificates for one name each is seen. Certificates that name no responder, CA certificates and
 //! keys are passed over, as the daemon does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::thread;
@@ -13,6 +13,8 @@ use super::ProbeArguments;
 use super::report::{Probed, Row, State};
 use crate::cli::survey::Survey;
 use crate::config::Config;
+use crate::discovery::haproxy_config;
+use crate::discovery::source::Source;
 use crate::discovery::{Finding, Refusal};
 use crate::ocsp::Policy;
 use crate::probe::{self, Target};
@@ -102,7 +104,23 @@ fn probe_one(
 
 /// What the configuration's places hold.
 fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
-    let sources = config.sources.iter().map(|it| it.source.clone());
+    let configured = config.sources.iter();
+    let mut sources: Vec<Source> = configured.map(|it| it.source.clone()).collect();
+    if !config.haproxy_config.is_empty() {
+        let variable = |name: &str| std::env::var(name).ok();
+        let read = haproxy_config::read(&config.haproxy_config, Path::new("."), &variable)
+            .map_err(|error| error.to_string())?;
+        let more = read.sources().into_iter();
+        let more: Vec<Source> = more.filter(|source| !sources.contains(source)).collect();
+        sources.extend(more);
+    }
+    if sources.is_empty() {
+        return Err(
+            "nothing says where the certificates are: name directories with -d, HAProxy's \
+             configuration with --haproxy-config, or a configuration file with -c"
+                .to_owned(),
+        );
+    }
     let survey = Survey::of(sources, config.selection.clone());
     if let Some((path, error)) = survey.failed.first() {
         return Err(format!("{} {error}", path.display()));

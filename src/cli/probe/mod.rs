@@ -85,6 +85,13 @@ pub(super) struct ProbeArguments {
     )]
     directories: Vec<PathBuf>,
 
+    /// HAProxy's configuration files, which name certificates
+    #[arg(
+        long, value_name = "FILE", num_args = 1.., requires = "all",
+        help_heading = "Every certificate"
+    )]
+    haproxy_config: Vec<PathBuf>,
+
     /// Look into the folders in the directories, too
     #[arg(
         short = 'R',
@@ -169,6 +176,7 @@ fn probe_all(arguments: &ProbeArguments) -> Result<bool, String> {
     let options = Options {
         directories: arguments.directories.clone(),
         recursive: arguments.recursive,
+        haproxy_config: arguments.haproxy_config.clone(),
         ..Options::default()
     };
     let config = configuration::check(options, arguments.config.as_deref())

@@ -28,7 +28,6 @@ use crate::haproxy::Address;
 
 /// What to check, and for whom.
 #[derive(Args)]
-#[command(after_help = "Example: staplerd validate /etc/staplerd/staplerd.yaml --user staplerd")]
 pub(super) struct ValidateArguments {
     /// Configuration file [default: /etc/staplerd/staplerd.yaml, or ~/.staplerd.yaml]
     #[arg(value_name = "CONFIG")]

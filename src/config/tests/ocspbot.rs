@@ -47,6 +47,7 @@ fn the_documented_example_names_the_documented_files() {
         companions: Companions {
             staple: format!("/var/www/ocsp/responses/{name}.ocsp-resp").into(),
             issuer: None,
+            issuers_chain_path: None,
             chains: vec![
                 format!("/var/www/tls/certs/{name}-chain.pem").into(),
                 format!("/var/www/tls/certs/{name}-rootchain.pem").into(),

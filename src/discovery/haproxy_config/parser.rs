@@ -274,7 +274,7 @@ impl<'a> Parser<'a> {
             "issuers-chain-path" => {
                 let chains = known(first, keyword)?;
                 let chains = self.settings.locate(&chains);
-                self.settings().naming.chains = Some(chains);
+                self.settings().naming.issuers_chain_path = Some(chains);
             }
             "ssl-load-extra-del-ext" => self.settings().naming.deletes_crt = true,
             "ssl-load-extra-files" => {
@@ -285,6 +285,7 @@ impl<'a> Parser<'a> {
                         .any(|word| word.text == kind || word.text == "all")
                 };
                 self.settings().bundles = has("bundle");
+                self.settings().naming.ignores_issuers = !has("issuer");
                 if !has("ocsp") {
                     return Err(Remark::StaplesNotRead);
                 }

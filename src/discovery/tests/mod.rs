@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use super::source::{Directory, Naming, Source};
 use super::*;
-use crate::pki::{CertificateBuilder, World, basic_constraints, ocsp_access};
+use crate::pki::{
+    CertificateBuilder, World, authority_key_identifier, basic_constraints, ocsp_access,
+};
 use crate::x509::Certificate;
 
 /// A directory and a scanner for it.

@@ -71,7 +71,8 @@ fn the_issuer_may_lie_in_a_chain_elsewhere_and_its_change_is_noticed() {
         companions: Companions {
             staple: bench.path("a.ocsp-resp"),
             issuer: None,
-            chains: vec![bench.path("chain.pem"), bench.path("more")],
+            issuers_chain_path: None,
+            chains: vec![bench.path("chain.pem"), bench.path("more.pem")],
         },
     });
     let mut bench = bench.with([(FIRST, source)]);
@@ -82,9 +83,38 @@ fn the_issuer_may_lie_in_a_chain_elsewhere_and_its_change_is_noticed() {
     assert_eq!(bench.scan(), ["+a.pem"]);
     fs::remove_file(bench.path("chain.pem")).unwrap();
     assert_eq!(bench.settled(), ["!a.pem NoIssuer"]);
-    fs::create_dir(bench.path("more")).unwrap();
-    bench.write("more/issuers.pem", &[&bench.world.issuer]);
-    assert_eq!(bench.scan(), ["+a.pem"], "a folder of chains");
+    bench.write("more.pem", &[&bench.world.issuer]);
+    assert_eq!(bench.scan(), ["+a.pem"]);
+}
+
+#[test]
+fn issuers_chain_path_is_used_only_as_haproxy_uses_it() {
+    let bench = Bench::new();
+    let source = Source::Directory(Directory {
+        path: bench.directory.path().to_owned(),
+        recursive: false,
+        naming: Naming {
+            issuers_chain_path: Some(bench.path("chains")),
+            ..Naming::default()
+        },
+    });
+    let mut bench = bench.with([(FIRST, source)]);
+    let (issuer, root) = (bench.world.issuer.clone(), bench.world.root.clone());
+    let leaf = CertificateBuilder::new("Issuer", "leaf", &[1])
+        .with(ocsp_access(&["http://ocsp.example"]))
+        .with(authority_key_identifier(b"key"))
+        .sign(&bench.world.leaf_key, &bench.world.issuer_key);
+    fs::create_dir(bench.path("chains")).unwrap();
+    bench.write("a.pem", &[&leaf]);
+    bench.write("b.pem", &[&bench.leaf(2)]);
+    bench.write("c.pem", &[&leaf, &root]);
+    // Behind another certificate it is no chain of the leaf's.
+    bench.write("chains/1.pem", &[&root, &issuer]);
+    let refused = ["!a.pem NoIssuer", "!b.pem NoIssuer", "!c.pem NoIssuer"];
+    assert_eq!(bench.settled(), refused);
+    // In front it is, for a certificate that names its issuer's key and has no chain of its own.
+    bench.write("chains/2.pem", &[&issuer, &root]);
+    assert_eq!(bench.settled(), ["+a.pem"]);
 }
 
 #[test]

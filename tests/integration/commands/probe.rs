@@ -259,6 +259,18 @@ fn all_certificates_of_a_directory_are_probed_the_worst_first() {
         rows.iter().map(|row| row["file"].clone()).collect()
     };
     assert_eq!(files(&by_file), files(&report));
+    // HAProxy itself would not load one of these any more; its configuration names them all.
+    let configuration = troubled.path("haproxy.cfg");
+    let by_haproxy = json(&probe(
+        &troubled,
+        &["--all", "-j", "--haproxy-config", &configuration],
+    ));
+    assert_eq!(files(&by_haproxy), files(&report));
+    let nothing = troubled.path("nothing.yaml");
+    fs::write(&nothing, "# nothing\n").unwrap();
+    let nowhere = probe(&troubled, &["--all", "-c", &nothing]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).starts_with("nothing says where the certificates are"));
 }
 
 /// `openssl s_server`, which sends whatever it is given as a staple; ends when dropped.

@@ -326,6 +326,27 @@ fn programs_logs_and_the_responders_files_have_to_be_there() {
 }
 
 #[test]
+fn without_a_name_the_file_of_the_machine_or_of_the_user_is_taken() {
+    if Path::new("/etc/staplerd/staplerd.yaml").exists() {
+        return skipped("the user's configuration file: the machine has one");
+    }
+    let world = World::new();
+    world.write(".staplerd.yaml", "recursive: perhaps\n");
+    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+        .arg("validate")
+        .env("HOME", world.dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_line(
+        &output,
+        "error",
+        &[".staplerd.yaml:1:12: recursive: expected true or false"],
+    );
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
 fn nothing_named_is_not_valid() {
     let world = World::new();
     let output = world.validate("quiet: true\n", &[]);

@@ -14,7 +14,7 @@ use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
 /// A scan that comes by itself would hide that a change was not noticed.
 const NO_SCAN: &str = "86400";
 
-fn daemon_for(directory: &Path, more: &[&str]) -> Daemon {
+pub(super) fn daemon_for(directory: &Path, more: &[&str]) -> Daemon {
     let path = directory.to_str().unwrap();
     let mut arguments = vec![path, "--allow-addresses", "loopback", "-r", NO_SCAN, "-v"];
     arguments.extend(more);
@@ -22,7 +22,7 @@ fn daemon_for(directory: &Path, more: &[&str]) -> Daemon {
 }
 
 /// Waits until the staple beside `path` is one that openssl accepts for `name`.
-fn wait_until_written(authority: &OpensslAuthority, path: &Path, name: &str) {
+pub(super) fn wait_until_written(authority: &OpensslAuthority, path: &Path, name: &str) {
     let staple = path.with_extension("pem.ocsp");
     wait_for(&format!("the staple of {name} beside {path:?}"), || {
         fs::read(&staple).is_ok_and(|bytes| authority.accepts(name, &bytes))
@@ -196,10 +196,10 @@ fn a_certificate_whose_event_the_kernel_dropped_is_found_all_the_same() {
 }
 
 /// A file system in memory with little room, mounted over a directory; gone with this.
-struct SmallDisk<'a>(&'a Path);
+pub(super) struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(path: &'a Path) -> Option<Self> {
+    pub(super) fn mount(path: &'a Path) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
             .arg(path)

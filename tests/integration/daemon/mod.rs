@@ -6,6 +6,7 @@ mod commands;
 mod directories;
 mod end_to_end;
 mod haproxy_configuration;
+mod pressure;
 mod process;
 mod trouble;
 

@@ -439,6 +439,14 @@ impl World {
             if file.changed_at + CONVERGED_WITHIN > self.time {
                 continue;
             }
+            let beside = file.staple.as_ref().map(|(case, _)| *case);
+            assert_eq!(
+                beside,
+                Some(file.case),
+                "seed {}: not its own staple lies beside {}",
+                self.scale.seed,
+                file.path.display()
+            );
             let state = states.get(&file.path).copied().unwrap_or_default();
             assert!(
                 matches!(state, "fresh" | "renewing"),

@@ -163,9 +163,9 @@ fn settings_hold_from_their_line_on() {
         wanted.settings.naming.companions(Path::new("/a.crt"))
     });
     assert_eq!(before.staple, Path::new("/a.crt.ocsp"));
-    assert_eq!(before.chains, Vec::<std::path::PathBuf>::new());
+    assert_eq!(before.issuers_chain_path, None);
     assert_eq!(after.staple, Path::new("/a.ocsp"));
-    assert_eq!(after.chains, [Path::new("/start/chains")]);
+    assert_eq!(after.issuers_chain_path, Some("/start/chains".into()));
 }
 
 #[test]
