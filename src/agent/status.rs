@@ -51,6 +51,14 @@ pub struct PlaceStatus<'agent> {
     pub failure: Option<&'agent Failure>,
 }
 
+impl FileStatus<'_> {
+    /// The DNS names that the certificate is for, as far as they are known.
+    pub fn dns_names(&self) -> &[String] {
+        let certificate = self.certificate.as_ref();
+        certificate.map_or(&[], |it| it.subject.certificate.names())
+    }
+}
+
 impl PlaceStatus<'_> {
     fn of<'agent>(place: &'agent Place, staple: Option<&Arc<Staple>>) -> PlaceStatus<'agent> {
         PlaceStatus {

@@ -126,16 +126,12 @@ impl Daemon {
         let mut paths = Vec::new();
         let mut passed_over = None;
         for file in self.agent.status(wall_clock()) {
-            match &file.certificate {
-                Some(certificate)
-                    if names.mean(file.path, certificate.subject.certificate.names()) =>
-                {
-                    paths.push(file.path.to_owned());
-                }
-                None if names.mean(file.path, &[]) => {
-                    passed_over = Some((file.path.to_owned(), file.state));
-                }
-                _ => {}
+            if !names.mean(file.path, file.dns_names()) {
+                continue;
+            }
+            match file.certificate {
+                Some(_) => paths.push(file.path.to_owned()),
+                None => passed_over = Some((file.path.to_owned(), file.state)),
             }
         }
         if let Some(refused) = refuse_unknown(&names) {

@@ -15,8 +15,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{Plan, StapleFolder};
+use super::unreadable::{IN_USE, Unreadable};
 use super::{News, wall_clock};
-use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, Subject, TargetId};
+use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
 use crate::discovery::{
     Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
@@ -28,9 +29,6 @@ use crate::store::{self, Claim, Claims};
 const SETTLING: Duration = Duration::from_millis(100);
 /// How often a directory is tried that another staplerd looks after.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
-
-/// The name of a directory's other owner.
-const IN_USE: &str = "in_use";
 
 /// Scans at start, at every hint, at every rescan request, whenever the plan is another, and every
 /// refresh interval.
@@ -105,8 +103,7 @@ struct Finder {
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
     claims: Arc<Claims>,
-    /// The directories, and folders in them, that cannot be read.
-    unreadable: BTreeMap<PathBuf, Failure>,
+    unreadable: Unreadable,
     /// The folders that another staplerd looks after.
     in_use: BTreeSet<PathBuf>,
     /// The number of the plan, and since when it is scanned.
@@ -134,7 +131,7 @@ impl Finder {
             events,
             news,
             claims,
-            unreadable: BTreeMap::new(),
+            unreadable: Unreadable::default(),
             in_use: BTreeSet::new(),
             begun: (0, Instant::now()),
         }
@@ -152,7 +149,9 @@ impl Finder {
         if self.all_gone(gone) {
             is_awaiting |= self.report_changes();
         }
-        self.report_directories();
+        let directories = self.unreadable.and(&self.in_use, &self.plan);
+        // Nobody is left to be told at the end.
+        let _ = self.news.send(News::Directories(directories));
         let plan = self.plan.number;
         if self.begun.0 != plan {
             self.begun = (plan, Instant::now());
@@ -241,7 +240,7 @@ impl Finder {
                     Change::StapleGone { path } => Event::StapleFileGone(path),
                     other => {
                         log_directory(&other);
-                        return note_directory(unreadable, other);
+                        return unreadable.note(other);
                     }
                 };
                 // When nobody listens any more, the end of the scan notices.
@@ -251,27 +250,6 @@ impl Finder {
                 return is_awaiting;
             }
         }
-    }
-
-    /// Tells which directories cannot be used as they should be.
-    fn report_directories(&mut self) {
-        let sources = self.plan.sources.values();
-        let tops: BTreeSet<&Path> = sources.map(|planned| planned.source.folder()).collect();
-        // A folder that is gone is nobody's any more; a directory that is missing is still wanted.
-        self.unreadable.retain(|path, _| {
-            tops.contains(path.as_path())
-                || path.exists() && path.ancestors().any(|folder| tops.contains(folder))
-        });
-        let in_use = self.in_use.iter().map(|path| {
-            let failure = Failure {
-                kind: IN_USE,
-                message: "another staplerd looks after it: nothing is written to it".to_owned(),
-            };
-            (path.clone(), failure)
-        });
-        let all = self.unreadable.clone().into_iter().chain(in_use);
-        // Nobody is left to be told at the end.
-        let _ = self.news.send(News::Directories(all.collect()));
     }
 
     /// Sources have lost files. Whether others have some of them, and are to report them again.
@@ -345,22 +323,6 @@ fn targets(plan: &Plan, sources: &[SourceNumber]) -> Arc<[TargetId]> {
                 .collect();
             targets.into_iter().collect()
         }
-    }
-}
-
-fn note_directory(unreadable: &mut BTreeMap<PathBuf, Failure>, change: Change) {
-    match change {
-        Change::DirectoryFailed { path, error } => {
-            let failure = Failure {
-                kind: error.kind(),
-                message: error.to_string(),
-            };
-            unreadable.insert(path, failure);
-        }
-        Change::DirectoryRecovered { path } => {
-            unreadable.remove(&path);
-        }
-        _ => {}
     }
 }
 

@@ -18,6 +18,7 @@ mod plan;
 mod requester;
 mod rooms;
 mod snapshot;
+mod unreadable;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -56,11 +56,8 @@ impl Snapshot {
             .iter()
             .map(|target| (target.id, target.address.to_string()))
             .collect();
-        let meant = agent.status(now).filter(|file| {
-            let certificate = file.certificate.as_ref();
-            let dns_names = certificate.map(|it| it.subject.certificate.names());
-            names.mean(file.path, dns_names.unwrap_or_default())
-        });
+        let files = agent.status(now);
+        let meant = files.filter(|file| names.mean(file.path, file.dns_names()));
         let certificates: Vec<CertificateStatus> =
             meant.map(|file| certificate(&file, &sockets)).collect();
         let is_part = !names.is_empty();
