@@ -25,6 +25,8 @@ pub struct ConfiguredSource {
     pub sockets: Vec<usize>,
     /// Whom to ask about its certificates; where it is none, whom the whole configuration says.
     pub responder: Option<ResponderOverride>,
+    /// What the operator calls it in the log: ocspbot's domain identifier.
+    pub name: Option<String>,
 }
 
 /// ocspbot's `ocsp_responder_uri`; it outranks the `responders` of the whole configuration.
@@ -111,6 +113,7 @@ impl Gathering {
             source,
             sockets,
             responder,
+            name: None,
         });
     }
 
@@ -178,6 +181,9 @@ impl Gathering {
         self.staples.insert(staple, domain.staple_place.clone());
         let responder = domain.responder.clone();
         self.add(Source::File(files), &domain.sockets, responder);
+        if let Some(added) = self.sources.last_mut() {
+            added.name = Some(domain.identifier.clone());
+        }
     }
 
     /// An entry of `scan_keys`.

@@ -100,6 +100,7 @@ impl Daemon {
 
     fn status(&self, names: Vec<String>) -> Answer {
         let targets: Vec<Target<'_>> = self
+            .names
             .sockets
             .iter()
             .map(|(target, address)| Target {

@@ -42,13 +42,14 @@ use crate::agent::{self, Action, Agent, Event, Failure, Report, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::haproxy_config::{self, HaproxyConfig};
-use crate::haproxy::{self, Address};
+use crate::discovery::source::Source;
+use crate::haproxy;
 use crate::hooks;
 use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
-use crate::telemetry;
+use crate::telemetry::{self, Names};
 use crate::time::{Now, Timestamp};
 
 /// Results of other rooms that may wait for the agent.
@@ -140,8 +141,7 @@ struct Daemon {
     started: Instant,
     config: Config,
     numbers: Numbers,
-    /// The addresses behind the numbers, for the log.
-    sockets: BTreeMap<TargetId, Address>,
+    names: Names,
     world: World,
     /// How it stands with the connections to them.
     connections: BTreeMap<TargetId, Connection>,
@@ -179,7 +179,7 @@ impl Daemon {
             started: Instant::now(),
             config,
             numbers,
-            sockets: BTreeMap::new(),
+            names: Names::default(),
             world,
             connections: BTreeMap::new(),
             directories: BTreeMap::new(),
@@ -190,7 +190,7 @@ impl Daemon {
             rooms,
             is_ready: false,
         };
-        daemon.learn_addresses();
+        daemon.learn_names();
         daemon.watch_haproxy_files();
         Ok(daemon)
     }
@@ -256,7 +256,7 @@ impl Daemon {
 
     /// Has the operator told: in the log, and by a hook.
     fn tell(&self, report: &Report) {
-        telemetry::log_report(report, &self.sockets);
+        telemetry::log_report(report, &self.names);
         let status = |path: &Path| self.agent.status_of(path, wall_clock());
         if let Some(order) = hooks::order(&self.config.hooks, report, status) {
             self.rooms.run_hook(order);
@@ -358,15 +358,24 @@ impl Daemon {
             self.connections.remove(&target);
             self.handle(Event::Disconnected(target));
         }
-        self.learn_addresses();
+        self.learn_names();
         self.rooms.plan(plan);
     }
 
-    fn learn_addresses(&mut self) {
+    fn learn_names(&mut self) {
         let sockets = self.numbers.sockets().iter();
-        self.sockets = sockets
-            .map(|(target, socket)| (*target, socket.address.clone()))
-            .collect();
+        let certificates = self.config.sources.iter().filter_map(|configured| {
+            let Source::File(file) = &configured.source else {
+                return None;
+            };
+            Some((file.path.clone(), configured.name.clone()?))
+        });
+        self.names = Names {
+            sockets: sockets
+                .map(|(target, socket)| (*target, socket.address.clone()))
+                .collect(),
+            certificates: certificates.collect(),
+        };
     }
 
     /// Listens for commands where the configuration says.

@@ -162,7 +162,7 @@ impl Run<'_> {
                     Report::RequestFailed { .. } | Report::Revoked { .. } => self.has_failed = true,
                     _ => {}
                 }
-                telemetry::log_report(&report, &self.daemon.sockets);
+                telemetry::log_report(&report, &self.daemon.names);
             }
             order if self.once.is_dry => {
                 if let Action::Request { certificate, .. } = order {

@@ -1,7 +1,7 @@
 //! The agent's reports as log lines: what happened, to which certificate, and what comes next.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use humantime::format_duration;
@@ -11,17 +11,33 @@ use crate::agent::{Delivery, Report, State, TargetId};
 use crate::haproxy::Address;
 use crate::time::Timestamp;
 
-/// Logs one report; `sockets` are the control sockets by their numbers.
-pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
+/// What things are called in the log.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Names {
+    /// The control sockets by their numbers.
+    pub sockets: BTreeMap<TargetId, Address>,
+    /// Names that the operator has given to certificate files (ocspbot's domain identifiers).
+    pub certificates: HashMap<PathBuf, String>,
+}
+
+impl Names {
+    fn certificate(&self, path: &Path) -> String {
+        match self.certificates.get(path) {
+            Some(name) => format!("[{name}] {}", path.display()),
+            None => path.display().to_string(),
+        }
+    }
+}
+
+/// Logs one report.
+pub fn log_report(report: &Report, names: &Names) {
     let socket = |target: &TargetId| {
-        sockets
-            .get(target)
-            .map(ToString::to_string)
-            .unwrap_or_default()
+        let address = names.sockets.get(target);
+        address.map(ToString::to_string).unwrap_or_default()
     };
     match report {
         Report::Excluded { path, exclusion } => {
-            let (certificate, reason) = (path.display(), exclusion.kind());
+            let (certificate, reason) = (names.certificate(path), exclusion.kind());
             if exclusion.is_normal() {
                 debug!(%certificate, reason, "passed over: {exclusion}");
             } else {
@@ -29,14 +45,17 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             }
         }
         Report::Adopted { path, staple_until } => {
-            let certificate = path.display();
+            let certificate = names.certificate(path);
             match staple_until {
                 Some(until) => info!(%certificate, "found, with a staple good until {until}"),
                 None => info!(%certificate, "found, without a usable staple"),
             }
         }
         Report::Forgotten { path } => {
-            info!(certificate = %path.display(), "gone; its .ocsp, if any, is left as it is");
+            info!(
+                certificate = names.certificate(path),
+                "gone; its .ocsp, if any, is left as it is"
+            );
         }
         Report::Renewed {
             path,
@@ -44,11 +63,11 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             until,
             next_request,
         } => info!(
-            certificate = %path.display(),
+            certificate = names.certificate(path),
             "renewed: response of {this_update}, good until {until}, next request {next_request}"
         ),
         Report::Unchanged { path, next_request } => debug!(
-            certificate = %path.display(),
+            certificate = names.certificate(path),
             "the responder has nothing newer yet, next request {next_request}"
         ),
         Report::RequestFailed {
@@ -59,7 +78,7 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             staple_until,
             repeated: _,
         } => warn!(
-            certificate = %path.display(),
+            certificate = names.certificate(path),
             reason = failure.kind,
             failures,
             "no response: {}; next attempt in {}; {}",
@@ -72,7 +91,7 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             failure,
             retry_in,
         } => debug!(
-            certificate = %path.display(),
+            certificate = names.certificate(path),
             reason = failure.kind,
             "not asked: {}; next attempt in {}",
             failure.message,
@@ -90,28 +109,35 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
                 reason: *reason,
             };
             error!(
-                certificate = %path.display(),
+                certificate = names.certificate(path),
                 reason = state.kind(),
                 "{state}: replace it; {}",
                 held(*staple_until)
             );
         }
         Report::Revoked { path, .. } => {
-            debug!(certificate = %path.display(), reason = "revoked", "still revoked");
+            debug!(
+                certificate = names.certificate(path),
+                reason = "revoked",
+                "still revoked"
+            );
         }
         Report::Expiring {
             path,
             staple_until,
             failure,
         } => warn!(
-            certificate = %path.display(),
+            certificate = names.certificate(path),
             reason = failure.as_ref().map_or("expiring", |failure| failure.kind),
             "no successor yet{}; {}",
-            failure.as_ref().map(|failure| format!(": {}", failure.message)).unwrap_or_default(),
+            failure
+                .as_ref()
+                .map(|failure| format!(": {}", failure.message))
+                .unwrap_or_default(),
             held(*staple_until)
         ),
         Report::StapleExpired { path } => error!(
-            certificate = %path.display(),
+            certificate = names.certificate(path),
             reason = "staple_expired",
             "the staple has come to its end and no new one could be had"
         ),
@@ -120,7 +146,7 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
                 not_after: *not_after,
             };
             warn!(
-                certificate = %path.display(),
+                certificate = names.certificate(path),
                 reason = state.kind(),
                 "{state}; nothing more is done for it"
             );
@@ -152,7 +178,7 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             }
         }
         Report::Live { path, target, how } => {
-            let (certificate, socket) = (path.display(), socket(target));
+            let (certificate, socket) = (names.certificate(path), socket(target));
             match how {
                 Delivery::Pushed => info!(%certificate, %socket, "live: pushed"),
                 Delivery::Attached => {
@@ -168,7 +194,8 @@ pub fn log_report(report: &Report, sockets: &BTreeMap<TargetId, Address>) {
             retry_in,
             repeated,
         } => {
-            let (certificate, socket, reason) = (path.display(), socket(target), failure.kind);
+            let (certificate, socket, reason) =
+                (names.certificate(path), socket(target), failure.kind);
             let next = match retry_in {
                 Some(delay) => format!("next attempt in {}", in_seconds(*delay)),
                 None => "not tried again with this staple".to_owned(),

@@ -222,7 +222,10 @@ fn errors_have_ocspbots_exit_codes_and_say_what_is_wrong() {
     assert_eq!(failed.status.code(), Some(255), "{failed:?}");
     assert!(text(&failed.stdout).contains("0 renewed, 0 unchanged, 1 failed"));
     let log = fs::read_to_string(cron.path("errors.log")).unwrap();
-    assert!(log.contains("127.0.0.1:1"), "{log}");
+    assert!(
+        log.contains("127.0.0.1:1") && log.contains("[a] tls/certs/a.pem"),
+        "{log}"
+    );
     assert_eq!(text(&failed.stderr), "", "errors go to their log");
     cron.configure(&domain("certificate"));
     assert_eq!(cron.code(&[]), 1);
