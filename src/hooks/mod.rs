@@ -59,7 +59,7 @@ pub fn order<'agent>(
 }
 
 /// Runs what is ordered until `stop` is cancelled. Then what waits is not run any more, and what
-/// runs has [`process::GRACE`] before it is killed.
+/// runs has a second to end before it is killed.
 ///
 /// The orders are taken over at once, whatever runs: what bounds them is the queue here.
 pub async fn run(mut orders: mpsc::UnboundedReceiver<Order>, stop: CancellationToken) {
