@@ -127,24 +127,27 @@ impl Agent {
     }
 
     /// The clock was ahead. What was accepted then and is not valid yet is of no use to anybody, and
-    /// its renewal is far away: those certificates are asked for now.
+    /// its renewal is far away: those certificates are asked for now. What was taken to have ended has
+    /// not, and goes where it was withheld from meanwhile.
     pub(super) fn clock_set_back(&mut self, now: Now) {
         let latest = now.wall.saturating_add(CLOCK_SKEW);
-        let entries = self.inventory.entries.iter();
-        let early: Vec<CertificateNumber> = entries
-            .filter(|(_, entry)| {
-                let staple = entry.staple.as_ref();
-                staple.is_some_and(|staple| staple.this_update() > latest)
-            })
-            .map(|(number, _)| *number)
-            .collect();
-        for number in early {
-            self.timers.cancel(&Timer::Request(number));
-            if let Some(entry) = self.inventory.entries.get_mut(&number) {
+        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
+        for number in numbers {
+            let Some(entry) = self.inventory.entries.get_mut(&number) else {
+                continue;
+            };
+            entry.lapsed = false;
+            let staple = entry.staple.as_ref();
+            let is_early = staple.is_some_and(|staple| staple.this_update() > latest);
+            if is_early {
                 // "Not modified" would be no help.
                 entry.validators = Validators::default();
+                self.timers.cancel(&Timer::Request(number));
+                self.request(number, now);
+            } else {
+                self.place(number, now);
             }
-            self.request(number, now);
+            self.watch_expiry(number, now);
         }
     }
 

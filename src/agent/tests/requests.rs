@@ -418,3 +418,21 @@ fn a_response_from_the_future_is_replaced_when_the_clock_is_set_right() {
     assert_eq!(bench.state("/a.pem").kind(), "fresh");
     assert!(requested(&bench.event(Event::Wakeup)).is_empty(), "once");
 }
+
+#[test]
+fn a_process_that_came_while_the_clock_was_ahead_gets_its_staple_when_it_is_set_right() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let right = bench.now.wall;
+    // Beyond the staple's end, and beyond the certificate's.
+    for ahead in [5 * DAY, 50 * 365 * DAY] {
+        bench.now.wall = right.saturating_add(ahead);
+        assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
+        bench.now.wall = right;
+        assert_eq!(deliveries(&bench.event(Event::Wakeup)), [0]);
+        bench.event(Event::Disconnected(TargetId(0)));
+        bench.not_delivered(0, CertificateNumber(0), DeliveryRetry::NextConnection);
+    }
+}

@@ -30,8 +30,9 @@ const QUIET: Duration = Duration::from_secs(300);
 /// Requests to a responder within an hour that bring nothing, however many certificates wait for it
 /// and however often it goes away: then it is only probed. The README states this number.
 const FRUITLESS_REQUESTS: u64 = 200;
-/// Requests for one certificate in an hour, whatever happens.
-const REQUESTS_FOR_ONE: u32 = 64;
+/// Requests for one certificate in an hour, whatever happens: two URLs, each by GET and by POST, every
+/// time that anything goes wrong.
+const REQUESTS_FOR_ONE: u32 = 128;
 
 #[derive(Default)]
 pub struct Figures {
