@@ -85,13 +85,20 @@ fn watch(arguments: &StatusArguments, interval: Duration) -> ExitCode {
     loop {
         let (style, height) = terminal();
         let mut lines = match ask(arguments) {
-            Ok(status) => picture(arguments, &status, style),
+            Ok(status) => {
+                let head = format!("{}, staplerd {}", status.time, status.version);
+                let mut lines = vec![style.cut(&head), String::new()];
+                lines.extend(picture(arguments, &status, style));
+                lines
+            }
             // It may be about to start again.
             Err(problem) => vec![problem],
         };
         if let Some(height) = height {
             table::shorten(&mut lines, height.saturating_sub(1));
-            lines.insert(0, CLEAR.to_owned());
+            if let Some(first) = lines.first_mut() {
+                first.insert_str(0, CLEAR);
+            }
         }
         if print(&lines).is_err() {
             return ExitCode::FAILURE;
