@@ -182,7 +182,6 @@ fn folders_are_scanned_with_their_structure_kept() {
     };
     cron.authority.issue("b", "prime256v1");
     fs::create_dir_all(cron.path("tls/certs/sites/deep")).unwrap();
-    fs::create_dir_all(cron.path("ocsp/responses/sites/deep")).unwrap();
     cron.lay("b", "tls/certs/sites/deep");
     cron.configure(
         "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: ocsp/responses\n\
