@@ -53,7 +53,7 @@ pub fn log_report(report: &Report, names: &Names) {
         }
         Report::Forgotten { path } => {
             info!(
-                certificate = names.certificate(path),
+                certificate = %names.certificate(path),
                 "gone; its .ocsp, if any, is left as it is"
             );
         }
@@ -63,11 +63,11 @@ pub fn log_report(report: &Report, names: &Names) {
             until,
             next_request,
         } => info!(
-            certificate = names.certificate(path),
+            certificate = %names.certificate(path),
             "renewed: response of {this_update}, good until {until}, next request {next_request}"
         ),
         Report::Unchanged { path, next_request } => debug!(
-            certificate = names.certificate(path),
+            certificate = %names.certificate(path),
             "the responder has nothing newer yet, next request {next_request}"
         ),
         Report::RequestFailed {
@@ -78,7 +78,7 @@ pub fn log_report(report: &Report, names: &Names) {
             staple_until,
             repeated: _,
         } => warn!(
-            certificate = names.certificate(path),
+            certificate = %names.certificate(path),
             reason = failure.kind,
             failures,
             "no response: {}; next attempt in {}; {}",
@@ -91,7 +91,7 @@ pub fn log_report(report: &Report, names: &Names) {
             failure,
             retry_in,
         } => debug!(
-            certificate = names.certificate(path),
+            certificate = %names.certificate(path),
             reason = failure.kind,
             "not asked: {}; next attempt in {}",
             failure.message,
@@ -109,7 +109,7 @@ pub fn log_report(report: &Report, names: &Names) {
                 reason: *reason,
             };
             error!(
-                certificate = names.certificate(path),
+                certificate = %names.certificate(path),
                 reason = state.kind(),
                 "{state}: replace it; {}",
                 held(*staple_until)
@@ -117,7 +117,7 @@ pub fn log_report(report: &Report, names: &Names) {
         }
         Report::Revoked { path, .. } => {
             debug!(
-                certificate = names.certificate(path),
+                certificate = %names.certificate(path),
                 reason = "revoked",
                 "still revoked"
             );
@@ -127,7 +127,7 @@ pub fn log_report(report: &Report, names: &Names) {
             staple_until,
             failure,
         } => warn!(
-            certificate = names.certificate(path),
+            certificate = %names.certificate(path),
             reason = failure.as_ref().map_or("expiring", |failure| failure.kind),
             "no successor yet{}; {}",
             failure
@@ -137,7 +137,7 @@ pub fn log_report(report: &Report, names: &Names) {
             held(*staple_until)
         ),
         Report::StapleExpired { path } => error!(
-            certificate = names.certificate(path),
+            certificate = %names.certificate(path),
             reason = "staple_expired",
             "the staple has come to its end and no new one could be had"
         ),
@@ -146,7 +146,7 @@ pub fn log_report(report: &Report, names: &Names) {
                 not_after: *not_after,
             };
             warn!(
-                certificate = names.certificate(path),
+                certificate = %names.certificate(path),
                 reason = state.kind(),
                 "{state}; nothing more is done for it"
             );
