@@ -61,10 +61,10 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
         Ok(_) => return refuse(&[Error::NothingNamed]),
         Err(errors) => return refuse(&errors),
     };
-    let bar = bar(arguments.quiet);
+    let bar = bar(arguments.quiet || config.output_log.is_some());
     let logging = open(config.output_log.as_ref(), Sink::Output).and_then(|output| {
         let errors = open(config.error_log.as_ref(), Sink::Errors)?;
-        telemetry::start_once(verbosity(arguments), output, errors, bar.clone());
+        telemetry::start_once(verbosity(arguments, &bar), output, errors, bar.clone());
         Ok(())
     });
     if let Err(problem) = logging {
@@ -76,8 +76,11 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
     }
     match once(config, arguments.dry_run, &bar) {
         Ok(summary) => {
-            if !arguments.quiet {
-                tracing::info!("{}", in_words(&summary, arguments.dry_run));
+            let words = in_words(&summary, arguments.dry_run);
+            if !bar.is_hidden() {
+                println!("{words}");
+            } else if !arguments.quiet {
+                tracing::info!("{words}");
             }
             ExitCode::from(exit_code(&summary))
         }
@@ -107,17 +110,19 @@ pub(super) fn once(config: Config, is_dry: bool, bar: &ProgressBar) -> Result<Su
 }
 
 /// A bar for a person who looks on; for nobody, one that is not seen.
-pub(super) fn bar(quiet: bool) -> ProgressBar {
-    if quiet || !io::stderr().is_terminal() {
+pub(super) fn bar(unwanted: bool) -> ProgressBar {
+    if unwanted || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{pos}/{len} responses {wide_bar} {elapsed}");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn verbosity(arguments: &OnceArguments) -> Verbosity {
+/// With a bar to look at, what goes well needs no lines of its own.
+fn verbosity(arguments: &OnceArguments, bar: &ProgressBar) -> Verbosity {
     match (arguments.quiet, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
+        (false, 0) if !bar.is_hidden() => Verbosity::Terse,
         (false, 0) => Verbosity::Normal,
         (false, 1) => Verbosity::Detailed,
         (false, _) => Verbosity::Everything,

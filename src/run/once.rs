@@ -162,7 +162,10 @@ impl Run<'_> {
                     Report::RequestFailed { .. } | Report::Revoked { .. } => self.has_failed = true,
                     _ => {}
                 }
-                telemetry::log_report(&report, &self.daemon.names);
+                // That a file is there is news for a daemon only.
+                if !matches!(report, Report::Adopted { .. }) {
+                    telemetry::log_report(&report, &self.daemon.names);
+                }
             }
             order if self.once.is_dry => {
                 if let Action::Request { certificate, .. } = order {
