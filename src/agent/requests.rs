@@ -395,9 +395,7 @@ impl Agent {
         let path = entry.name().to_owned();
         let not_after = entry.not_after();
         if not_after <= now.wall {
-            // Looked at again only when the clock turns out to have been wrong; what was not delivered
-            // meanwhile is made good then.
-            entry.lapsed = entry.staple.is_some();
+            // Looked at again only when the clock turns out to have been wrong.
             return self.report(Report::CertificateExpired { path, not_after });
         }
         let expiring_in = entry.expiring_in(self.settings.expiring_within, now);

@@ -214,22 +214,6 @@ fn expired_becomes_what_it_was_when_the_clock_turns_out_to_have_been_ahead() {
     );
 }
 
-#[test]
-fn a_process_that_came_while_the_clock_was_ahead_of_the_certificate_gets_its_staple() {
-    let (authority, mut bench) = (Authority::new(), Bench::new());
-    let subject = authority.subject(1);
-    let staple = authority.staple(&subject, NOW, 4 * DAY);
-    bench.find("/a.pem", &subject, &[0], Some(staple));
-    bench.now.wall = NOW.saturating_add(100 * DAY);
-    bench.event(Event::Wakeup);
-    let connected = bench.event(Event::Connected(TargetId(0)));
-    assert!(deliveries(&connected).is_empty());
-    bench.now.wall = NOW;
-    bench.now.steady += schedule::LONGEST_RETRY;
-    let number = requested(&bench.event(Event::Wakeup))[0];
-    assert_eq!(deliveries(&bench.not_modified(number, DAY)), [0]);
-}
-
 /// What was reported of expiring: until when a staple is held, and why there is no other.
 fn expiring(actions: &[Action]) -> Vec<(Option<Timestamp>, Option<&'static str>)> {
     reports(actions)
