@@ -232,7 +232,7 @@ impl World {
     }
 
     /// The alarm comes only where a person has something to look at: not when the responder was there
-    /// for an hour and nothing else was wrong.
+    /// for an hour beyond the longest pause that it may have asked for, and nothing else was wrong.
     pub fn expires_soon(&mut self, path: &Path) {
         self.figures.told_expiring += 1;
         self.told_expiring.insert(path.to_owned());
@@ -242,15 +242,18 @@ impl World {
         let misled_at = self.misled_at.get(&file.case).copied().unwrap_or_default();
         let troubled_at = file.changed_at.max(self.machine_troubled_at).max(misled_at);
         let is_well = self.is_due(facts)
-            && reachable_for >= CONVERGED_WITHIN
+            && reachable_for >= LONGEST_PAUSE + CONVERGED_WITHIN
             && self.clock_error == 0
             && troubled_at + CONVERGED_WITHIN <= self.time;
         assert!(
             !is_well,
-            "seed {}: at {:?} {} was said to be expiring although its responder was there",
+            "seed {}: at {:?} {} was said to be expiring although its responder was there; the \
+             certificate is {}, {:?}",
             self.scale.seed,
             self.time,
-            path.display()
+            path.display(),
+            self.states()[path],
+            self.responders[facts.responders[0]]
         );
     }
 
