@@ -304,8 +304,9 @@ impl Entry {
     }
 }
 
-/// How many certificates without a file are remembered; beyond it all of them are forgotten.
-const REMEMBERED_MAX: usize = 4096;
+/// So many certificates without a file are remembered, or as many as there are with one if these are
+/// more; beyond it all of them are forgotten.
+const REMEMBERED_MIN: usize = 4096;
 
 /// What is kept of a certificate whose last file has gone: should it come back (half-written for a
 /// moment, moved), it is not to fall behind what HAProxy holds, nor to be good after a revocation.
@@ -429,7 +430,7 @@ impl Inventory {
                 }
             }
         }
-        if self.remembered.len() >= REMEMBERED_MAX {
+        if self.remembered.len() >= REMEMBERED_MIN.max(self.entries.len()) {
             self.remembered.clear();
         }
         self.numbers.remove(&identity);
