@@ -31,7 +31,9 @@ fn main() {
         .find(|word| !word.starts_with('-'))
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     let directory = tempfile::tempdir_in(&place).unwrap();
-    let staple = Arc::new(staple());
+    // Another signature: what lies on disk already would not be written again.
+    let [staple, successor] = [(); 2].map(|()| Arc::new(staple()));
+    assert_ne!(staple.der(), successor.der());
     println!(
         "staples of {} bytes in {}",
         staple.der().len(),
@@ -58,14 +60,14 @@ fn main() {
     for size in BATCHES {
         let folder = directory.path().join(size.to_string());
         fs::create_dir(&folder).unwrap();
-        let batches = || {
+        let batches = |staple: &Arc<Staple>| {
             for first in (0..GROUPED).step_by(size) {
-                store(&folder, &staple, first..first + size);
+                store(&folder, staple, first..first + size);
             }
         };
-        let first = measured(GROUPED, batches);
+        let first = measured(GROUPED, || batches(&staple));
         // A disk mounted with `discard` is told of every block that a replaced file gives back.
-        let replaced = measured(GROUPED, batches);
+        let replaced = measured(GROUPED, || batches(&successor));
         println!("batches of {size}: {first:.0} first staples/s, {replaced:.0} replaced ones/s");
         let left = fs::read_dir(&folder).unwrap().count();
         assert_eq!(left, GROUPED, "something else was left behind");
