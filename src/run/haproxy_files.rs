@@ -27,17 +27,23 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<HaproxyConfig>, Error> {
     let start = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let variable = |name: &str| std::env::var(name).ok();
     let read = |paths: &[PathBuf]| haproxy_config::read(paths, &start, &variable);
-    let mut groups: Vec<Vec<PathBuf>> = Vec::new();
+    let mut groups: Vec<(Vec<PathBuf>, HaproxyConfig)> = Vec::new();
     let mut has_sockets = false;
     for path in paths {
-        let opens_sockets = !read(std::slice::from_ref(path))?.sockets.is_empty();
+        let alone = read(std::slice::from_ref(path))?;
+        let opens_sockets = !alone.sockets.is_empty();
         match groups.last_mut() {
-            Some(group) if !(has_sockets && opens_sockets) => group.push(path.clone()),
-            _ => groups.push(vec![path.clone()]),
+            Some((group, _)) if !(has_sockets && opens_sockets) => group.push(path.clone()),
+            _ => groups.push((vec![path.clone()], alone)),
         }
         has_sockets |= opens_sockets;
     }
-    groups.iter().map(|group| read(group)).collect()
+    let processes = groups.into_iter().map(|(group, alone)| match group.len() {
+        1 => Ok(alone),
+        // What one file says, such as crt-base, counts in the others.
+        _ => read(&group),
+    });
+    processes.collect()
 }
 
 /// Says what the operator should know of these configurations, as far as it was not said of those
