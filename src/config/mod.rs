@@ -482,3 +482,11 @@ fn by_components(path: &Path) -> PathBuf {
         cut
     }
 }
+
+/// The path with its folder: the working directory, `.`, where a file is given by its bare name.
+fn with_folder(path: PathBuf) -> PathBuf {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new(".").join(path),
+        _ => path,
+    }
+}

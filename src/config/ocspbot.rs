@@ -71,9 +71,9 @@ impl Domain {
     /// The certificate's files, with staples in this folder.
     pub fn files(&self, ocsp_folder: &Path) -> CertificateFile {
         CertificateFile {
-            path: self.certificate.clone(),
+            path: super::with_folder(self.certificate.clone()),
             companions: Companions {
-                staple: ocsp_folder.join(&self.staple),
+                staple: super::with_folder(ocsp_folder.join(&self.staple)),
                 issuer: None,
                 issuers_chain_path: None,
                 chains: self.chains.clone(),

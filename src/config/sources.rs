@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::document::{Place, Remark};
 use super::file::{File, FileDirectory};
 use super::ocspbot::{Domain, ScanKey};
-use super::{Error, by_components, comparable};
+use super::{Error, by_components, comparable, with_folder};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
 use crate::fetch::Overrides;
 use crate::haproxy::Address;
@@ -121,7 +121,10 @@ impl Gathering {
     /// A directory, or a single certificate file with the companions that HAProxy gives it. One
     /// that the command line names twice gets the sockets of both.
     pub fn add_directory(&mut self, given: &FileDirectory, is_file: bool, recursive: bool) {
-        let path = by_components(&given.path);
+        let path = match is_file {
+            true => with_folder(by_components(&given.path)),
+            false => by_components(&given.path),
+        };
         if let Some(first) = self.directories.get(&path) {
             if let (Some(first), Some(second)) = (first, &given.place) {
                 let remark = second.remark(format!(

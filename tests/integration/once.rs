@@ -194,6 +194,36 @@ fn folders_are_scanned_with_their_structure_kept() {
 }
 
 #[test]
+fn bare_names_are_files_of_the_working_directory() {
+    let Some(cron) = Cron::new("bare names", &["a", "b"]) else {
+        return;
+    };
+    for name in ["a.pem", "a-chain.pem", "b.pem"] {
+        fs::copy(cron.path("tls/certs").join(name), cron.path(name)).unwrap();
+    }
+    for folder in ["", "ocsp_folder: ''\n", "ocsp_folder: .\n"] {
+        cron.configure(&format!(
+            "allow_addresses: [loopback]\nminimum_validity: 1h\n{folder}\
+             domains:\n  a:\n    cert: a.pem\n    chain: a-chain.pem\n    ocsp: a.ocsp-resp\n"
+        ));
+        let output = cron.run(&[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let response = fs::read(cron.path("a.ocsp-resp")).unwrap();
+        assert!(cron.authority.accepts("a", &response));
+        fs::remove_file(cron.path("a.ocsp-resp")).unwrap();
+    }
+    let chained = cron.authority.bundle("b");
+    fs::write(cron.path("b.pem"), chained).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+        .current_dir(cron.directory.path())
+        .args(["--one-off", "--allow-addresses", "loopback", "-p", "b.pem"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(cron.path("b.pem.ocsp").is_file());
+}
+
+#[test]
 fn errors_have_ocspbots_exit_codes_and_say_what_is_wrong() {
     let Some(cron) = Cron::new("exit codes", &["a"]) else {
         return;
