@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::stapled_file;
-use crate::config::{Config, Error, MAX_BYTES, Options, Surroundings, Texts, parse_duration};
+use crate::config::{
+    Config, Error, LogFile, MAX_BYTES, Options, Surroundings, Texts, parse_duration,
+};
 
 /// The configuration file of the machine.
 const SYSTEM_FILE: &str = "/etc/staplerd/staplerd.yaml";
@@ -28,7 +30,9 @@ const MOST_INCLUDED: usize = 10_000;
 /// A configuration, and what there is to say about where it comes from.
 pub(super) struct Loaded {
     pub(super) config: Config,
-    /// Which file was read, where that is worth a word.
+    /// The file that was read, if there is one.
+    pub(super) file: Option<String>,
+    /// What is worth a word about it.
     pub(super) notice: Option<String>,
     /// Whether the daemon is to go into the background.
     pub(super) background: bool,
@@ -71,9 +75,18 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
     let background = options.background;
     Ok(Loaded {
         config: Config::read(options, file, &surroundings)?,
+        file: text.as_ref().map(|(name, _)| name.clone()),
         notice,
         background,
     })
+}
+
+/// The `error_log` of a file that makes no sense otherwise, of the `named` one or of that in its
+/// default place.
+pub(super) fn error_log(named: Option<&Path>) -> Option<LogFile> {
+    let path = named.map(Path::to_owned).or_else(default_file)?;
+    let (name, text) = text_of(&path).ok()?;
+    Config::error_log(&name, &text)
 }
 
 /// The first of the default places where there is anything: our own, then the ancestors'.

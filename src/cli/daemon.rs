@@ -101,7 +101,7 @@ fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
     let options = arguments.options();
     let named = arguments.config.as_deref();
     let loaded = configuration::load(options.clone(), named)?;
-    if loaded.config.origin() != Origin::Nothing {
+    if !matches!(loaded.config.origin(), Origin::Nothing | Origin::NoneYet) {
         return Ok(loaded);
     }
     if loaded.notice.is_some() || named.is_some() || File::open(HAPROXY_CONFIG).is_err() {

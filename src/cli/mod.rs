@@ -56,10 +56,14 @@ Examples:
   staplerd run -c /etc/staplerd/staplerd.yaml -D --logdir")]
     Run(daemon::DaemonArguments),
     /// Renew what is due, once: the cron job in place of ocspbot.
-    #[command(after_help = "\
+    #[command(
+        version,
+        disable_version_flag = true,
+        after_help = "\
 Examples:
   staplerd once ocspbot.yaml
-  staplerd once --dry-run")]
+  staplerd once --dry-run"
+    )]
     Once(once::OnceArguments),
     /// Show how it stands with every certificate of the running daemon.
     #[command(after_help = "\

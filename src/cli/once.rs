@@ -5,7 +5,7 @@
 //! be read or written; 253 the configuration makes no sense; 252 the command line does not.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,8 +43,12 @@ pub(super) struct OnceArguments {
     dry_run: bool,
 
     /// Log more; twice, what the libraries say as well
-    #[arg(short, action = ArgAction::Count)]
+    #[arg(long, action = ArgAction::Count)]
     verbose: u8,
+
+    /// Print the version, as ocspbot's options of these names do
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: (),
 
     /// Errors only, no summary
     #[arg(short, long, conflicts_with = "verbose")]
@@ -56,10 +60,10 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
     let default = Path::new(DEFAULT_FILE);
     let named = arguments.config.as_deref();
     let named = named.or_else(|| default.is_file().then_some(default));
-    let config = match configuration::check(Options::default(), named) {
-        Ok(config) if config.origin() != Origin::Nothing => config,
-        Ok(_) => return refuse(&[Error::NothingNamed]),
-        Err(errors) => return refuse(&errors),
+    let config = match configuration::load(Options::default(), named) {
+        Ok(loaded) if loaded.config.origin() != Origin::Nothing => loaded.config,
+        Ok(loaded) => return refuse_nothing(loaded.file.as_deref()),
+        Err(errors) => return refuse(&errors, configuration::error_log(named).as_ref()),
     };
     let bar = bar(arguments.quiet || config.output_log.is_some());
     let logging = open(config.output_log.as_ref(), Sink::Output).and_then(|output| {
@@ -129,9 +133,30 @@ fn verbosity(arguments: &OnceArguments, bar: &ProgressBar) -> Verbosity {
     }
 }
 
-fn refuse(errors: &[Error]) -> ExitCode {
-    eprintln!("{}", configuration::in_lines(errors));
-    let is_unreadable = |error: &Error| matches!(error, Error::Unreadable { .. });
+/// There is no file, or it names no certificate.
+fn refuse_nothing(file: Option<&str>) -> ExitCode {
+    match file {
+        None => eprintln!(
+            "there is no {DEFAULT_FILE} in this folder and no configuration file of the daemon: \
+             name one, as in: staplerd once /etc/ocspbot.yaml"
+        ),
+        Some(file) => eprintln!(
+            "{file}: it names no certificates: list them under 'domains', 'scan_keys' or \
+             'directories'"
+        ),
+    }
+    ExitCode::from(EXIT_UNREADABLE)
+}
+
+fn refuse(errors: &[Error], log: Option<&LogFile>) -> ExitCode {
+    let lines = configuration::in_lines(errors);
+    eprintln!("{lines}");
+    if let Some(Ok(Sink::File(file))) = log.map(|log| open(Some(log), Sink::Errors)) {
+        // Whoever cannot read it there has read it on standard error.
+        let _ = writeln!(&*file, "{lines}");
+    }
+    let is_unreadable =
+        |error: &Error| matches!(error, Error::Unreadable { .. } | Error::NotYaml(_));
     ExitCode::from(if errors.iter().any(is_unreadable) {
         EXIT_UNREADABLE
     } else {

@@ -13,6 +13,9 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// The configuration file is no YAML, or there is nothing in it.
+    #[error("{0}")]
+    NotYaml(Remark),
     /// The configuration file says something that it cannot say.
     #[error("{0}")]
     File(Remark),

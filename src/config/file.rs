@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Error;
 use super::document::{Document, Place, Remark, Table, Value};
 use super::hooks::Hooks;
 use super::logging::{LogFile, Logging};
@@ -75,6 +76,8 @@ pub(super) struct File {
     pub domains: Vec<Domain>,
     pub scan_keys: Vec<ScanKey>,
     pub includes: Vec<Include>,
+    /// One of ocspbot's keys for certificates is there, filled or not.
+    pub has_ocspbots_places: bool,
 }
 
 /// One entry of `directories`.
@@ -103,18 +106,14 @@ impl From<PathBuf> for FileDirectory {
 /// A file with the mistakes and the warnings about it.
 pub(super) struct Reading {
     pub file: File,
-    pub mistakes: Vec<Remark>,
+    pub mistakes: Vec<Error>,
     pub warnings: Vec<Remark>,
 }
 
 impl Reading {
     /// Reads a configuration file's text; `name` is what it is called in remarks.
     pub fn of(name: &str, text: &str) -> Self {
-        Self::with(name, text, |table| {
-            let file = File::read(table);
-            warn_of_openssl(table);
-            file
-        })
+        Self::with(name, text, File::read)
     }
 
     /// Reads a file that another one includes: its domains and scan keys count, nothing else.
@@ -140,18 +139,16 @@ impl Reading {
             .root()
             .and_then(|root| root.table(|table| Some(read(table))))
             .unwrap_or_default();
+        let mistake = match document.is_yaml() {
+            true => Error::File,
+            false => Error::NotYaml,
+        };
         let (mistakes, warnings) = document.remarks();
         Reading {
             file,
-            mistakes,
+            mistakes: mistakes.into_iter().map(mistake).collect(),
             warnings,
         }
-    }
-}
-
-fn warn_of_openssl(table: &Table<'_>) {
-    if let Some(executable) = table.get("openssl_executable") {
-        executable.warn("has no effect: staplerd needs no openssl");
     }
 }
 
@@ -159,7 +156,7 @@ impl File {
     fn read(table: &Table<'_>) -> Self {
         let texts = |key| table.read(key, |value| value.list(owned));
         let duration = |key, bounds| table.read(key, |value| value.duration(&bounds));
-        // Known in included files as well.
+        // ocspbot's key for its openssl, which is not needed here: a cron job mails every line.
         table.read("openssl_executable", owned);
         File {
             directories: table.read("directories", directories).unwrap_or_default(),
@@ -229,11 +226,14 @@ impl File {
             error_log: log_file(table, "error_log"),
             domains: table.read("domains", Domain::read_all).unwrap_or_default(),
             scan_keys: table
-                .read("scan_keys", |value| value.list(ScanKey::read))
+                .read("scan_keys", |value| value.list_or_none(ScanKey::read))
                 .unwrap_or_default(),
             includes: table
-                .read("includes", |value| value.list(Include::read))
+                .read("includes", |value| value.list_or_none(Include::read))
                 .unwrap_or_default(),
+            has_ocspbots_places: ["domains", "scan_keys", "includes"]
+                .iter()
+                .any(|key| table.get(key).is_some()),
         }
     }
 }

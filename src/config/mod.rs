@@ -193,6 +193,8 @@ pub struct Config {
     pub responder: Option<ResponderConfig>,
     /// What the operator should know about the file.
     pub warnings: Vec<Remark>,
+    /// One of ocspbot's keys for certificates is there, filled or not.
+    has_ocspbots_places: bool,
 }
 
 impl Config {
@@ -223,9 +225,16 @@ impl Config {
             Origin::Named
         } else if !self.sockets.is_empty() {
             Origin::Processes
+        } else if self.has_ocspbots_places {
+            Origin::NoneYet
         } else {
             Origin::Nothing
         }
+    }
+
+    /// Where a single run writes what goes wrong, told by a file that has mistakes in other places.
+    pub fn error_log(name: &str, text: &str) -> Option<LogFile> {
+        Reading::of(name, text).file.error_log
     }
 
     /// Checks options and a file, given by its name and text.
@@ -338,6 +347,7 @@ impl Config {
             logging: options.logging.or(file.logging),
             responder: file.responder,
             warnings,
+            has_ocspbots_places: file.has_ocspbots_places,
         };
         match mistakes.0.is_empty() {
             true => Ok(config),
@@ -388,7 +398,10 @@ impl Mistakes {
                 None => whole
                     .warnings
                     .push(include.place.remark("there is no such folder")),
-                Some(Err(error)) => whole.mistakes.push(include.place.remark(error)),
+                Some(Err(error)) => {
+                    let mistake = Error::File(include.place.remark(error));
+                    whole.mistakes.push(mistake);
+                }
                 Some(Ok(files)) => {
                     let is_other = |path: &Path| comparable(path) != comparable(Path::new(name));
                     let others = files.iter().filter(|(path, _)| is_other(path));
@@ -402,7 +415,7 @@ impl Mistakes {
                 }
             }
         }
-        self.0.extend(whole.mistakes.into_iter().map(Error::File));
+        self.0.extend(whole.mistakes);
         (whole.file, whole.warnings)
     }
 

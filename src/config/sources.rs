@@ -62,6 +62,9 @@ pub enum Origin {
     Named,
     /// Only control sockets are named: the certificates are those that the processes have loaded.
     Processes,
+    /// There is a place for names in the file, but no name in it yet: an empty `domains`, a folder
+    /// of includes without files.
+    NoneYet,
     /// Nothing is named.
     Nothing,
 }

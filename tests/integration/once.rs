@@ -263,6 +263,56 @@ fn errors_have_ocspbots_exit_codes_and_say_what_is_wrong() {
 }
 
 #[test]
+fn what_names_no_certificate_is_told_apart_as_ocspbot_does() {
+    let cron = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .current_dir(cron.path())
+            .env("HOME", cron.path())
+            .arg("once")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let code = output.status.code().unwrap();
+        (code, text(&output.stdout), text(&output.stderr))
+    };
+    let configure = |text: &str| fs::write(cron.path().join("ocspbot.yaml"), text).unwrap();
+    let (code, _, said) = run(&[]);
+    assert_eq!(code, 254);
+    assert!(said.contains("no ocspbot.yaml"), "{said}");
+    for (content, expected, sentence) in [
+        ("", 254, "names no certificates"),
+        ("# nothing\n", 254, "names no certificates"),
+        ("domains: {unfinished\n", 254, "ocspbot.yaml:"),
+        ("domains: {}\n", 0, ""),
+        ("scan_keys: []\n", 0, ""),
+        ("includes: [empty]\n", 0, ""),
+        ("domains: {}\nunheard_of: 1\n", 253, "unheard_of"),
+    ] {
+        configure(content);
+        fs::create_dir_all(cron.path().join("empty")).unwrap();
+        let (code, out, said) = run(&[]);
+        assert_eq!(code, expected, "{content}: {out}{said}");
+        assert!(said.contains(sentence), "{content}: {said}");
+        assert_eq!(code == 0, out.contains("success: 0 renewed"), "{out}");
+    }
+    configure("error_log: wrong.log\ndomains: {}\nunheard_of: 1\n");
+    let (code, _, said) = run(&[]);
+    assert_eq!(code, 253);
+    assert_eq!(
+        fs::read_to_string(cron.path().join("wrong.log")).unwrap(),
+        said
+    );
+    for version in ["-v", "-version", "--version"] {
+        let (code, out, _) = run(&[version]);
+        assert_eq!(
+            (code, out),
+            (0, format!("staplerd-once {}\n", env!("CARGO_PKG_VERSION")))
+        );
+    }
+}
+
+#[test]
 fn a_one_off_run_of_the_daemon_fails_only_where_something_failed() {
     let Some(mut authority) = OpensslAuthority::new("one-off") else {
         return;

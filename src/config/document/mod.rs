@@ -81,6 +81,7 @@ pub(super) struct Document<'a> {
     file: Arc<str>,
     lines: Vec<&'a str>,
     root: Option<Rc<Node>>,
+    is_yaml: bool,
     mistakes: RefCell<Vec<Remark>>,
     warnings: RefCell<Vec<Remark>>,
 }
@@ -92,6 +93,7 @@ impl<'a> Document<'a> {
             file: file.into(),
             lines: text.lines().collect(),
             root: None,
+            is_yaml: true,
             mistakes: RefCell::default(),
             warnings: RefCell::default(),
         };
@@ -100,6 +102,7 @@ impl<'a> Document<'a> {
             Err(error) => {
                 let remark = document.place(error.position, "").remark(error.message);
                 document.mistakes.get_mut().push(remark);
+                document.is_yaml = false;
             }
         }
         document
@@ -115,6 +118,11 @@ impl<'a> Document<'a> {
         let node = self.root.as_deref()?;
         let value = Value::new(self, node, String::new());
         (!value.is_null()).then_some(value)
+    }
+
+    /// Whether the text is YAML, whatever it says.
+    pub fn is_yaml(&self) -> bool {
+        self.is_yaml
     }
 
     /// The mistakes and the warnings, each in the order of their positions.

@@ -170,13 +170,18 @@ impl<'a> Value<'a> {
 
     /// A list that is not empty, each item read as `read` says.
     pub fn list<T>(&self, read: impl Fn(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
-        let Content::List(items) = &self.node.content else {
-            return self.expected("a list, as in [a, b]");
-        };
-        if items.is_empty() {
+        if matches!(&self.node.content, Content::List(items) if items.is_empty()) {
             self.wrong("the list is empty: name something, or leave the key out");
             return None;
         }
+        self.list_or_none(read)
+    }
+
+    /// As [`list`](Self::list); it may be empty.
+    pub fn list_or_none<T>(&self, read: impl Fn(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Content::List(items) = &self.node.content else {
+            return self.expected("a list, as in [a, b]");
+        };
         let values = items.iter().enumerate().map(|(place, node)| Value {
             document: self.document,
             node,

@@ -61,12 +61,8 @@ fn the_documented_example_names_the_documented_files() {
     let three_days = Some(Duration::from_secs(3 * 86_400));
     let rule = schedule::SingleRun::new(three_days, Some(42.8));
     assert_eq!(config.single_run, rule);
-    assert_eq!(config.warnings.len(), 1);
-    let warning = config.warnings[0].to_string();
-    assert!(
-        warning.starts_with("staplerd.yaml:2:21: openssl_executable: "),
-        "{warning}"
-    );
+    // A cron job mails every line: its key for openssl is passed over silently.
+    assert!(config.warnings.is_empty());
 }
 
 #[test]
@@ -173,7 +169,6 @@ fn domains_and_masks_that_cannot_be_meant_are_refused() {
             "1:13: scan_keys[0]: ",
             "written over",
         ),
-        ("scan_keys: []", "1:12: scan_keys: ", "empty"),
     ] {
         let found = mistakes(text);
         let begin = format!("staplerd.yaml:{begin}");
