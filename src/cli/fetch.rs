@@ -134,7 +134,15 @@ fn question(arguments: &FetchArguments, config: &Config) -> Result<Question, Str
         Some(issuer) => choose_issuer(certificate, &read_certificates(issuer)?).clone(),
         None => match x509::find_issuer(certificate, bundle.chain()) {
             Some(issuer) => issuer.clone(),
-            None => issuer_beside(path, certificate)?,
+            None => match x509::unsupported_issuer(certificate, bundle.chain()) {
+                Some(error) => {
+                    return Err(format!(
+                        "{}: its issuer's signature cannot be checked: {error}",
+                        path.display()
+                    ));
+                }
+                None => issuer_beside(path, certificate)?,
+            },
         },
     };
     let policy = config.policies.of(&issuer);

@@ -20,7 +20,7 @@ pub(super) fn details(assessment: &Assessment) -> Vec<String> {
 pub(super) fn signer(assessment: &Assessment) -> String {
     match &assessment.signer {
         Signer::Issuer => "the issuer".to_owned(),
-        Signer::Delegate(delegate) => format!("'{}'", delegate.subject_display()),
+        Signer::Delegate(delegate) => format!("'{}'", delegate.label()),
     }
 }
 

@@ -46,6 +46,9 @@ pub enum Refusal {
          written, because HAProxy would refuse to start with it"
     )]
     WrongIssuerFile(PathBuf),
+    /// The issuer is there, but signed with something that cannot be checked.
+    #[error("its issuer's signature cannot be checked, nor could its responses: {0}")]
+    UnsupportedIssuer(x509::signature::Error),
     /// A CA certificate.
     #[error("a CA certificate: nothing to staple for")]
     CertificateAuthority,
@@ -109,7 +112,10 @@ fn issuer(
     if let (Some(beside), Some(issuer_path)) = (&beside, &companions.issuer)
         && x509::find_issuer(certificate, std::slice::from_ref(beside)).is_none()
     {
-        return Err(Refusal::WrongIssuerFile(issuer_path.clone()));
+        return Err(match x509::unsupported_issuer(certificate, [beside]) {
+            Some(error) => Refusal::UnsupportedIssuer(error),
+            None => Refusal::WrongIssuerFile(issuer_path.clone()),
+        });
     }
     if let Some(issuer) = x509::find_issuer(certificate, bundle.chain()) {
         return Ok(issuer.clone());
@@ -129,6 +135,9 @@ fn issuer(
         if let Some(issuer) = x509::find_issuer(certificate, chains.certificates(chain)) {
             return Ok(issuer.clone());
         }
+    }
+    if let Some(error) = x509::unsupported_issuer(certificate, bundle.chain()) {
+        return Err(Refusal::UnsupportedIssuer(error));
     }
     let missing = companions.issuer.as_ref().or(companions.chains.first());
     Err(Refusal::NoIssuer(

@@ -548,6 +548,7 @@ fn may_be_half_written(content: &Result<Finding, Refusal>) -> bool {
         Err(refusal) => match refusal {
             Refusal::NoResponder | Refusal::CertificateAuthority | Refusal::SelfSigned => false,
             Refusal::NoIssuer(_)
+            | Refusal::UnsupportedIssuer(_)
             | Refusal::WrongIssuerFile(_)
             | Refusal::KeyOnly
             | Refusal::Incomplete

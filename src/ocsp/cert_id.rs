@@ -140,7 +140,7 @@ impl<'a> ReceivedCertId<'a> {
             hash_algorithm: AlgorithmIdentifier::from_content(reader.content(der::SEQUENCE)?)?,
             issuer_name_hash: reader.content(der::OCTET_STRING)?,
             issuer_key_hash: reader.content(der::OCTET_STRING)?,
-            serial: der::integer(reader.content(der::INTEGER)?)?,
+            serial: der::serial_number(reader.content(der::INTEGER)?)?,
         };
         reader.end()?;
         Ok(cert_id)

@@ -23,4 +23,4 @@ pub use request::{encode_request, get_url};
 pub use responder::Signer;
 pub use response::{CertificateStatus, RevocationReason};
 pub use staple::{Setback, Standing, Staple, check_succession};
-pub use verify::{Assessment, Note, Policy, Subject, verify};
+pub use verify::{Assessment, CLIENT_MAXIMUM_AGE, Note, Policy, Subject, verify};

@@ -171,6 +171,14 @@ pub enum Rejection {
         /// The delegate's subject.
         delegate: String,
     },
+    /// The delegate's certificate is a CA's: browsers take an end entity's only (mozilla::pkix).
+    #[error(
+        "the responder certificate '{delegate}' is a CA's (basicConstraints cA=TRUE), which browsers refuse; let the CA issue an end entity's for the responder"
+    )]
+    DelegateIsAuthority {
+        /// The delegate's subject.
+        delegate: String,
+    },
     /// The delegate's keyUsage lacks digitalSignature (RFC 5280 §4.2.1.3).
     #[error(
         "the responder certificate '{delegate}' has a keyUsage without digitalSignature (RFC 5280 section 4.2.1.3)"
@@ -289,6 +297,7 @@ impl Rejection {
             Rejection::DelegateWrongIssuer { .. } => "delegate_wrong_issuer",
             Rejection::DelegateBadSignature { .. } => "delegate_bad_signature",
             Rejection::DelegateNoOcspSigning { .. } => "delegate_no_ocsp_signing",
+            Rejection::DelegateIsAuthority { .. } => "delegate_is_authority",
             Rejection::DelegateNoDigitalSignature { .. } => "delegate_no_digital_signature",
             Rejection::DelegateUnknownCriticalExtension { .. } => {
                 "delegate_unknown_critical_extension"

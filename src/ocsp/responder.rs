@@ -101,10 +101,12 @@ fn check_signature(
     )
     .map_err(|error| match error {
         signature::Error::Invalid => Rejection::BadSignature {
-            signer: signer.subject_display().to_owned(),
+            signer: signer.label(),
         },
         signature::Error::Weak { algorithm } => Rejection::WeakSignature { algorithm },
-        error @ signature::Error::Unsupported { .. } => Rejection::UnsupportedSignature { error },
+        error @ (signature::Error::Unsupported { .. } | signature::Error::SaltLength { .. }) => {
+            Rejection::UnsupportedSignature { error }
+        }
     })
 }
 
@@ -115,7 +117,7 @@ fn check_delegate(
     now: Timestamp,
     acceptance: Acceptance,
 ) -> Result<Strength, Rejection> {
-    let delegate = || certificate.subject_display().to_owned();
+    let delegate = || certificate.label();
     if certificate.issuer_name() != issuer.subject_name() {
         return Err(Rejection::DelegateWrongIssuer {
             delegate: delegate(),
@@ -135,6 +137,11 @@ fn check_delegate(
             })?;
     if !certificate.has_ocsp_signing() {
         return Err(Rejection::DelegateNoOcspSigning {
+            delegate: delegate(),
+        });
+    }
+    if certificate.is_certificate_authority() {
+        return Err(Rejection::DelegateIsAuthority {
             delegate: delegate(),
         });
     }

@@ -29,6 +29,10 @@ pub const MAX_AGE_WITHOUT_NEXT_UPDATE: Duration = Duration::from_secs(7 * 24 * 3
 /// Least life of a staple: HAProxy drops it 300 seconds before nextUpdate, the rest is margin.
 pub const MIN_STAPLE_LIFE: Duration = Duration::from_secs(600);
 
+/// How long after thisUpdate clients accept a response, whatever nextUpdate says: Firefox's ten days
+/// (mozilla::pkix), to which it adds one for clocks that differ.
+pub const CLIENT_MAXIMUM_AGE: Duration = Duration::from_secs(10 * 24 * 3600);
+
 /// Largest staple: base64 of it fits every HAProxy's command line (`tune.bufsize` 16384).
 pub const MAX_STAPLE_BYTES: usize = 11 * 1024;
 
@@ -104,6 +108,14 @@ pub enum Note {
     /// thisUpdate to nextUpdate is shorter than 8 hours or longer than 10 days.
     #[error("valid for less than 8 hours or more than 10 days (Baseline Requirements 4.9.9)")]
     UnusualPeriod,
+    /// nextUpdate lies more than [`CLIENT_MAXIMUM_AGE`] after thisUpdate.
+    #[error(
+        "clients refuse it from {refused_from} on, ten days after thisUpdate, whatever nextUpdate says; let the CA sign more often"
+    )]
+    OutlivesClients {
+        /// When they begin to.
+        refused_from: Timestamp,
+    },
     /// Signed before the certificate's validity began.
     #[error("produced before the certificate became valid")]
     ProducedBeforeCertificate,
@@ -351,6 +363,7 @@ fn notes(
         let period = next_update.since(entry.this_update);
         period < shortest || period > longest
     });
+    let refused_from = entry.this_update.saturating_add(CLIENT_MAXIMUM_AGE);
     [
         (without_nocheck, Note::DelegateWithoutNocheck),
         (
@@ -358,6 +371,12 @@ fn notes(
             Note::WeakSignature,
         ),
         (unusual_period, Note::UnusualPeriod),
+        (
+            entry
+                .next_update
+                .is_some_and(|next_update| next_update > refused_from),
+            Note::OutlivesClients { refused_from },
+        ),
         (
             basic.produced_at < subject.certificate.not_before(),
             Note::ProducedBeforeCertificate,

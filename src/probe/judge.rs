@@ -84,8 +84,8 @@ impl Verdict {
                 Some("no staple, and the certificate names no OCSP responder".to_owned())
             }
             Verdict::NoIssuer => Some(
-                "the staple cannot be judged: the issuer is not in the served chain; \
-                 give it with --issuer"
+                "the staple cannot be judged: the served chain holds no issuer whose signature can be \
+                 checked; give it with --issuer"
                     .to_owned(),
             ),
         }

@@ -408,7 +408,9 @@ fn exclusion(refusal: &Refusal) -> Exclusion {
     let reason = refusal.to_string();
     match refusal {
         Refusal::NoResponder => Exclusion::NoResponder,
-        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) => Exclusion::NoIssuer { reason },
+        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) | Refusal::UnsupportedIssuer(_) => {
+            Exclusion::NoIssuer { reason }
+        }
         Refusal::CertificateAuthority | Refusal::SelfSigned => Exclusion::NotApplicable { reason },
         Refusal::KeyOnly | Refusal::Incomplete | Refusal::NotACertificate(_) | Refusal::Io(_) => {
             Exclusion::Unreadable { reason }

@@ -24,6 +24,9 @@ use super::extensions::Extensions;
 use super::signature::{self, Acceptance, AlgorithmIdentifier, KeyFamily, Strength};
 use crate::time::Timestamp;
 
+/// Largest certificate that is read, in bytes; one of 1,000 names has some 30,000.
+pub const MAX_CERTIFICATE_BYTES: usize = 64 * 1024;
+
 /// The length of a full line of a PEM block (RFC 7468 §2).
 const PEM_LINE: usize = 64;
 
@@ -58,8 +61,12 @@ impl Certificate {
     ///
     /// # Errors
     /// [`Error::Der`] or [`Error::Certificate`] where it is no X.509 certificate,
-    /// [`Error::Extension`] where an extension that decides something cannot be read.
+    /// [`Error::Extension`] where an extension that decides something cannot be read,
+    /// [`Error::LargeCertificate`] and [`Error::LongSerial`] beyond the bounds.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        if der.len() > MAX_CERTIFICATE_BYTES {
+            return Err(Error::LargeCertificate);
+        }
         let signed = Signed::read(der)?;
         let (_, parsed) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
@@ -68,6 +75,10 @@ impl Certificate {
         // RFC 5280 §4.1.1.2: the algorithm outside is the one that is signed inside.
         if parsed.signature_algorithm != parsed.tbs_certificate.signature {
             return Err(Error::Certificate);
+        }
+        let octets = parsed.raw_serial().len();
+        if octets > der::MAX_SERIAL_OCTETS {
+            return Err(Error::LongSerial { octets });
         }
         let public_key_info = parsed.public_key().raw;
         let (_, public_key_bits) = signature::read_public_key(public_key_info)?;
@@ -131,12 +142,24 @@ impl Certificate {
         &self.facts.subject_display
     }
 
-    /// The DNS names among the subject alternative names.
+    /// What it is called in a sentence: its subject, or where that is empty its serial number.
+    pub fn label(&self) -> String {
+        match self.subject_display() {
+            "" => {
+                let octets = self.serial().iter();
+                let digits: String = octets.map(|octet| format!("{octet:02x}")).collect();
+                format!("serial number {digits}")
+            }
+            subject => subject.to_owned(),
+        }
+    }
+
+    /// The DNS names among the subject alternative names, 1,000 at most.
     pub fn names(&self) -> &[String] {
         &self.facts.extensions.dns_names
     }
 
-    /// The IP addresses among the subject alternative names.
+    /// The IP addresses among the subject alternative names, 1,000 at most.
     pub fn ip_addresses(&self) -> &[IpAddr] {
         &self.facts.extensions.ip_addresses
     }

@@ -37,6 +37,9 @@ pub const fn context_constructed(number: u8) -> u8 {
     0xa0 | number
 }
 
+/// The most content octets of a certificate's serial number (RFC 5280 §4.1.2.2).
+pub const MAX_SERIAL_OCTETS: usize = 20;
+
 /// Why bytes are not the DER that was expected (X.690).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
@@ -63,6 +66,9 @@ pub enum Error {
     /// Bytes follow after the structure's end.
     #[error("{0} bytes follow after the end")]
     TrailingBytes(usize),
+    /// A serial number of more than [`MAX_SERIAL_OCTETS`].
+    #[error("a serial number of {0} octets, RFC 5280 section 4.1.2.2 allows 20")]
+    LongSerial(usize),
     /// An INTEGER or ENUMERATED that is empty or padded (X.690 §8.3.2).
     #[error("an integer that is empty or padded")]
     Integer,
@@ -78,9 +84,12 @@ pub enum Error {
     /// A NULL with content.
     #[error("a NULL that is not empty")]
     Null,
-    /// A GeneralizedTime not in the form `YYYYMMDDHHMMSS[.f]Z` (X.690 §11.7), or no such second.
+    /// A GeneralizedTime not in the form `YYYYMMDDHHMMSSZ` (X.690 §11.7), or no such second.
     #[error("a GeneralizedTime that is not YYYYMMDDHHMMSSZ")]
     GeneralizedTime,
+    /// A GeneralizedTime with fractions of a second, which clients refuse (RFC 5280 §4.1.2.5.2).
+    #[error("a time with fractional seconds, which RFC 5280 section 4.1.2.5.2 forbids")]
+    FractionalSeconds,
     /// A value that the structure does not define, such as revocation reason 7.
     #[error("the undefined value {0}")]
     UndefinedValue(u8),
@@ -231,6 +240,18 @@ pub fn integer(content: &[u8]) -> Result<&[u8], Error> {
     }
 }
 
+/// Checks the content of a serial number and returns it: an INTEGER of at most
+/// [`MAX_SERIAL_OCTETS`], so that it cannot carry a text of somebody's choosing.
+///
+/// # Errors
+/// [`Error::Integer`] and [`Error::LongSerial`].
+pub fn serial_number(content: &[u8]) -> Result<&[u8], Error> {
+    match integer(content)? {
+        serial if serial.len() > MAX_SERIAL_OCTETS => Err(Error::LongSerial(serial.len())),
+        serial => Ok(serial),
+    }
+}
+
 /// The value of an INTEGER or ENUMERATED between 0 and 127.
 ///
 /// # Errors
@@ -303,16 +324,20 @@ pub fn dotted(content: &[u8]) -> String {
     texts.join(".")
 }
 
-/// The time a GeneralizedTime states: `YYYYMMDDHHMMSSZ`, or with a fraction of a second that does
-/// not end in 0 (X.690 §11.7), which is cut off.
+/// The time a GeneralizedTime states: `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5.2).
 ///
 /// # Errors
-/// [`Error::GeneralizedTime`] for any other form and for seconds the calendar lacks.
+/// [`Error::FractionalSeconds`], and [`Error::GeneralizedTime`] for any other form and for seconds
+/// the calendar lacks.
 pub fn generalized_time(content: &[u8]) -> Result<Timestamp, Error> {
     let (date_and_time, rest) = content.split_at_checked(14).ok_or(Error::GeneralizedTime)?;
     match rest {
         [b'Z'] => {}
-        [b'.', fraction @ .., b'1'..=b'9', b'Z'] if fraction.iter().all(u8::is_ascii_digit) => {}
+        [b'.', fraction @ .., b'Z']
+            if !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit) =>
+        {
+            return Err(Error::FractionalSeconds);
+        }
         _ => return Err(Error::GeneralizedTime),
     }
     let (year, fields) = date_and_time

@@ -38,6 +38,9 @@ const STATUS_REQUEST: u8 = 5;
 /// At most this many responder URLs of a certificate are kept; real ones have one or two.
 const MAX_OCSP_URLS: usize = 8;
 
+/// At most this many names of a kind are kept: more than any CA puts into one certificate.
+const MAX_NAMES: usize = 1000;
+
 /// What a certificate's extensions say; without an extension its default.
 #[derive(Default)]
 pub(super) struct Extensions {
@@ -172,6 +175,7 @@ fn ip_addresses(names: &SubjectAlternativeName<'_>) -> Vec<IpAddr> {
                 .ok(),
             _ => None,
         })
+        .take(MAX_NAMES)
         .collect()
 }
 
@@ -185,6 +189,7 @@ fn dns_names(names: &SubjectAlternativeName<'_>) -> Vec<String> {
             }
             _ => None,
         })
+        .take(MAX_NAMES)
         .collect()
 }
 

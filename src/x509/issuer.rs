@@ -5,7 +5,7 @@
 //! candidates come from the operator's own files. Governed by RFC 5280 §4.1.2.4 and §4.2.1.1.
 
 use super::Certificate;
-use super::signature::Acceptance;
+use super::signature::{self, Acceptance};
 
 /// The candidate that issued `certificate`: it has the issuer's name, may sign certificates, does
 /// not contradict the authority key identifier, and its key made the signature. That is all that
@@ -18,11 +18,33 @@ pub fn find_issuer<'a>(
 ) -> Option<&'a Certificate> {
     candidates
         .into_iter()
-        .filter(|candidate| issued(candidate, certificate))
+        .filter(|candidate| {
+            may_have_issued(candidate, certificate)
+                && certificate
+                    .verify_signature(candidate, Acceptance::Legacy)
+                    .is_ok()
+        })
         .max_by_key(|candidate| candidate.not_after())
 }
 
-fn issued(candidate: &Certificate, certificate: &Certificate) -> bool {
+/// Why [`find_issuer`] finds none although a candidate fits: the certificate is signed with what
+/// cannot be checked here. `None` where no candidate fits, or where the signature is another's.
+pub fn unsupported_issuer<'a>(
+    certificate: &Certificate,
+    candidates: impl IntoIterator<Item = &'a Certificate>,
+) -> Option<signature::Error> {
+    candidates
+        .into_iter()
+        .filter(|candidate| may_have_issued(candidate, certificate))
+        .find_map(|candidate| {
+            let checked = certificate.verify_signature(candidate, Acceptance::Legacy);
+            checked
+                .err()
+                .filter(|error| *error != signature::Error::Invalid)
+        })
+}
+
+fn may_have_issued(candidate: &Certificate, certificate: &Certificate) -> bool {
     let agree = |wanted: Option<&[u8]>, found: Option<&[u8]>| match (wanted, found) {
         (Some(wanted), Some(found)) => wanted == found,
         _ => true,
@@ -35,7 +57,4 @@ fn issued(candidate: &Certificate, certificate: &Certificate) -> bool {
         )
         && agree(certificate.authority_serial(), Some(candidate.serial()))
         && agree(certificate.authority_name(), Some(candidate.issuer_name()))
-        && certificate
-            .verify_signature(candidate, Acceptance::Legacy)
-            .is_ok()
 }

@@ -20,7 +20,7 @@ mod tests;
 
 pub use bundle::Bundle;
 pub use certificate::Certificate;
-pub use issuer::find_issuer;
+pub use issuer::{find_issuer, unsupported_issuer};
 pub use name::NamePattern;
 pub use reference::CertificateReference;
 pub use signature::KeyFamily;
@@ -49,6 +49,18 @@ pub enum Error {
     /// An extension that decides something cannot be read; it is named as RFC 5280 does.
     #[error("a certificate's {0} extension cannot be read (RFC 5280 section 4.2)")]
     Extension(&'static str),
+    /// A certificate of more than 64 KiB, see [`certificate::MAX_CERTIFICATE_BYTES`].
+    #[error("a certificate is larger than 64 KiB")]
+    LargeCertificate,
+    /// A serial number of more than 20 octets (RFC 5280 §4.1.2.2).
+    #[error(
+        "a certificate's serial number has {octets} octets, 20 are allowed \
+         (RFC 5280 section 4.1.2.2)"
+    )]
+    LongSerial {
+        /// How many octets it has.
+        octets: usize,
+    },
     /// More than 1 MiB, see [`bundle::MAX_PEM_BYTES`].
     #[error("it is larger than 1 MiB")]
     TooLarge,
@@ -65,6 +77,8 @@ impl Error {
             Error::Der(_) => "der",
             Error::Certificate => "certificate",
             Error::Extension(_) => "extension",
+            Error::LargeCertificate => "large_certificate",
+            Error::LongSerial { .. } => "long_serial",
             Error::TooLarge => "too_large",
         }
     }

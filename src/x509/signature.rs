@@ -38,6 +38,16 @@ pub enum Error {
         /// The key's kind, by name or object identifier.
         key: String,
     },
+    /// RSASSA-PSS with a salt of another length than the digest's.
+    #[error("{algorithm}, salt of {found} octets; {accepted} are accepted")]
+    SaltLength {
+        /// The row's name.
+        algorithm: &'static str,
+        /// Octets of the salt.
+        found: u32,
+        /// Octets of the digest.
+        accepted: u32,
+    },
     /// In the table, but only for those who allow legacy algorithms.
     #[error("{algorithm} is too weak")]
     Weak {
@@ -70,7 +80,7 @@ enum Parameters {
     Absent,
     /// RSASSA-PSS-params (RFC 4055 §3.1): this hash, MGF1 with this hash, a salt of this many
     /// octets, as many as the hash has.
-    Pss(&'static [u8], u8),
+    Pss(&'static [u8], u32),
 }
 
 struct Row {
@@ -193,7 +203,9 @@ pub fn verify(
     let row = TABLE
         .iter()
         .find(|row| row.key == key && row.matches(algorithm))
-        .ok_or_else(|| unsupported(format!("{key:?}")))?;
+        .ok_or_else(|| {
+            salt_length(key, algorithm).unwrap_or_else(|| unsupported(format!("{key:?}")))
+        })?;
     if row.strength == Strength::Legacy && acceptance == Acceptance::Modern {
         return Err(Error::Weak {
             algorithm: row.name,
@@ -218,7 +230,27 @@ impl Row {
     }
 }
 
+/// What is wrong with RSASSA-PSS parameters that would fit a row but for the salt.
+fn salt_length(key: Key, found: AlgorithmIdentifier<'_>) -> Option<Error> {
+    let (hash, salt) = read_pss_parameters(found.parameters).ok()??;
+    TABLE.iter().find_map(|row| match row.parameters {
+        Parameters::Pss(accepted_hash, accepted)
+            if row.key == key && row.algorithm == found.algorithm && accepted_hash == hash =>
+        {
+            Some(Error::SaltLength {
+                algorithm: row.name,
+                found: salt,
+                accepted,
+            })
+        }
+        _ => None,
+    })
+}
+
 fn algorithm_name(algorithm: &[u8]) -> String {
+    if algorithm == RSASSA_PSS {
+        return "RSASSA-PSS with these parameters".to_owned();
+    }
     TABLE
         .iter()
         .find(|row| row.algorithm == algorithm)
@@ -288,7 +320,7 @@ fn key_kind(
 
 /// The hash and the salt's length of RSASSA-PSS-params, where MGF1 uses the same hash and the
 /// trailer field has its default; `None` where not.
-fn read_pss_parameters(parameters: &[u8]) -> Result<Option<(&[u8], u8)>, der::Error> {
+fn read_pss_parameters(parameters: &[u8]) -> Result<Option<(&[u8], u32)>, der::Error> {
     let mut fields = Reader::new(der::only(parameters, der::SEQUENCE)?);
     let mut field = |number| fields.content(der::context_constructed(number));
     let (hash, mask, salt) = (field(0)?, field(1)?, field(2)?);
@@ -296,12 +328,21 @@ fn read_pss_parameters(parameters: &[u8]) -> Result<Option<(&[u8], u8)>, der::Er
     let nested = |content| AlgorithmIdentifier::from_content(der::only(content, der::SEQUENCE)?);
     let (hash, mask) = (nested(hash)?, nested(mask)?);
     let mask_hash = nested(mask.parameters)?;
-    let salt = der::small_integer(der::only(salt, der::INTEGER)?)?;
+    let salt = salt_octets(der::only(salt, der::INTEGER)?)?;
     let fits = mask.algorithm == MGF1
         && mask_hash.algorithm == hash.algorithm
         && mask_hash.has_no_parameters()
         && hash.has_no_parameters();
     Ok(fits.then_some((hash.algorithm, salt)))
+}
+
+/// A salt's length: 0 to 65535.
+fn salt_octets(content: &[u8]) -> Result<u32, der::Error> {
+    match *der::integer(content)? {
+        [value @ 0..=0x7f] => Ok(value.into()),
+        [high @ 0..=0x7f, low] | [0, high, low] => Ok(u16::from_be_bytes([high, low]).into()),
+        _ => Err(der::Error::Integer),
+    }
 }
 
 /// The size of an RSAPublicKey's modulus (RFC 8017 A.1.1).

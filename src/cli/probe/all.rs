@@ -142,7 +142,9 @@ fn is_normal(refusal: &Refusal) -> bool {
 
 fn kind(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) => "no_issuer",
+        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) | Refusal::UnsupportedIssuer(_) => {
+            "no_issuer"
+        }
         _ => "unreadable",
     }
 }

@@ -326,7 +326,11 @@ fn what_deserves_a_note_is_noted_and_refuses_nothing() {
     assert_eq!(period(4 * HOUR, 4 * HOUR), []);
     assert_eq!(period(4 * HOUR, 4 * HOUR - SECOND), [Note::UnusualPeriod]);
     assert_eq!(period(5 * DAY, 5 * DAY), []);
-    assert_eq!(period(5 * DAY, 5 * DAY + SECOND), [Note::UnusualPeriod]);
+    let refused_from = NOW.saturating_add(5 * DAY);
+    assert_eq!(
+        period(5 * DAY, 5 * DAY + SECOND),
+        [Note::UnusualPeriod, Note::OutlivesClients { refused_from }]
+    );
     let before = |at| notes(&changed(|builder| builder.produced_at = time(at)));
     let start = WORLD.leaf.not_before();
     assert_eq!(before(start), []);

@@ -233,8 +233,9 @@ fn every_revocation_reason_is_named_as_rfc_5280_does() {
 fn times_are_generalized_time_in_utc_with_seconds() {
     for (text, expected) in [
         ("20260115110000Z", "good"),
-        ("20260115110000.5Z", "good"),
-        ("20260115110000.364362Z", "good"),
+        ("20260115110000.5Z", "malformed"),
+        ("20260115110000.364362Z", "malformed"),
+        ("20260115110000.0Z", "malformed"),
         ("20260115110000.50Z", "malformed"),
         ("20260115110000.Z", "malformed"),
         ("20260115110000.x5Z", "malformed"),
@@ -402,4 +403,41 @@ fn a_refusal_of_malformed_bytes_says_where_and_what() {
         "the response is not valid DER (RFC 6960 section 4.2.1): \
          2 bytes follow after the end in OCSPResponse"
     );
+}
+
+#[test]
+fn fractional_seconds_are_refused_wherever_they_stand_and_called_so() {
+    let fraction = || time_text("20260115110000.5Z");
+    let mut produced = WORLD.direct();
+    produced.produced_at = fraction();
+    let mut next = WORLD.direct();
+    next.singles[0].next_update = Some(time_text("20260119120000.364362Z"));
+    let mut revocation = WORLD.direct();
+    const REVOKED: u8 = der::context_constructed(1);
+    revocation.singles[0].status = der::encode(REVOKED, &[&fraction()]);
+    for builder in [produced, next, revocation] {
+        let rejection = judge(&builder.sign(&WORLD.issuer_key)).unwrap_err();
+        assert_eq!(rejection.kind(), "malformed");
+        assert!(
+            rejection.to_string().contains("fractional seconds"),
+            "{rejection}"
+        );
+    }
+}
+
+#[test]
+fn a_serial_number_beyond_20_octets_is_no_serial_number() {
+    let mut builder = WORLD.direct();
+    let entry = |serial: &[u8]| {
+        sequence(&[
+            &pki::algorithm(pki::SHA1, pki::NULL),
+            &octets(&[0; 20]),
+            &octets(&[0; 20]),
+            &integer(serial),
+        ])
+    };
+    builder.singles[0].cert_id = entry(&[1; 20]);
+    assert_eq!(verdict(&builder.sign(&WORLD.issuer_key)), "certid_mismatch");
+    builder.singles[0].cert_id = entry(&[1; 21]);
+    assert_eq!(verdict(&builder.sign(&WORLD.issuer_key)), "malformed");
 }

@@ -3,7 +3,7 @@
 use aws_lc_rs::signature;
 
 use super::{WORLD, judge, judge_at, subject, verdict};
-use crate::ocsp::{Note, Policy, Signer, Subject, verify};
+use crate::ocsp::{Assessment, Note, Policy, Rejection, Signer, Subject, verify};
 use crate::pki::{
     self, ANY_EXTENDED_KEY_USAGE, CertificateBuilder, DAY, HOUR, Key, NOW, OCSP_SIGNING,
     ResponseBuilder, SERVER_AUTHENTICATION, World, basic_constraints, by_key, by_name,
@@ -115,6 +115,25 @@ fn a_delegate_with_the_issuers_name_is_found_by_its_signature() {
     let mut delegate = World::delegate_builder();
     delegate.subject = pki::name("Issuer");
     assert_eq!(verdict(&by_delegate(&delegate)), "good");
+}
+
+#[test]
+fn a_delegate_that_is_a_ca_is_refused_as_browsers_refuse_it() {
+    let delegate = World::delegate_builder().with(basic_constraints(true));
+    let rejection = judge(&by_delegate(&delegate)).unwrap_err();
+    assert_eq!(rejection.kind(), "delegate_is_authority");
+    assert!(rejection.to_string().contains("'CN=Responder' is a CA's"));
+    let end_entity = World::delegate_builder().with(basic_constraints(false));
+    assert_eq!(verdict(&by_delegate(&end_entity)), "good");
+}
+
+#[test]
+fn a_delegate_without_a_subject_is_called_by_its_serial_number() {
+    let mut delegate = World::delegate_builder().with(basic_constraints(true));
+    delegate.subject = sequence(&[]);
+    delegate.serial = vec![0x0a, 0xff];
+    let text = judge(&by_delegate(&delegate)).unwrap_err().to_string();
+    assert!(text.contains("'serial number 0aff'"), "{text}");
 }
 
 #[test]
@@ -309,16 +328,24 @@ fn signed_with(key: &Key, algorithm: Option<Vec<u8>>) -> (Certificate, Certifica
     (issuer, leaf, response)
 }
 
-fn verdict_with(key: &Key, algorithm: Option<Vec<u8>>) -> &'static str {
+fn judge_with(key: &Key, algorithm: Option<Vec<u8>>) -> Result<Assessment, Rejection> {
     let (issuer, certificate, response) = signed_with(key, algorithm);
     let subject = Subject {
         certificate: &certificate,
         issuer: &issuer,
     };
-    match verify(&response, subject, None, NOW, Policy::default()) {
+    verify(&response, subject, None, NOW, Policy::default())
+}
+
+fn verdict_with(key: &Key, algorithm: Option<Vec<u8>>) -> &'static str {
+    match judge_with(key, algorithm) {
         Ok(_) => "good",
         Err(rejection) => rejection.kind(),
     }
+}
+
+fn rejection_with(key: &Key, algorithm: Option<Vec<u8>>) -> Rejection {
+    judge_with(key, algorithm).unwrap_err()
 }
 
 #[test]
@@ -369,6 +396,9 @@ fn rsa_is_accepted_with_pkcs1_and_pss_padding() {
         for wrong in wrong {
             assert_eq!(verdict_with(&key, Some(wrong)), "unsupported_signature");
         }
+        let other_salt = rejection_with(&key, Some(pss(&null, &null, 20, &[])));
+        let expected = format!("salt of 20 octets; {salt} are accepted");
+        assert!(other_salt.to_string().contains(&expected), "{other_salt}");
         // The same key, certified for RSASSA-PSS only: with no parameters, its own, and others'.
         let bits = pki::bits(
             crate::x509::signature::read_public_key(&key.public_key_info)

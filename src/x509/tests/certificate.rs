@@ -2,12 +2,12 @@
 
 use super::WORLD;
 use crate::pki::{
-    CertificateBuilder, DAY, Key, NOW, authority_key_identifier, basic_constraints, extension,
-    key_usage, ocsp_access, octets, sequence, subject_key_identifier, tls_feature,
+    CertificateBuilder, DAY, Key, NOW, authority_key_identifier, basic_constraints, dns_names,
+    extension, key_usage, ocsp_access, octets, sequence, subject_key_identifier, tls_feature,
 };
 use crate::x509::certificate::display_name;
 use crate::x509::signature::{self, Acceptance, AlgorithmIdentifier};
-use crate::x509::{Certificate, der};
+use crate::x509::{Certificate, Error, der};
 
 fn with(extensions: &[Vec<u8>]) -> Certificate {
     let mut builder = CertificateBuilder::new("Issuer", "leaf", &[7]);
@@ -244,4 +244,33 @@ fn keys_that_cannot_be_read_sign_nothing() {
     assert!(verify(&odd_parameters).contains("1.2.840.113549.1.1.1"));
     assert!(verify(&rsa(b"?")).contains("1.2.840.113549.1.1.1"));
     assert!(verify(&rsa(&modulus(&[0]))).contains("1.2.840.113549.1.1.1"));
+}
+
+#[test]
+fn a_serial_number_longer_than_20_octets_is_refused() {
+    let with_serial = |serial: &[u8]| {
+        let builder = CertificateBuilder::new("Issuer", "leaf", serial);
+        Certificate::from_der(&builder.der(&WORLD.leaf_key, &WORLD.issuer_key))
+    };
+    let command = b"\ndisable frontend f\n";
+    assert_eq!(command.len(), 20);
+    assert!(with_serial(command).is_ok());
+    let longer = with_serial(b"\ndisable frontend fe\n");
+    assert_eq!(longer, Err(Error::LongSerial { octets: 21 }));
+    assert!(with_serial(&[0x7f; 16_000]).is_err());
+}
+
+#[test]
+fn the_size_of_a_certificate_and_the_names_kept_of_it_are_bounded() {
+    let named = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("{number}.test")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let builder = CertificateBuilder::new("Issuer", "leaf", &[7]).with(dns_names(&names));
+        Certificate::from_der(&builder.der(&WORLD.leaf_key, &WORLD.issuer_key))
+    };
+    assert_eq!(named(999).unwrap().names().len(), 999);
+    let certificate = named(5_000).unwrap();
+    assert_eq!(certificate.names().len(), 1_000);
+    assert_eq!(certificate.names()[999], "999.test");
+    assert_eq!(named(50_000), Err(Error::LargeCertificate));
 }

@@ -4,11 +4,11 @@ use std::slice;
 
 use super::WORLD;
 use crate::pki::{
-    CertificateBuilder, DAY, Key, NOW, authority_key_identifier, extension, key_usage, sequence,
-    subject_key_identifier, tagged, time,
+    CertificateBuilder, DAY, Key, NOW, algorithm, authority_key_identifier, extension, key_usage,
+    sequence, subject_key_identifier, tagged, time,
 };
 use crate::x509::der::{self, encode};
-use crate::x509::find_issuer;
+use crate::x509::{find_issuer, unsupported_issuer};
 
 #[test]
 fn position_does_not_matter() {
@@ -105,4 +105,23 @@ fn a_key_that_may_not_sign_certificates_makes_no_issuer() {
             .sign(&WORLD.issuer_key, &WORLD.root_key);
         assert_eq!(find_issuer(&WORLD.leaf, &[candidate]).is_some(), issuer);
     }
+}
+
+#[test]
+fn an_issuer_whose_signature_cannot_be_checked_is_not_taken_for_absent() {
+    // RSASSA-PSS without parameters stands for SHA-1.
+    let unsupported = |builder: &CertificateBuilder| {
+        let mut signer = Key::p256();
+        signer.algorithm = algorithm("1.2.840.113549.1.1.10", &[]);
+        builder.sign(&WORLD.leaf_key, &signer)
+    };
+    let leaf = unsupported(&CertificateBuilder::new("Issuer", "leaf", &[7]));
+    let there = [WORLD.root.clone(), WORLD.issuer.clone()];
+    assert_eq!(find_issuer(&leaf, &there), None);
+    let error = unsupported_issuer(&leaf, &there).unwrap();
+    assert!(error.to_string().starts_with("RSASSA-PSS"), "{error}");
+    assert_eq!(unsupported_issuer(&leaf, [&WORLD.root]), None);
+    let forged = CertificateBuilder::new("Issuer", "leaf", &[7]);
+    let forged = forged.sign(&WORLD.leaf_key, &WORLD.root_key);
+    assert_eq!(unsupported_issuer(&forged, &there), None);
 }
