@@ -22,6 +22,15 @@ pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
+/// The end takes up to so much longer, whatever `TimeoutStopSec=` says.
+pub fn stopping_takes(longer: Duration) {
+    let microseconds = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
+    send(&[
+        NotifyState::ExtendTimeoutUsec(microseconds),
+        NotifyState::Watchdog,
+    ]);
+}
+
 /// The agent's loop is alive.
 pub fn alive() {
     send(&[NotifyState::Watchdog]);

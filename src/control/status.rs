@@ -114,12 +114,15 @@ pub struct Problem {
 pub struct SocketStatus {
     /// The address, as it is configured.
     pub socket: String,
-    /// There is no connection, or one that may do too little.
+    /// There is no connection, or one that may do too little, or a notice that needs a person.
     pub needs_attention: bool,
     /// The process that answers there; null without a connection.
     pub process: Option<Process>,
     /// Why there is no connection, or what it may not do.
     pub error: Option<Problem>,
+    /// What is worth knowing about the process.
+    #[serde(default)]
+    pub notices: Vec<Problem>,
     /// How many certificate stores the process has loaded; null where it does not say so.
     pub stores: Option<usize>,
     /// The certificate files that are looked after for this process and that it has not loaded.
@@ -134,6 +137,9 @@ pub struct SocketStatus {
 pub struct Process {
     /// Its version, such as `3.2`.
     pub version: String,
+    /// Its version as it says it, such as `3.0.11-1+deb13u3`.
+    #[serde(default)]
+    pub release: String,
     /// Its process id.
     pub pid: u32,
 }

@@ -120,12 +120,6 @@ pub fn show_ocsp_response_text(cert_id: &[u8]) -> Command {
     Command::text(format!("show ssl ocsp-response {}", hex(cert_id)))
 }
 
-/// The certificates that HAProxy's own updater looks after (2.8 and later). The whole reply must be
-/// read at once: HAProxy holds a lock until it is drained.
-pub fn show_ocsp_updates() -> Command {
-    Command::text("show ssl ocsp-updates")
-}
-
 /// Replaces the response in the slot with the same CertID.
 pub fn set_ocsp_response(response: &[u8]) -> Command {
     // On one line, not as payload: every version takes it, and none answers with `+ ` marks.

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -23,6 +23,7 @@ use super::codec::{Codec, CodecError, MAX_REPLY_BYTES};
 use super::command::{self, Command};
 use super::outcome::{Error, Process};
 use super::reply;
+use crate::time::Timestamp;
 
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,6 +80,27 @@ impl Connection {
         let replies = self.exchange_all(vec![command]).await?;
         // As many replies as commands, or an error.
         Ok(replies.into_iter().next().unwrap_or_default())
+    }
+
+    /// Sends `command` and waits for its reply for as long as some of it comes within `silence`.
+    ///
+    /// # Errors
+    /// Whatever ends the connection: it must be dropped then.
+    pub async fn exchange_patiently(
+        &mut self,
+        command: Command,
+        silence: Duration,
+    ) -> Result<String, Error> {
+        self.refuse_unasked().await?;
+        let name = command.name();
+        self.send(vec![command], &name).await?;
+        self.read_reply(silence).await.map_err(|error| match error {
+            Error::NoAnswer(after) => Error::ReplyTimedOut {
+                command: name,
+                after,
+            },
+            other => other,
+        })
     }
 
     /// Sends `questions` at once and waits for the reply to each, in their order. There may be at
@@ -142,9 +164,16 @@ impl Connection {
         if info.stopping {
             return Err(Error::Stopping);
         }
+        let start = |seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         Ok(Process {
-            version: info.version,
+            version: info.release.version(),
+            release: info.release,
             pid: info.pid,
+            started: info.started.and_then(start).map(Timestamp::from),
+            uptime: info.uptime,
+            node: info.node,
+            threads: info.threads,
+            processes: info.processes,
             level,
         })
     }
@@ -165,12 +194,12 @@ impl Connection {
     }
 
     async fn reply(&mut self) -> Result<String, Error> {
-        timeout(REPLY_TIMEOUT, self.read_reply())
+        timeout(REPLY_TIMEOUT, self.read_reply(REPLY_TIMEOUT))
             .await
             .unwrap_or(Err(Error::NoAnswer(REPLY_TIMEOUT)))
     }
 
-    async fn read_reply(&mut self) -> Result<String, Error> {
+    async fn read_reply(&mut self, silence: Duration) -> Result<String, Error> {
         loop {
             match self.codec.decode(&mut self.input) {
                 Ok(Some(reply)) => return Ok(reply),
@@ -178,13 +207,9 @@ impl Connection {
                 Err(error) => return Err(self.codec_error(error)),
             }
             self.input.reserve(READ_BYTES);
-            if self
-                .transport
-                .read_buf(&mut self.input)
-                .await
-                .map_err(transport_error)?
-                == 0
-            {
+            let read = timeout(silence, self.transport.read_buf(&mut self.input)).await;
+            let read = read.map_err(|_| Error::NoAnswer(silence))?;
+            if read.map_err(transport_error)? == 0 {
                 return match self.codec.decode_eof(&mut self.input) {
                     Ok(Some(reply)) => Ok(reply),
                     Ok(None) => Err(Error::Closed),

@@ -8,8 +8,11 @@
 use std::time::Duration;
 
 use super::address::Address;
-use super::reply::{Fingerprint, Level, Version};
+use super::notice::Notice;
+use super::reply::{Fingerprint, Level};
+use super::versions::{Release, Version};
 use crate::ocsp::Assessment;
+use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
 /// How a staple came to be live.
@@ -34,9 +37,6 @@ pub enum DeliveryError {
         "HAProxy has not loaded this certificate; it will be stapled once a reload or 'commit ssl cert' brings it in"
     )]
     NotLoaded,
-    /// HAProxy's own `ocsp-update` looks after this certificate.
-    #[error("HAProxy's own ocsp-update looks after this certificate; left to it")]
-    OwnedByHaproxy,
     /// HAProxy holds a newer response: an older one does not replace it.
     #[error("HAProxy holds a newer response for this certificate; it is left in place")]
     NewerHeld(
@@ -103,6 +103,11 @@ pub enum DeliveryError {
         "a 'commit ssl cert' failed, and this version of HAProxy does not survive another one after that: reload it"
     )]
     CommitFailed,
+    /// The end of a commit was not seen: nothing may touch transactions in this process any more.
+    #[error(
+        "the end of a 'commit ssl cert' was not seen, and HAProxy may not survive another one or an abort: reload it"
+    )]
+    CommitUnseen,
     /// The transaction went away between `set` and `commit`.
     #[error("somebody else ended the 'set ssl cert' transaction before its commit; tried again")]
     TransactionLost,
@@ -128,7 +133,6 @@ impl DeliveryError {
         match self {
             DeliveryError::Disconnected => "disconnected",
             DeliveryError::NotLoaded => "not_loaded",
-            DeliveryError::OwnedByHaproxy => "owned_by_haproxy",
             DeliveryError::NewerHeld(_) => "newer_held",
             DeliveryError::ForeignTransaction => "foreign_transaction",
             DeliveryError::Locked => "locked",
@@ -146,6 +150,7 @@ impl DeliveryError {
             DeliveryError::IssuerMissing => "issuer_missing",
             DeliveryError::StoreGone => "store_gone",
             DeliveryError::CommitFailed => "commit_failed",
+            DeliveryError::CommitUnseen => "commit_unseen",
             DeliveryError::TransactionLost => "transaction_lost",
             DeliveryError::NotHeld => "not_held",
             DeliveryError::OutOfMemory => "out_of_memory",
@@ -239,12 +244,24 @@ impl Error {
 }
 
 /// The process at the other end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
-    /// Its version.
+    /// Its branch.
     pub version: Version,
+    /// Its version as it says it.
+    pub release: Release,
     /// Its process id.
     pub pid: u32,
+    /// When it was started; 2.4 and later say it.
+    pub started: Option<Timestamp>,
+    /// For how many seconds it had been running when it was asked.
+    pub uptime: Option<u64>,
+    /// The machine's name, as it has it.
+    pub node: String,
+    /// Its threads, if it says so.
+    pub threads: Option<u32>,
+    /// The processes that share its work, if it says so.
+    pub processes: Option<u32>,
     /// What this connection may do.
     pub level: Level,
 }
@@ -252,21 +269,30 @@ pub struct Process {
 /// The connection may not do what staples need.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "control socket {target} has level '{}', so a certificate's first staple cannot be given to HAProxy (3.4 and later: none at all); write 'level admin' on its 'stats socket' line in haproxy.cfg", level.word()
+    "control socket {target} has level '{}', so {} can be given to HAProxy {release}; write 'level admin' on its 'stats socket' line in haproxy.cfg", level.word(), if *pushes { "no certificate's first staple" } else { "no staple" }
 )]
 pub struct LevelTooLow {
     /// The control socket.
     pub target: Address,
     /// The level it has.
     pub level: Level,
+    /// The version, as HAProxy says it.
+    pub release: String,
+    /// Staples can be replaced all the same.
+    pub pushes: bool,
 }
 
 impl Process {
+    /// Whether this is the same process as the one that said `other` of itself.
+    pub fn is(&self, other: &Process) -> bool {
+        (self.pid, self.started, &self.node) == (other.pid, other.started, &other.node)
+    }
+
     /// Checks that this connection to `target` may do all that staples need: `set ssl cert` takes
-    /// the level admin in every version, `set ssl ocsp-response` since 3.4.
+    /// the level admin in every version, `set ssl ocsp-response` in later ones.
     ///
     /// # Errors
-    /// [`LevelTooLow`]; certificates that have a slot are delivered all the same before 3.4.
+    /// [`LevelTooLow`]; it says whether certificates that have a slot are delivered all the same.
     pub fn check_level(&self, target: &Address) -> Result<(), LevelTooLow> {
         if self.level == Level::Admin {
             return Ok(());
@@ -274,6 +300,8 @@ impl Process {
         Err(LevelTooLow {
             target: target.clone(),
             level: self.level,
+            release: self.release.text().to_owned(),
+            pushes: self.level >= self.release.level_for_pushes(),
         })
     }
 }
@@ -292,6 +320,8 @@ pub enum Report {
         /// Live, or why not.
         outcome: Result<Delivered, DeliveryError>,
     },
+    /// What is worth knowing about this process, all of it; said whenever it is something else.
+    Noticed(Vec<Notice>),
     /// The names of the certificate stores of this process: said once for every connection, and
     /// whenever they are others.
     Loaded(Vec<String>),

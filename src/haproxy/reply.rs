@@ -9,20 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::outcome::DeliveryError;
+use super::versions::Release;
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
 /// The SHA-1 hash of a certificate's DER, by which HAProxy shows what a store holds.
 pub type Fingerprint = [u8; 20];
-
-/// HAProxy's version, as far as it decides what can be asked.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Version {
-    /// As in the 3 of 3.2.
-    pub major: u16,
-    /// As in the 2 of 3.2.
-    pub minor: u16,
-}
 
 /// How much a connection to HAProxy may do (`level` on the `stats socket` line).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -47,12 +39,22 @@ impl Level {
 }
 
 /// What `show info` says about the process at the other end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Info {
     /// Its version.
-    pub version: Version,
+    pub release: Release,
     /// Its process id.
     pub pid: u32,
+    /// When it was started, in seconds since 1970; 2.4 and later say it.
+    pub started: Option<u64>,
+    /// For how many seconds it has been running.
+    pub uptime: Option<u64>,
+    /// The machine's name, as HAProxy has it.
+    pub node: String,
+    /// Its threads.
+    pub threads: Option<u32>,
+    /// The processes that share its configuration and its work (`nbproc`, up to 2.4).
+    pub processes: Option<u32>,
     /// It has been told to go and only finishes its connections.
     pub stopping: bool,
 }
@@ -80,8 +82,13 @@ pub enum Slot {
 /// Reads the reply to `show info`; `None` where a field is missing, as from what is no HAProxy.
 pub fn info(reply: &str) -> Option<Info> {
     Some(Info {
-        version: version(field(reply, "Version:")?)?,
+        release: Release::read(field(reply, "Version:")?, field(reply, "Release_date:"))?,
         pid: field(reply, "Pid:")?.parse().ok()?,
+        started: number(reply, "Start_time_sec:"),
+        uptime: number(reply, "Uptime_sec:"),
+        node: field(reply, "node:").unwrap_or_default().to_owned(),
+        threads: number(reply, "Nbthread:"),
+        processes: number(reply, "Nbproc:"),
         stopping: field(reply, "Stopping:")? != "0",
     })
 }
@@ -135,18 +142,6 @@ fn shown_certificate(reply: &str) -> Option<CertificateReference> {
     }
     let octets = hexadecimal(field(reply, "Serial:")?)?;
     Some(CertificateReference::serial(&octets)).filter(|_| !octets.is_empty())
-}
-
-/// The CertIDs, in lower-case hexadecimal, in the reply to `show ssl ocsp-updates`.
-pub fn ocsp_updates(reply: &str) -> Vec<String> {
-    reply
-        .lines()
-        .filter_map(|line| line.split_once(" | "))
-        .map(|(cert_id, _)| cert_id.trim().to_ascii_lowercase())
-        .filter(|cert_id| {
-            !cert_id.is_empty() && cert_id.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
-        .collect()
 }
 
 /// Whether HAProxy refused because another command works on certificates at this moment.
@@ -237,6 +232,26 @@ pub fn transaction_created(reply: &str, store: &str) -> Result<(), DeliveryError
     Err(refusal(reply))
 }
 
+/// Whether a transaction for this store was created, whatever else the reply says.
+pub fn mentions_creation(reply: &str, store: &str) -> bool {
+    let created = format!("Transaction created for certificate {store}!");
+    reply.lines().any(|line| line.trim() == created)
+}
+
+/// Whether the reply to `abort ssl cert` shows that this store's transaction is open no more: it was
+/// aborted, there is none, or the one there is is another's.
+pub fn transaction_is_over(reply: &str, store: &str) -> bool {
+    reply.trim() == format!("Transaction aborted for certificate '{store}'!")
+        || matches!(open_transaction(reply), Ok(open) if open != Some(store))
+}
+
+/// The store whose transaction is open, in the reply to `show ssl cert`.
+pub fn listed_transaction(reply: &str) -> Option<&str> {
+    let mut lines = reply.lines();
+    let transaction = lines.next().filter(|line| *line == "# transaction");
+    transaction.and(lines.next()?.strip_prefix('*'))
+}
+
 /// The outcome of a further `set ssl cert <store>.…` in this session's own transaction.
 ///
 /// # Errors
@@ -272,10 +287,20 @@ pub fn commit_failed(reply: &str) -> bool {
 }
 
 /// The store whose transaction is open, from the reply to
-/// [`ask_for_transaction`](super::command::ask_for_transaction).
-pub fn open_transaction(reply: &str) -> Option<&str> {
-    let (_, rest) = reply.split_once("ongoing transaction is about '")?;
-    rest.split_once('\'').map(|(store, _)| store)
+/// [`ask_for_transaction`](super::command::ask_for_transaction); `None` only where HAProxy says that
+/// there is none.
+///
+/// # Errors
+/// What HAProxy said instead: mostly [`DeliveryError::Locked`], which says nothing about it.
+pub fn open_transaction(reply: &str) -> Result<Option<&str>, DeliveryError> {
+    if reply.trim() == "No ongoing transaction!" {
+        return Ok(None);
+    }
+    let named = reply
+        .split_once("ongoing transaction is about '")
+        // A name may hold a quote of its own; the words after it are HAProxy's.
+        .and_then(|(_, rest)| rest.split_once("' but you are trying to"));
+    named.map_or_else(|| Err(refusal(reply)), |(store, _)| Ok(Some(store)))
 }
 
 /// The first line of a reply: what fits into a log line.
@@ -354,12 +379,8 @@ fn field<'a>(reply: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
-fn version(text: &str) -> Option<Version> {
-    let mut numbers = text.split(['.', '-']);
-    Some(Version {
-        major: numbers.next()?.parse().ok()?,
-        minor: numbers.next()?.parse().ok()?,
-    })
+fn number<T: std::str::FromStr>(reply: &str, name: &str) -> Option<T> {
+    field(reply, name)?.parse().ok()
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
@@ -378,18 +399,24 @@ mod tests {
 
     #[test]
     fn info_tells_version_process_and_whether_it_is_stopping() {
-        let reply = "Name: HAProxy\nVersion: 3.2.26-1\nPid: 11439\nUptime_sec: 7\nStopping: 1\n";
-        let version = Version { major: 3, minor: 2 };
+        let reply = "Name: HAProxy\nVersion: 3.2.26-1\nRelease_date: 2026/10/14\nNbthread: 2\n\
+                     Nbproc: 1\nPid: 11439\nUptime_sec: 7\nnode: vm\nStopping: 1\n\
+                     Start_time_sec: 1795277792\n";
         let expected = Info {
-            version,
+            release: Release::read("3.2.26-1", Some("2026/10/14")).unwrap(),
             pid: 11439,
+            started: Some(1_795_277_792),
+            uptime: Some(7),
+            node: "vm".to_owned(),
+            threads: Some(2),
+            processes: Some(1),
             stopping: true,
         };
         assert_eq!(info(reply), Some(expected));
         assert_eq!(info("Name: HAProxy\nVersion: 3.5-dev5\nPid: 1\n"), None);
         let reply = "Version: 3.5-dev5-abc\nPid: 1\nStopping: 0";
-        let version = Version { major: 3, minor: 5 };
-        assert_eq!(info(reply).map(|info| info.version), Some(version));
+        let release = Release::read("3.5-dev5-abc", None);
+        assert_eq!(info(reply).map(|info| info.release), release);
     }
 
     #[test]
@@ -457,13 +484,6 @@ mod tests {
             };
             assert_eq!(certificate(&reply(key)), Ok(expected));
         }
-    }
-
-    #[test]
-    fn the_updaters_table_gives_the_certids() {
-        let reply = "OCSP Certid | Path | Next Update | Last Update | Successes | Failures | Last Update Status | Last Update Status (str)\n\
-            3041300906052B | /c/a.pem | 30/Jan/2023:00:08:09 +0000 | 30/Jan/2023:00:08:09 +0000 | 1 | 0 | 1 | Update successful\n";
-        assert_eq!(ocsp_updates(reply), ["3041300906052b"]);
     }
 
     #[test]
@@ -658,8 +678,32 @@ mod tests {
     #[test]
     fn the_open_transaction_is_named_whoever_is_refused() {
         let reply = "The ongoing transaction is about '/c/b.pem' but you are trying to abort a transaction for '/dev/null/x'";
-        assert_eq!(open_transaction(reply), Some("/c/b.pem"));
-        assert_eq!(open_transaction("No ongoing transaction!"), None);
+        assert_eq!(open_transaction(reply), Ok(Some("/c/b.pem")));
+        let quote = "The ongoing transaction is about '/c/o'b.pem' but you are trying to abort a transaction for 'x'";
+        assert_eq!(open_transaction(quote), Ok(Some("/c/o'b.pem")));
+        assert_eq!(open_transaction("No ongoing transaction!"), Ok(None));
+        let listed = "# transaction\n*/c/a b.pem\n# filename\n/c/a b.pem\n";
+        assert_eq!(listed_transaction(listed), Some("/c/a b.pem"));
+        assert_eq!(listed_transaction("# filename\n*a.pem\n"), None);
+    }
+
+    #[test]
+    fn a_transaction_is_over_only_where_haproxy_says_so() {
+        let locked = "Can't abort!\nOperations on certificates are currently locked!";
+        assert_eq!(open_transaction(locked), Err(DeliveryError::Locked));
+        for (reply, is_over) in [
+            ("Transaction aborted for certificate '/c/a.pem'!", true),
+            ("No ongoing transaction!", true),
+            (
+                "The ongoing transaction is about '/c/b.pem' but you are trying to abort a transaction for '/c/a.pem'",
+                true,
+            ),
+            (locked, false),
+            ("Permission denied", false),
+            ("", false),
+        ] {
+            assert_eq!(transaction_is_over(reply, "/c/a.pem"), is_over, "{reply}");
+        }
     }
 
     #[test]

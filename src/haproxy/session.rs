@@ -8,8 +8,9 @@
 
 mod delivery;
 mod held;
+mod transaction;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::held::Held;
+use self::transaction::ForeignTransaction;
 use super::address::Address;
 use super::command;
 use super::connection::{Connection, QUESTIONS_AT_ONCE, connect};
+use super::notice::Notice;
 use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
-use super::reply::{self, Level, Version};
+use super::processes::{Identity, Processes};
+use super::reply::{self, Level};
 use super::stores::Stores;
 use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
@@ -52,9 +56,6 @@ const LIST_SPACING: Duration = Duration::from_secs(1);
 
 /// The level that `show ssl cert` takes.
 const STORES_LEVEL: Level = Level::Operator;
-
-/// The first version with its own OCSP updater and with base64 dumps.
-const OCSP_UPDATE_SINCE: Version = Version { major: 2, minor: 8 };
 
 /// A staple to be made live in this session's HAProxy.
 #[derive(Clone, Debug)]
@@ -87,6 +88,7 @@ pub async fn run(
     settings: Settings,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     reports: mpsc::Sender<Report>,
+    processes: Arc<Processes>,
     now: impl Fn() -> Timestamp,
     stop: CancellationToken,
 ) {
@@ -95,8 +97,8 @@ pub async fn run(
         settings,
         deliveries,
         reports,
+        processes,
         now,
-        open_transaction: None,
     };
     // What ends it is a cancelled token or an agent that is gone: both are no news.
     let Ended = session.keep(&stop).await;
@@ -110,24 +112,24 @@ struct Session<Now> {
     settings: Settings,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     reports: mpsc::Sender<Report>,
+    processes: Arc<Processes>,
     now: Now,
-    /// A transaction of this session's whose end was not seen: the process and the store.
-    open_transaction: Option<(u32, String)>,
 }
 
 /// What is known about the process at the other end, for as long as the connection lasts.
 struct Conversation {
     connection: Connection,
     process: Process,
+    identity: Identity,
     stores: Stores,
     /// The stores have been read once, so that from now on differences are changes.
     stores_known: bool,
     /// When their names were given last.
     listed: Option<Instant>,
-    /// CertIDs that HAProxy's own updater looks after, in hexadecimal.
-    updated_by_haproxy: HashSet<String>,
-    /// A commit failed in a version that does not survive another transaction.
-    commit_failed: bool,
+    /// Somebody else's transaction that was open when it was looked at last.
+    foreign: Option<ForeignTransaction>,
+    /// What has been said about the process.
+    notices: Vec<Notice>,
 }
 
 /// What a command can fail by: HAProxy's answer, or the connection.
@@ -250,17 +252,23 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         process: Process,
         stop: &CancellationToken,
     ) -> Parting {
-        if self.report(Report::Connected(process)).await.is_err() {
+        let identity = Identity::of(&process, (self.now)());
+        if self
+            .report(Report::Connected(process.clone()))
+            .await
+            .is_err()
+        {
             return Parting::Ended;
         }
         let mut conversation = Conversation {
             connection,
             process,
+            identity,
             stores: Stores::default(),
             stores_known: false,
             listed: None,
-            updated_by_haproxy: HashSet::new(),
-            commit_failed: false,
+            foreign: None,
+            notices: Vec::new(),
         };
         let mut batch = VecDeque::new();
         let parting = match self.converse(&mut conversation, &mut batch, stop).await {
@@ -282,7 +290,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         batch: &mut VecDeque<Delivery>,
         stop: &CancellationToken,
     ) -> Result<std::convert::Infallible, Parting> {
-        conversation.ask_for_native_updates().await?;
+        self.notice(conversation).await?;
         let knows_stores = conversation.process.level >= STORES_LEVEL;
         conversation.stores_known = !knows_stores;
         let mut check = regular_check();
@@ -295,6 +303,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 _ = check.tick() => {
                     conversation.check_process().await?;
                     self.end_own_transaction(conversation).await?;
+                    let _ = unless_lost(conversation.watch_foreign_transaction().await)?;
+                    self.notice(conversation).await?;
                     if knows_stores && conversation.stores_known {
                         // What is refused now is read at a later check.
                         let _ = unless_lost(self.read_share_of_stores(conversation).await)?;
@@ -346,6 +356,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let question = command::show_certificates();
         let listing = conversation.connection.exchange(question).await?;
         let names = reply::certificates(&listing)?;
+        self.note_listed_transaction(conversation, &listing);
         if conversation.stores.list(&names) || conversation.listed.is_none() {
             self.report(Report::Loaded(names)).await?;
         }
@@ -442,6 +453,17 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         Ok(refused?)
     }
 
+    /// Says what is worth knowing about the process, when it is something else.
+    async fn notice(&self, conversation: &mut Conversation) -> Result<(), Ended> {
+        let mut notices = Notice::of(&conversation.process);
+        notices.extend(self.transaction_notices(conversation));
+        if notices == conversation.notices {
+            return Ok(());
+        }
+        conversation.notices.clone_from(&notices);
+        self.report(Report::Noticed(notices)).await
+    }
+
     async fn answer(
         &self,
         delivery: &Delivery,
@@ -467,19 +489,6 @@ impl Conversation {
         let info = reply::info(&text).ok_or_else(|| Error::NotHaproxy(reply::first_line(&text)))?;
         if info.stopping || info.pid != self.process.pid {
             return Err(Error::Stopping);
-        }
-        Ok(())
-    }
-
-    /// Learns which certificates HAProxy keeps stapled by itself. Asked once, since HAProxy holds a
-    /// lock while it answers.
-    async fn ask_for_native_updates(&mut self) -> Result<(), Error> {
-        if self.process.version >= OCSP_UPDATE_SINCE {
-            let text = self
-                .connection
-                .exchange(command::show_ocsp_updates())
-                .await?;
-            self.updated_by_haproxy = reply::ocsp_updates(&text).into_iter().collect();
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The agent's orders to deliver, carried out by the session of one control socket.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -11,8 +12,9 @@ use super::{News, wall_clock};
 use crate::agent::{
     CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
 };
-use crate::haproxy::reply::Version;
-use crate::haproxy::{self, Address, Delivered, DeliveryError, Fingerprint, Report};
+use crate::haproxy::{
+    self, Address, Delivered, DeliveryError, Fingerprint, Notice, Process, Processes, Report,
+};
 use crate::ocsp::Staple;
 
 /// Reports of a session that may wait to be translated.
@@ -32,6 +34,7 @@ pub(super) struct Order {
 pub(super) async fn run(
     target: TargetId,
     socket: Socket,
+    processes: Arc<Processes>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
@@ -45,6 +48,7 @@ pub(super) async fn run(
         settings,
         taken,
         reporter,
+        processes,
         wall_clock,
         stop.clone(),
     );
@@ -52,6 +56,8 @@ pub(super) async fn run(
         target,
         address,
         open: HashMap::new(),
+        process: None,
+        said: Vec::new(),
     };
     let translate = async {
         loop {
@@ -81,11 +87,15 @@ pub(super) async fn run(
             }
         }
     };
+    let mut session = pin!(session);
     // The session ends first when it is told to stop, the translation when nobody listens.
     tokio::select! {
-        () = session => {}
+        () = &mut session => return,
         () = translate => {}
     }
+    // What it has begun in HAProxy it finishes all the same.
+    drop((reports, deliveries));
+    session.await;
 }
 
 struct Translator {
@@ -93,6 +103,9 @@ struct Translator {
     address: Address,
     /// Whose deliveries are under way: the session knows a certificate by what HAProxy prints.
     open: HashMap<Fingerprint, Vec<CertificateNumber>>,
+    /// The process that answered last, and what has been said about it.
+    process: Option<Process>,
+    said: Vec<Notice>,
 }
 
 impl Translator {
@@ -119,7 +132,7 @@ impl Translator {
         Some(match report {
             Report::Connected(process) => News::Connected {
                 target,
-                process: *process,
+                process: process.clone(),
                 problem: process
                     .check_level(&self.address)
                     .err()
@@ -135,6 +148,10 @@ impl Translator {
                     message: error.to_string(),
                 },
             },
+            Report::Noticed(notices) => News::Noticed {
+                target,
+                notices: notices.clone(),
+            },
             Report::Loaded(stores) => News::Loaded {
                 target,
                 stores: stores.clone(),
@@ -148,13 +165,24 @@ impl Translator {
         let socket = &self.address;
         Some(match report {
             Report::Connected(process) => {
-                let Version { major, minor } = process.version;
-                let pid = process.pid;
-                tracing::info!(%socket, "connected to HAProxy {major}.{minor}, process {pid}");
+                let (release, pid) = (process.release.text(), process.pid);
+                tracing::info!(%socket, "connected to HAProxy {release}, process {pid}");
                 if let Err(error) = process.check_level(socket) {
                     tracing::error!(%socket, reason = LEVEL_TOO_LOW, "{error}; staples are written to disk meanwhile");
                 }
+                if !self
+                    .process
+                    .as_ref()
+                    .is_some_and(|before| before.is(&process))
+                {
+                    self.said.clear();
+                }
+                self.process = Some(process);
                 Event::Connected(target)
+            }
+            Report::Noticed(notices) => {
+                self.say(notices);
+                return None;
             }
             Report::Disconnected(error) => {
                 tracing::warn!(%socket, reason = error.kind(), "no connection to HAProxy: {error}");
@@ -192,6 +220,15 @@ impl Translator {
             }
         })
     }
+
+    /// Logs what has not been said about this process.
+    fn say(&mut self, notices: Vec<Notice>) {
+        let socket = &self.address;
+        for notice in notices.iter().filter(|notice| !self.said.contains(notice)) {
+            tracing::warn!(%socket, reason = notice.kind(), "{notice}");
+        }
+        self.said = notices;
+    }
 }
 
 fn how(delivered: Delivered) -> Delivery {
@@ -220,8 +257,7 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::NewerHeld(_) => DeliveryRetry::Later,
         // The session says when this process loads it.
         E::NotLoaded
-        // Both are so for as long as this connection lasts.
-        | E::OwnedByHaproxy
+        // So for as long as this connection lasts.
         | E::PermissionDenied
         | E::TooBig
         | E::ShortLived
@@ -229,6 +265,7 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::NextUpdateMissing
         | E::SeveralResponses
         | E::CommitFailed
+        | E::CommitUnseen
         | E::CertIdUnusable
         | E::OtherCertificate
         | E::Malformed

@@ -2,7 +2,8 @@
 //!
 //! It opens the channels, starts a task for each room that does I/O, and turns their results into
 //! events for the agent and the agent's actions into their orders. It decides nothing. A stop
-//! request ends it within two seconds: what is being written is finished, what hangs is left.
+//! request ends it within two seconds: what is being written is finished, what hangs is left. Only the
+//! end of a transaction in HAProxy is waited for longer.
 //!
 //! Results come back through one bounded channel. Orders go out through unbounded ones, so that
 //! the loop never waits for a room (two full queues could wait for each other): what bounds them is
@@ -58,6 +59,9 @@ const EVENTS: usize = 1024;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How long the tasks get to finish what they have in hand.
 const GRACE: Duration = Duration::from_millis(1200);
+/// How long a transaction in HAProxy is waited for. A commit that rebuilds tens of thousands of
+/// places takes a minute; one in a HAProxy that was stopped takes for ever.
+const TRANSACTION_GRACE: Duration = Duration::from_secs(300);
 /// How long threads that hang in system calls are waited for.
 const LAST_GRACE: Duration = Duration::from_millis(200);
 
@@ -127,6 +131,11 @@ enum News {
         process: haproxy::Process,
         /// What it does not let us do.
         problem: Option<Failure>,
+    },
+    /// This is worth knowing about the process that answers.
+    Noticed {
+        target: TargetId,
+        notices: Vec<haproxy::Notice>,
     },
     /// No process answers.
     Disconnected { target: TargetId, problem: Failure },
@@ -331,13 +340,22 @@ impl Daemon {
                 problem,
             } => {
                 let process = Some(process);
-                let connection = Connection { process, problem };
+                let connection = Connection {
+                    process,
+                    problem,
+                    notices: Vec::new(),
+                };
                 self.connections.insert(target, connection);
+            }
+            News::Noticed { target, notices } => {
+                let connection = self.connections.entry(target).or_default();
+                connection.notices = notices;
             }
             News::Disconnected { target, problem } => {
                 let connection = Connection {
                     process: None,
                     problem: Some(problem),
+                    notices: Vec::new(),
                 };
                 self.connections.insert(target, connection);
             }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
@@ -13,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plan::{Numbers, Plan, Socket};
-use super::{GRACE, News, deliverer, finder, haproxy_files, requester, writer};
+use super::{GRACE, News, TRANSACTION_GRACE, deliverer, finder, haproxy_files, requester, writer};
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
 use crate::discovery::haproxy_config::HaproxyConfig;
+use crate::haproxy::Processes;
 use crate::hooks;
 use crate::store::{Claims, Ownership, UnknownGroup};
+use crate::systemd;
 
 /// The rooms that carry out the agent's orders, and what they are told.
 pub(super) struct Rooms {
@@ -39,6 +42,7 @@ struct Results {
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
     claims: Arc<Claims>,
+    processes: Arc<Processes>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -62,6 +66,7 @@ impl Rooms {
             events,
             news,
             claims: Arc::default(),
+            processes: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -154,14 +159,31 @@ impl Rooms {
         self.rescan.notify_one();
     }
 
-    /// Lets the tasks finish what they have in hand; whether they did in time.
+    /// Lets the tasks finish what they have in hand; whether they did in time. A transaction in
+    /// HAProxy gets more of it: cut off, it would block HAProxy or even end it later.
     pub(super) async fn finish(self) -> bool {
         self.results.stop.cancel();
         self.results.tasks.close();
-        let tasks = self.results.tasks.clone();
+        let (tasks, processes) = (
+            self.results.tasks.clone(),
+            Arc::clone(&self.results.processes),
+        );
         // The rooms see their last order.
         drop(self);
-        timeout(GRACE, tasks.wait()).await.is_ok()
+        if timeout(GRACE, tasks.wait()).await.is_ok() {
+            return true;
+        }
+        if processes.is_in_transaction() {
+            tracing::info!("waiting for the end of a 'commit ssl cert' in HAProxy");
+        }
+        let begun = Instant::now();
+        while processes.is_in_transaction() && begun.elapsed() < TRANSACTION_GRACE {
+            systemd::stopping_takes(2 * GRACE);
+            if timeout(GRACE, tasks.wait()).await.is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Turns an order into one for its room. A room that is gone is one that has been told to stop:
@@ -253,6 +275,7 @@ impl Results {
         self.tasks.spawn(deliverer::run(
             target,
             socket.clone(),
+            Arc::clone(&self.processes),
             orders,
             self.events.clone(),
             self.news.clone(),

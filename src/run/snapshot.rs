@@ -23,6 +23,8 @@ pub(super) struct Connection {
     pub(super) process: Option<haproxy::Process>,
     /// Why there is none, or what it may not do.
     pub(super) problem: Option<Failure>,
+    /// What is worth knowing about the process.
+    pub(super) notices: Vec<haproxy::Notice>,
 }
 
 /// One control socket with all that is known of it.
@@ -214,18 +216,28 @@ fn problem(failure: &Failure) -> Problem {
     }
 }
 
+fn notice(notice: &haproxy::Notice) -> Problem {
+    Problem {
+        reason: notice.kind().to_owned(),
+        message: notice.to_string(),
+    }
+}
+
 fn socket(target: &Target<'_>) -> SocketStatus {
     let connection = target.connection;
-    let process = connection.and_then(|it| it.process);
+    let process = connection.and_then(|it| it.process.as_ref());
+    let notices = connection.map_or(&[][..], |it| &it.notices);
     let error = connection.and_then(|it| it.problem.as_ref()).map(problem);
     SocketStatus {
         socket: target.address.to_string(),
-        needs_attention: error.is_some(),
+        needs_attention: error.is_some() || notices.iter().any(haproxy::Notice::needs_attention),
         process: process.map(|process| Process {
             version: format!("{}.{}", process.version.major, process.version.minor),
+            release: process.release.text().to_owned(),
             pid: process.pid,
         }),
         error,
+        notices: notices.iter().map(notice).collect(),
         stores: None,
         not_loaded: Vec::new(),
         not_looked_after: Vec::new(),
@@ -234,6 +246,6 @@ fn socket(target: &Target<'_>) -> SocketStatus {
 
 /// What the process has loaded, while there is a connection to it.
 fn stores(target: &Target<'_>) -> Option<Vec<String>> {
-    target.connection?.process?;
+    target.connection?.process.as_ref()?;
     target.loaded.cloned()
 }

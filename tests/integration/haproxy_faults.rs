@@ -1,7 +1,9 @@
 //! Every answer and every fault of the tables, played by a scripted HAProxy.
 
+use std::time::Duration;
+
 use staplerd::haproxy::codec::MAX_REPLY_BYTES;
-use staplerd::haproxy::{Delivered, DeliveryError, Error};
+use staplerd::haproxy::{Delivered, DeliveryError, Error, Notice};
 
 use crate::support::fake_haproxy::{Answer, FakeHaproxy, Line, STORE, Script};
 use crate::support::pki::{Authority, Offer, Response};
@@ -223,7 +225,8 @@ async fn an_own_transaction_that_could_not_be_ended_is_ended_later() {
 
 #[tokio::test]
 async fn a_connection_lost_between_set_and_commit_leaves_no_transaction_behind() {
-    let (staple, script) = scene(false, vec![(COMMIT, Answer::Close(Vec::new()))]);
+    let set = "set ssl cert /certs/a.pem.ocsp";
+    let (staple, script) = scene(false, vec![(set, Answer::Close(Vec::new()))]);
     let fake = FakeHaproxy::start(script);
     let mut session = Session::start(&fake.socket());
     session.connected().await;
@@ -239,12 +242,82 @@ async fn a_connection_lost_between_set_and_commit_leaves_no_transaction_behind()
 }
 
 #[tokio::test]
+async fn a_locked_answer_to_any_command_leaves_no_transaction_behind() {
+    let procedure = [
+        "abort ssl cert /dev/null",
+        "show ssl cert /certs",
+        "set ssl cert /certs/a.pem.issuer",
+        "set ssl cert /certs/a.pem.ocsp",
+        COMMIT,
+        "abort ssl cert /certs",
+    ];
+    // Whatever is locked when an attachment fails, the abort may be too, again and again.
+    for times in 1..4 {
+        for first in procedure {
+            for second in procedure {
+                let lines = std::iter::repeat_n((first, text(LOCKED)), times);
+                let lines = lines.chain(std::iter::repeat_n((second, text(LOCKED)), times));
+                let (staple, script) = scene(false, lines.collect());
+                let fake = FakeHaproxy::start(script);
+                let mut session = Session::start(&fake.socket());
+                session.connected().await;
+                let mut outcome = session.deliver(&staple).await;
+                while outcome == Err(DeliveryError::Locked) {
+                    outcome = session.deliver(&staple).await;
+                }
+                let commands = fake.commands();
+                assert_eq!(outcome, Ok(Delivered::Attached), "{commands:?}");
+                assert!(!fake.has_transaction(), "{commands:?}");
+                session.stop().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_end_was_not_seen_is_followed_by_no_abort_and_no_commit() {
+    let cut_off = format!("Committing {STORE}......");
+    for received in ["", &cut_off] {
+        let answer = Answer::Close(received.into());
+        let (staple, script) = scene(false, vec![(COMMIT, answer)]);
+        let fake = FakeHaproxy::start(script);
+        let mut session = Session::refreshing(&fake.socket(), Duration::from_millis(500));
+        session.connected().await;
+        let outcome = session.deliver(&staple).await;
+        assert_eq!(outcome, Err(DeliveryError::Disconnected));
+        session.connected().await;
+        let notice = session
+            .noticed(|notice| matches!(notice, Notice::CommitUnseen { .. }))
+            .await;
+        assert!(notice.to_string().contains("reload HAProxy"), "{notice}");
+        assert_eq!(
+            session.deliver(&staple).await,
+            Err(DeliveryError::CommitUnseen)
+        );
+        let touching = |command: &&String| {
+            command.starts_with(COMMIT) || **command == format!("abort ssl cert {STORE}")
+        };
+        let commands = fake.commands();
+        assert_eq!(commands.iter().filter(touching).count(), 1, "{commands:?}");
+
+        // It came to its end after all: the list of stores shows it.
+        fake.end_transaction();
+        let mut outcome = session.deliver(&staple).await;
+        while outcome == Err(DeliveryError::CommitUnseen) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            outcome = session.deliver(&staple).await;
+        }
+        assert_eq!(outcome, Ok(Delivered::Attached));
+        session.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_connection_anywhere_is_survived() {
     for command in [
         "prompt i",
         "show cli level",
         "show info",
-        "show ssl ocsp-updates",
         "show ssl cert",
         READ_BACK,
         PUSH,

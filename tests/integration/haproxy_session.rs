@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use staplerd::haproxy::{Address, Delivered, DeliveryError};
 use staplerd::x509::CertificateReference;
 
@@ -640,7 +642,7 @@ async fn the_master_attaches_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_of_haproxys_own_updater_are_left_alone() {
+async fn haproxys_own_updater_is_helped_out_until_it_holds_a_newer_response() {
     for installation in installations("native ocsp-update") {
         if installation.version < (2, 8) {
             eprintln!(
@@ -669,12 +671,19 @@ async fn certificates_of_haproxys_own_updater_are_left_alone() {
         );
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        let staple = authority.staple(&native, Response::default());
-        assert_eq!(
-            session.deliver(&staple).await,
-            Err(DeliveryError::OwnedByHaproxy)
-        );
-        assert!(haproxy.staple("native.example").is_empty());
+        // Nobody answers its updater.
+        let staple = authority.staple(&native, Response::from_seconds_ago(600));
+        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+        assert_eq!(haproxy.staple("native.example"), staple.der());
+        assert_eq!(session.deliver(&staple).await, Ok(Delivered::AlreadyHeld));
+        // What its updater does when somebody does.
+        let newer = authority.staple(&native, Response::from_seconds_ago(60));
+        let base64 = STANDARD.encode(newer.der());
+        let updated = haproxy.cli(&format!("set ssl ocsp-response {base64}"));
+        assert!(updated.contains("updated"), "{updated}");
+        let outcome = session.deliver(&staple).await;
+        assert!(matches!(outcome, Err(DeliveryError::NewerHeld(Some(_)))));
+        assert_eq!(haproxy.staple("native.example"), newer.der());
         let staple = authority.staple(&ours, Response::default());
         assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
         session.stop().await;

@@ -171,10 +171,12 @@ fn socket_lines(socket: &SocketStatus, style: Style) -> Vec<String> {
     let mut facts = Vec::new();
     match &socket.process {
         Some(process) => {
-            facts.push(format!(
-                "HAProxy {}, process {}",
-                process.version, process.pid
-            ));
+            // A daemon of an earlier version does not tell the release.
+            let version = match process.release.as_str() {
+                "" => &process.version,
+                release => release,
+            };
+            facts.push(format!("HAProxy {version}, process {}", process.pid));
         }
         None => facts.push("no connection".to_owned()),
     }
@@ -190,6 +192,9 @@ fn socket_lines(socket: &SocketStatus, style: Style) -> Vec<String> {
     }];
     if let Some(error) = &socket.error {
         lines.extend(style.wrap(&error.message));
+    }
+    for notice in &socket.notices {
+        lines.extend(style.wrap(&notice.message));
     }
     for (head, paths) in [
         ("not loaded", &socket.not_loaded),

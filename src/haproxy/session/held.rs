@@ -12,16 +12,11 @@ use super::{Conversation, Delivery, STORES_LEVEL};
 use crate::haproxy::command::{self, Command};
 use crate::haproxy::connection::QUESTIONS_AT_ONCE;
 use crate::haproxy::outcome::Error;
-use crate::haproxy::reply::{self, Slot, Version};
+use crate::haproxy::reply::{self, Slot};
+use crate::haproxy::versions::{SHOWS_BASE64, SHOWS_TEXT};
 use crate::ocsp::verify::{CLOCK_SKEW, MIN_STAPLE_LIFE};
 use crate::ocsp::{self, Assessment, CertificateStatus, Staple, response};
 use crate::time::Timestamp;
-
-/// The first version that dumps a response in base64.
-const BASE64_SINCE: Version = Version { major: 2, minor: 8 };
-
-/// The first version that shows a response at all.
-const TEXT_SINCE: Version = Version { major: 2, minor: 5 };
 
 /// What a process holds of a certificate, as far as it matters to a delivery.
 #[derive(Debug)]
@@ -65,11 +60,9 @@ impl Conversation {
 
     fn may_hold_a_response(&self, delivery: &Delivery) -> bool {
         let stores = self.stores.holding(&delivery.certificate);
-        let cert_id = command::hex(delivery.staple.cert_id().der());
         let has_a_slot = stores.iter().any(|(_, slot)| *slot != Slot::Absent);
         // Below that level it is not known which certificates are loaded.
-        (has_a_slot || self.process.level < STORES_LEVEL)
-            && !self.updated_by_haproxy.contains(&cert_id)
+        has_a_slot || self.process.level < STORES_LEVEL
     }
 
     fn judge(&self, answer: &str, delivery: &Delivery, now: Timestamp) -> Held {
@@ -83,7 +76,7 @@ impl Conversation {
                 Held::Other
             };
         }
-        if self.process.version >= BASE64_SINCE {
+        if self.process.version >= SHOWS_BASE64 {
             let response = reply::ocsp_response_base64(answer);
             let newer = response.and_then(|response| newer_response(&response, delivery, now));
             return newer.map_or(Held::Other, |newer| Held::Newer(Box::new(newer)));
@@ -104,9 +97,9 @@ impl Conversation {
     /// responses, and its replies have to be trusted.
     pub(super) fn read_back(&self, staple: &Staple) -> Option<Command> {
         let cert_id = staple.cert_id().der();
-        if self.process.version >= BASE64_SINCE {
+        if self.process.version >= SHOWS_BASE64 {
             Some(command::show_ocsp_response_base64(cert_id))
-        } else if self.process.version >= TEXT_SINCE {
+        } else if self.process.version >= SHOWS_TEXT {
             Some(command::show_ocsp_response_text(cert_id))
         } else {
             None
@@ -115,7 +108,7 @@ impl Conversation {
 
     /// Whether the answer to [`read_back`](Self::read_back) shows `staple`.
     pub(super) fn shows(&self, answer: &str, staple: &Staple) -> bool {
-        if self.process.version >= BASE64_SINCE {
+        if self.process.version >= SHOWS_BASE64 {
             reply::ocsp_response_base64(answer).is_some_and(|held| held == staple.der())
         } else {
             reply::ocsp_response_signature(answer)

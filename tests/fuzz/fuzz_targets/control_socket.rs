@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = reply::cli_level(&text);
         let _ = reply::certificates(&text);
         let _ = reply::certificate(&text);
-        let _ = reply::ocsp_updates(&text);
+        let _ = reply::listed_transaction(&text);
         let _ = reply::ocsp_response_base64(&text);
         let _ = reply::ocsp_response_signature(&text);
         let _ = reply::ocsp_response_period(&text);

@@ -98,6 +98,16 @@ impl FakeHaproxy {
         self.state.lock().unwrap().commands.clone()
     }
 
+    /// Whether a transaction is open in it.
+    pub fn has_transaction(&self) -> bool {
+        self.state.lock().unwrap().transaction
+    }
+
+    /// Ends what was begun, as a commit does that comes to its end although nobody listens.
+    pub fn end_transaction(&self) {
+        self.state.lock().unwrap().transaction = false;
+    }
+
     /// Whether every answer of the script has been given.
     pub fn script_is_used_up(&self) -> bool {
         self.state.lock().unwrap().script.lines.is_empty()
@@ -232,9 +242,13 @@ impl State {
                 "Name: HAProxy\nVersion: {}\nPid: 4711\nStopping: 0",
                 self.script.version
             ),
-            "show ssl ocsp-updates" => "OCSP Certid | Path | Next Update | Last Update | Successes | Failures | Last Update Status | Last Update Status (str)".into(),
+            "show ssl cert" if self.transaction => {
+                format!("# transaction\n*{STORE}\n# filename\n{STORE}")
+            }
             "show ssl cert" => format!("# filename\n{STORE}"),
-            other => format!("Unknown command: '{other}', but maybe one of the following ones is a better match:\n  quit : disconnect"),
+            other => format!(
+                "Unknown command: '{other}', but maybe one of the following ones is a better match:\n  quit : disconnect"
+            ),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A session of the `haproxy` room, driven as the agent drives it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::haproxy::{
-    self, Delivered, Delivery, DeliveryError, Error, Process, Report, Settings,
+    self, Delivered, Delivery, DeliveryError, Error, Notice, Process, Processes, Report, Settings,
 };
 use staplerd::ocsp::Staple;
 use staplerd::x509::CertificateReference;
@@ -38,6 +39,11 @@ impl Session {
 
     /// Starts a session that reads all certificate stores within `refresh_interval`.
     pub fn refreshing(target: &str, refresh_interval: Duration) -> Session {
+        Session::beside(target, refresh_interval, Arc::default())
+    }
+
+    /// Starts a session that shares what is known of processes with others.
+    pub fn beside(target: &str, refresh_interval: Duration, processes: Arc<Processes>) -> Session {
         let (deliveries, taken) = mpsc::unbounded_channel();
         let (sender, reports) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
@@ -46,6 +52,7 @@ impl Session {
             Settings { refresh_interval },
             taken,
             sender,
+            processes,
             pki::now,
             stop.clone(),
         ));
@@ -88,7 +95,7 @@ impl Session {
     /// Waits for a connection.
     pub async fn connected(&mut self) -> Process {
         self.report("a connection", |report| match report {
-            Report::Connected(process) => Some(*process),
+            Report::Connected(process) => Some(process.clone()),
             _ => None,
         })
         .await
@@ -98,6 +105,15 @@ impl Session {
     pub async fn disconnected(&mut self) -> Error {
         self.report("a disconnection", |report| match report {
             Report::Disconnected(error) => Some(error.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits until something is said about the process that `wanted` accepts.
+    pub async fn noticed(&mut self, wanted: impl Fn(&Notice) -> bool) -> Notice {
+        self.report("a notice", |report| match report {
+            Report::Noticed(notices) => notices.iter().find(|notice| wanted(notice)).cloned(),
             _ => None,
         })
         .await

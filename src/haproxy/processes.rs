@@ -1,0 +1,117 @@
+//! What outlives a connection to a HAProxy process: who serves it, and what was left unfinished.
+//!
+//! One of these is shared by all sessions. A process has one `set ssl cert` transaction for all its
+//! clients, and HAProxy 3.4.0 stays locked for ever when two clients collide, so a process is served
+//! over one control socket only. A transaction of ours that is neither committed nor aborted keeps
+//! everybody from deploying certificates, and a commit whose end was not seen must not be followed
+//! by an abort or a commit: HAProxy has freed what they touch (2.2 to 3.4 end by SIGSEGV). Both are
+//! remembered until they are known to be over. It talks to no HAProxy itself.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::outcome::Process;
+use crate::time::Timestamp;
+
+/// The start of one process is told to so many seconds: `Uptime_sec` and the clock are cut off.
+const START_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// At most so many processes are remembered. Those that are gone are not told of, so the oldest go.
+const REMEMBERED: usize = 64;
+
+/// A process among all that ever answered: process ids come back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    pid: u32,
+    started: Option<Timestamp>,
+    node: String,
+}
+
+impl Identity {
+    /// Who a process is that says this of itself at `now`.
+    pub fn of(process: &Process, now: Timestamp) -> Self {
+        let by_uptime = || {
+            let uptime = process.uptime?;
+            Some(now.saturating_sub(Duration::from_secs(uptime)))
+        };
+        let started = process.started.or_else(by_uptime);
+        Identity {
+            pid: process.pid,
+            started,
+            node: process.node.clone(),
+        }
+    }
+
+    /// Whether it is the same process.
+    pub fn is(&self, other: &Identity) -> bool {
+        let same_start = match (self.started, other.started) {
+            (Some(one), Some(other)) => one.since(other).max(other.since(one)) <= START_TOLERANCE,
+            _ => true,
+        };
+        self.pid == other.pid && self.node == other.node && same_start
+    }
+}
+
+/// What this program began in a process and did not see the end of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfinished {
+    /// `set ssl cert` was sent for this store, and neither commit nor abort was answered.
+    Transaction(String),
+    /// `commit ssl cert` was sent for this store: it may have been cut off in its middle.
+    Commit(String),
+    /// `commit ssl cert` for this store failed in a version that does not survive what follows.
+    FailedCommit(String),
+}
+
+/// What is known of processes beyond a connection.
+#[derive(Default, Debug)]
+pub struct Processes {
+    unfinished: Mutex<Vec<(Identity, Unfinished)>>,
+    transactions: TaskTracker,
+}
+
+impl Processes {
+    /// What is unfinished in a process.
+    pub fn unfinished(&self, process: &Identity) -> Option<Unfinished> {
+        let unfinished = self.lock();
+        let found = unfinished.iter().find(|(known, _)| known.is(process));
+        found.map(|(_, unfinished)| unfinished.clone())
+    }
+
+    /// Remembers what is unfinished in a process, in place of what was.
+    pub fn remember(&self, process: &Identity, begun: Unfinished) {
+        let mut unfinished = self.lock();
+        unfinished.retain(|(known, _)| !known.is(process));
+        unfinished.push((process.clone(), begun));
+        if unfinished.len() > REMEMBERED {
+            unfinished.remove(0);
+        }
+    }
+
+    /// Forgets what was unfinished in a process: it is known to be over.
+    pub fn forget(&self, process: &Identity) {
+        self.lock().retain(|(known, _)| !known.is(process));
+    }
+
+    /// Held while a transaction is being carried out: the program's end waits for it.
+    pub fn transaction(&self) -> TaskTrackerToken {
+        self.transactions.token()
+    }
+
+    /// Whether a transaction is being carried out.
+    pub fn is_in_transaction(&self) -> bool {
+        !self.transactions.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Identity, Unfinished)>> {
+        // Every change of it is one step, so it is in order whoever panicked.
+        self.unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

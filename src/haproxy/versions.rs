@@ -1,0 +1,235 @@
+//! What HAProxy's versions can do and where they fail: the one table of it.
+//!
+//! Pure. A version is what `show info` says (`3.0.11-1+deb13u3`, `Release_date: 2026/05/20`): what
+//! the upstream number does not tell, because distributions repair old numbers, the date may. Facts
+//! that a reply shows by itself are not in here.
+
+use super::reply::Level;
+
+/// A branch of HAProxy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Version {
+    /// As in the 3 of 3.2.
+    pub major: u16,
+    /// As in the 2 of 3.2.
+    pub minor: u16,
+}
+
+/// The first branch that shows a response, as OpenSSL prints it.
+pub const SHOWS_TEXT: Version = branch(2, 5);
+
+/// The first branch that shows a response in base64.
+pub const SHOWS_BASE64: Version = branch(2, 8);
+
+/// The first branch seen to survive what follows a commit that failed. 2.2 frees the transaction
+/// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
+pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);
+
+/// The first branch in which every command about OCSP takes the level admin from its first release
+/// on (66965a60b, "must be backported in 3.3").
+const OCSP_IS_ADMINS: Version = branch(3, 4);
+
+/// The branch in which that came with a later release, and its first day.
+const OCSP_BECAME_ADMINS: (Version, Date) = (branch(3, 3), Date(2026, 3, 25));
+
+/// The day of "lock the OCSP response around reads in the stapling callback" (26e74f140): nothing
+/// built before has it.
+const REPLACING_FIXED: Date = Date(2026, 7, 28);
+
+/// The upstream releases that it came with.
+const REPLACING_FIXED_IN: &[(Version, u16)] = &[(branch(3, 2), 22), (branch(3, 4), 3)];
+
+/// The development version that it came with.
+const REPLACING_FIXED_IN_DEVELOPMENT: (Version, u16) = (branch(3, 5), 4);
+
+/// The last security releases of Debian that are known not to have it: `deb12u4` and `deb13u3`.
+const REPLACING_NOT_FIXED_IN_DEBIAN: &[(u16, u16)] = &[(12, 4), (13, 3)];
+
+const fn branch(major: u16, minor: u16) -> Version {
+    Version { major, minor }
+}
+
+/// Year, month, day.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Date(u16, u16, u16);
+
+/// Whether a staple can be replaced while clients ask for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replacing {
+    /// It can.
+    Safe,
+    /// It is freed and copied at once: now and then a client gets bytes that are no response.
+    Torn,
+    /// It was so in this branch, and nobody says whether this build is repaired.
+    PerhapsTorn,
+}
+
+/// A release of HAProxy, as it names itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Release {
+    version: Version,
+    text: String,
+    date: Option<Date>,
+}
+
+impl Release {
+    /// Reads `Version:` and `Release_date:` of `show info`; `None` where it is no HAProxy's.
+    pub fn read(version: &str, date: Option<&str>) -> Option<Self> {
+        let mut numbers = version.split(['.', '-']);
+        Some(Release {
+            version: Version {
+                major: numbers.next()?.parse().ok()?,
+                minor: numbers.next()?.parse().ok()?,
+            },
+            text: version.to_owned(),
+            date: date.and_then(read_date),
+        })
+    }
+
+    /// Its branch.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// As HAProxy wrote it, such as `3.0.11-1+deb13u3`.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The level that `set ssl ocsp-response` takes.
+    pub fn level_for_pushes(&self) -> Level {
+        let (branch, day) = OCSP_BECAME_ADMINS;
+        let is_later = self.date.is_some_and(|date| date >= day);
+        if self.version >= OCSP_IS_ADMINS || (self.version == branch && is_later) {
+            Level::Admin
+        } else {
+            Level::User
+        }
+    }
+
+    /// Whether staples can be replaced in a process of it with so many threads.
+    pub fn replacing(&self, threads: Option<u32>) -> Replacing {
+        if threads == Some(1) || self.is_fixed() {
+            Replacing::Safe
+        } else if self.is_older_than_the_fix() {
+            Replacing::Torn
+        } else {
+            Replacing::PerhapsTorn
+        }
+    }
+
+    fn is_fixed(&self) -> bool {
+        if let Some(number) = self.number_after("-dev") {
+            return (self.version, number) >= REPLACING_FIXED_IN_DEVELOPMENT;
+        }
+        self.version >= REPLACING_FIXED_IN_DEVELOPMENT.0
+            || REPLACING_FIXED_IN.iter().any(|(version, patch)| {
+                self.version == *version && self.patch().is_some_and(|own| own >= *patch)
+            })
+    }
+
+    fn is_older_than_the_fix(&self) -> bool {
+        let is_known_of_debian = REPLACING_NOT_FIXED_IN_DEBIAN.iter().any(|(debian, last)| {
+            let update = self.number_after(&format!("+deb{debian}u"));
+            update.is_some_and(|update| update <= *last)
+        });
+        let is_upstreams = !self.text.contains(['-', '+', '~']);
+        let is_upstreams_older = is_upstreams
+            && REPLACING_FIXED_IN
+                .iter()
+                .any(|(version, _)| self.version == *version);
+        is_known_of_debian
+            || is_upstreams_older
+            || self.date.is_some_and(|date| date < REPLACING_FIXED)
+    }
+
+    /// The 26 of 3.2.26; none in a development version.
+    fn patch(&self) -> Option<u16> {
+        leading_number(self.text.split('.').nth(2)?)
+    }
+
+    fn number_after(&self, mark: &str) -> Option<u16> {
+        leading_number(self.text.split_once(mark)?.1)
+    }
+}
+
+fn leading_number(text: &str) -> Option<u16> {
+    let end = text.find(|character: char| !character.is_ascii_digit());
+    text.get(..end.unwrap_or(text.len()))?.parse().ok()
+}
+
+fn read_date(text: &str) -> Option<Date> {
+    let mut numbers = text.trim().split('/').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Date(next()?, next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(version: &str, date: &str) -> Release {
+        Release::read(version, Some(date)).unwrap()
+    }
+
+    #[test]
+    fn it_is_known_which_builds_tear_a_staple_that_is_replaced() {
+        use Replacing::{PerhapsTorn, Safe, Torn};
+        for (version, date, expected) in [
+            ("2.2.9-2+deb11u6", "2023/12/23", Torn),
+            ("2.4.9", "2021/11/23", Torn),
+            ("2.6.12-1+deb12u3", "2025/10/03", Torn),
+            ("2.6.12-1+deb12u4", "2026/09/10", Torn),
+            ("2.6.12-1+deb12u5", "2026/12/01", PerhapsTorn),
+            ("2.8.14", "2024/01/01", Torn),
+            ("2.8.99", "2026/12/01", PerhapsTorn),
+            ("3.0.11-1+deb13u3", "2026/05/20", Torn),
+            ("3.0.11-1+deb13u4", "2026/12/20", PerhapsTorn),
+            ("3.2.21", "2026/07/29", Torn),
+            ("3.2.21-1ubuntu1", "2026/09/01", PerhapsTorn),
+            ("3.2.22", "2026/07/29", Safe),
+            ("3.2.26-1", "2026/10/14", Safe),
+            ("3.3.0", "2025/11/26", Torn),
+            ("3.4.0", "2026/05/30", Torn),
+            ("3.4.2", "2026/07/01", Torn),
+            ("3.4.3", "2026/07/29", Safe),
+            ("3.4.7-1", "2026/10/14", Safe),
+            ("3.5-dev3", "2026/07/20", Torn),
+            ("3.5-dev4", "2026/08/05", Safe),
+            ("3.5-dev5-50872d-12", "2026/08/21", Safe),
+            ("3.5.0", "2026/11/20", Safe),
+        ] {
+            let release = release(version, date);
+            assert_eq!(release.replacing(Some(2)), expected, "{version}");
+            assert_eq!(release.replacing(None), expected, "{version}");
+            assert_eq!(release.replacing(Some(1)), Safe, "{version}");
+        }
+    }
+
+    #[test]
+    fn it_is_known_which_level_a_push_takes() {
+        for (version, date, level) in [
+            ("2.2.9-2+deb11u6", "2023/12/23", Level::User),
+            ("3.2.26-1", "2026/10/14", Level::User),
+            ("3.3.0", "2025/11/26", Level::User),
+            ("3.3.15", "2026/09/24", Level::Admin),
+            ("3.4.0", "2026/05/30", Level::Admin),
+            ("3.5-dev5", "2026/08/21", Level::Admin),
+        ] {
+            assert_eq!(
+                release(version, date).level_for_pushes(),
+                level,
+                "{version}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_version_is_none() {
+        for text in ["", "3", "HAProxy", "x.y"] {
+            assert_eq!(Release::read(text, None), None, "{text}");
+        }
+        let text = "3.0.11-1+deb13u3";
+        assert_eq!(Release::read(text, Some("soon")).unwrap().text(), text);
+    }
+}
