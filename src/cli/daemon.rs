@@ -78,10 +78,9 @@ fn run_once(config: Config) -> ExitCode {
     match once::once(config, false, &once::bar(true)) {
         Ok(summary) => {
             tracing::info!("{}", once::in_words(&summary, false));
-            if summary.failed > 0 || summary.is_cut_off {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
+            match summary.is_success() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
             }
         }
         Err(error) => cannot_run(&error),

@@ -181,6 +181,8 @@ pub(super) fn in_words(summary: &Summary, is_dry: bool) -> String {
         renewed,
         unchanged,
         failed,
+        not_tried,
+        unusable,
         passed_over,
         due,
         is_cut_off,
@@ -193,19 +195,28 @@ pub(super) fn in_words(summary: &Summary, is_dry: bool) -> String {
             list.concat()
         );
     }
-    let verdict = match (is_cut_off, failed) {
+    let verdict = match (is_cut_off, summary.is_success()) {
         (true, _) => "cut off",
-        (false, 0) => "success",
-        (false, _) => "failure",
+        (false, true) => "success",
+        (false, false) => "failure",
     };
+    let further = [
+        (*not_tried, "not tried"),
+        (*unusable, "directories or control sockets unusable"),
+    ];
+    let further = further.iter().filter(|(count, _)| *count > 0);
+    let further: Vec<String> = further
+        .map(|(count, what)| format!(", {count} {what}"))
+        .collect();
     format!(
         "{verdict}: {renewed} renewed, {unchanged} unchanged, {failed} failed, \
-         {passed_over} without a responder"
+         {passed_over} without a responder{}",
+        further.concat()
     )
 }
 
 fn exit_code(summary: &Summary) -> u8 {
-    if summary.failed > 0 || summary.is_cut_off {
+    if !summary.is_success() {
         return EXIT_FAILED;
     }
     u8::try_from(summary.renewed.min(MOST_RENEWED)).unwrap_or(EXIT_FAILED)

@@ -34,13 +34,15 @@ pub(super) struct Domain {
 }
 
 impl Domain {
-    /// All entries of the file.
+    /// All entries of the file, in its order.
     pub fn read_all(value: Value<'_>) -> Option<Vec<Self>> {
         let entries = value.entries()?.into_iter();
         let domains = entries.filter_map(|(identifier, value)| {
             value.table(|table| Self::read(identifier, &value, table))
         });
-        Some(domains.collect())
+        let mut domains: Vec<Self> = domains.collect();
+        domains.sort_by_key(|domain| domain.place.position());
+        Some(domains)
     }
 
     fn read(identifier: &str, value: &Value<'_>, table: &Table<'_>) -> Option<Self> {

@@ -50,7 +50,7 @@ use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
-use crate::telemetry::{self, Names};
+use crate::telemetry::{self, Names, Outlook};
 use crate::time::{Now, Timestamp};
 
 /// Results of other rooms that may wait for the agent.
@@ -265,7 +265,7 @@ impl Daemon {
 
     /// Has the operator told: in the log, and by a hook.
     fn tell(&self, report: &Report) {
-        telemetry::log_report(report, &self.names);
+        telemetry::log_report(report, &self.names, Outlook::GoesOn);
         let status = |path: &Path| self.agent.status_of(path, wall_clock());
         if let Some(order) = hooks::order(&self.config.hooks, report, status) {
             self.rooms.run_hook(order);

@@ -3,15 +3,18 @@
 //! The same rooms and the same agent as the daemon's; only the end is another. What fails is not
 //! waited for: the next run tries again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Daemon, Error, News, agent_settings, in_runtime, wall_clock};
 use crate::agent::{Action, Event, Report, State, TargetId};
 use crate::config::{Config, Origin};
+use crate::discovery::source::Source;
+use crate::haproxy::DeliveryError;
 use crate::schedule::SingleRun;
 use crate::signals::Request;
-use crate::telemetry;
+use crate::telemetry::{self, Outlook};
 
 /// How long a control socket may take to answer before the run goes on without it.
 const MEETING: Duration = Duration::from_secs(10);
@@ -33,8 +36,14 @@ pub struct Summary {
     pub renewed: usize,
     /// Certificates whose staple is good for longer.
     pub unchanged: usize,
-    /// Certificates without a good staple, or with one that is not in all its places.
+    /// Certificates without a good staple, or with one that is not in all its places. That HAProxy
+    /// has not loaded a certificate is no failure.
     pub failed: usize,
+    /// Certificates that were due when the first error ended the run.
+    pub not_tried: usize,
+    /// Directories that cannot be read or are another staplerd's, and control sockets where no
+    /// HAProxy answers.
+    pub unusable: usize,
     /// Files that nothing is to be stapled for.
     pub passed_over: usize,
     /// The certificate files whose responses would have been asked for, had the run not been dry.
@@ -65,6 +74,8 @@ pub fn once(config: Config, once: Once<'_>) -> Result<Summary, Error> {
             open_requests: 0,
             open_placements: 0,
             requests: 0,
+            waiting: VecDeque::new(),
+            renewed: BTreeMap::new(),
             summary: Summary::default(),
             has_failed: false,
         };
@@ -84,8 +95,19 @@ struct Run<'a> {
     open_placements: usize,
     /// All requests so far.
     requests: usize,
+    /// With `stop_on_error`, the requests that are made only if nothing fails before.
+    waiting: VecDeque<Action>,
+    /// Renewals whose staples are not written yet.
+    renewed: BTreeMap<PathBuf, Report>,
     summary: Summary,
     has_failed: bool,
+}
+
+impl Summary {
+    /// Whether everything that was due is done.
+    pub fn is_success(&self) -> bool {
+        self.failed == 0 && self.unusable == 0 && !self.is_cut_off
+    }
 }
 
 impl Run<'_> {
@@ -118,21 +140,30 @@ impl Run<'_> {
     }
 
     fn is_over(&self) -> bool {
-        if self.has_failed && self.daemon.config.stop_on_error && self.open_placements == 0 {
+        if self.is_stopped() && self.open_requests == 0 && self.open_placements == 0 {
             return true;
         }
         let is_known = self.scanned_plan == self.daemon.numbers.last_plan()
             && (self.unmet.is_empty() || self.begun.elapsed() > MEETING);
         let wakeup = self.daemon.agent.next_wakeup(self.daemon.now());
         is_known
+            && self.waiting.is_empty()
             && self.open_requests == 0
             && self.open_placements == 0
             && (self.once.is_dry || wakeup.is_none_or(|wakeup| wakeup > PATIENCE))
     }
 
+    /// The first error has ended the run: what is under way is finished, nothing else is begun.
+    fn is_stopped(&self) -> bool {
+        self.has_failed && self.daemon.config.stop_on_error
+    }
+
     fn handle(&mut self, event: Event) {
         match &event {
-            Event::Scanned { plan } => self.scanned_plan = *plan,
+            Event::Scanned { plan } => {
+                self.scanned_plan = *plan;
+                self.sort_waiting();
+            }
             Event::Answered { .. } => {
                 self.open_requests -= 1;
                 (self.once.progress)(self.requests, self.requests - self.open_requests);
@@ -152,21 +183,78 @@ impl Run<'_> {
         for action in self.daemon.decide(event) {
             self.act(action);
         }
+        self.go_on();
+    }
+
+    /// Puts the requests that wait into the order of the configuration.
+    fn sort_waiting(&mut self) {
+        let sources = &self.daemon.config.sources;
+        let place = |action: &Action| {
+            let Action::Request { certificate, .. } = action else {
+                return usize::MAX;
+            };
+            let names = self.daemon.agent.names_of(*certificate);
+            let places = names.filter_map(|name| {
+                sources
+                    .iter()
+                    .position(|configured| match &configured.source {
+                        Source::File(file) => file.path == name,
+                        Source::Directory(_) | Source::Masks(_) => false,
+                    })
+            });
+            places.min().unwrap_or(usize::MAX)
+        };
+        self.waiting.make_contiguous().sort_by_key(place);
+    }
+
+    /// Makes as many of the requests that wait as may be in flight at once.
+    fn go_on(&mut self) {
+        let is_scanned = self.scanned_plan == self.daemon.numbers.last_plan();
+        while is_scanned
+            && !self.is_stopped()
+            && self.open_requests < self.daemon.config.renewal_threads
+            && let Some(request) = self.waiting.pop_front()
+        {
+            self.request(request);
+        }
+    }
+
+    fn request(&mut self, order: Action) {
+        self.requests += 1;
+        self.open_requests += 1;
+        (self.once.progress)(self.requests, self.requests - self.open_requests);
+        self.daemon.rooms.carry_out(order);
+    }
+
+    /// Logs a report: a renewal as soon as its staple is written, and nothing that only a daemon
+    /// does.
+    fn tell(&mut self, report: Report) {
+        match &report {
+            Report::Renewed { path, .. } => {
+                self.renewed.insert(path.clone(), report);
+                return;
+            }
+            Report::Written { path, .. } => {
+                self.summary.renewed += 1;
+                if let Some(renewed) = self.renewed.remove(path) {
+                    self.log(&renewed);
+                }
+            }
+            Report::RequestFailed { .. } | Report::Revoked { .. } => self.has_failed = true,
+            // That a file is there is news for a daemon only.
+            Report::Adopted { .. } => return,
+            _ => {}
+        }
+        self.log(&report);
+    }
+
+    fn log(&self, report: &Report) {
+        telemetry::log_report(report, &self.daemon.names, Outlook::EndsAfter(PATIENCE));
     }
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Report(report) => {
-                match report {
-                    Report::Written { .. } => self.summary.renewed += 1,
-                    Report::RequestFailed { .. } | Report::Revoked { .. } => self.has_failed = true,
-                    _ => {}
-                }
-                // That a file is there is news for a daemon only.
-                if !matches!(report, Report::Adopted { .. }) {
-                    telemetry::log_report(&report, &self.daemon.names);
-                }
-            }
+            Action::Report(report) => self.tell(report),
             order if self.once.is_dry => {
                 if let Action::Request { certificate, .. } = order {
                     let names = self.daemon.agent.names_of(certificate);
@@ -174,16 +262,12 @@ impl Run<'_> {
                     self.summary.due.extend(names);
                 }
             }
+            request @ Action::Request { .. } if self.daemon.config.stop_on_error => {
+                self.waiting.push_back(request);
+            }
+            request @ Action::Request { .. } => self.request(request),
             order => {
-                match order {
-                    Action::Request { .. } => {
-                        self.requests += 1;
-                        self.open_requests += 1;
-                        (self.once.progress)(self.requests, self.requests - self.open_requests);
-                    }
-                    Action::Write { .. } | Action::Deliver { .. } => self.open_placements += 1,
-                    Action::Report(_) => {}
-                }
+                self.open_placements += 1;
                 self.daemon.rooms.carry_out(order);
             }
         }
@@ -191,14 +275,22 @@ impl Run<'_> {
 
     /// Sums up how it stands at the end.
     fn count(&mut self) {
+        let is_stopped = self.is_stopped();
         let summary = &mut self.summary;
-        summary.is_cut_off |= self.has_failed && self.daemon.config.stop_on_error;
+        summary.is_cut_off |= is_stopped;
+        summary.not_tried = self.waiting.len();
         summary.due.sort();
+        let connections = self.daemon.connections.values();
+        summary.unusable =
+            self.daemon.directories.len() + connections.filter(|it| it.process.is_none()).count();
         for file in self.daemon.agent.status(wall_clock()) {
             let is_placed = file.certificate.as_ref().is_none_or(|certificate| {
                 let live = certificate.live.iter().map(|(_, place)| place);
                 let mut places = live.chain([&certificate.disk]);
-                places.all(|place| place.failure.is_none())
+                places.all(|place| {
+                    let failure = place.failure.as_ref();
+                    failure.is_none_or(|failure| failure.kind == DeliveryError::NotLoaded.kind())
+                })
             });
             match file.state {
                 State::Excluded(exclusion) if exclusion.is_normal() => summary.passed_over += 1,
@@ -208,5 +300,6 @@ impl Run<'_> {
             }
         }
         summary.unchanged = summary.unchanged.saturating_sub(summary.renewed);
+        summary.failed = summary.failed.saturating_sub(summary.not_tried);
     }
 }

@@ -10,4 +10,4 @@ mod syslog;
 
 pub use log::{Settings, Verbosity, start, start_with};
 pub use once::{Sink, start_once};
-pub use report::{Names, log_report, status_line};
+pub use report::{Names, Outlook, log_report, status_line};

@@ -29,8 +29,35 @@ impl Names {
     }
 }
 
+/// What comes after what is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outlook {
+    /// What is announced is done: a daemon goes on.
+    GoesOn,
+    /// Only what comes within this time is done: a single run ends.
+    EndsAfter(Duration),
+}
+
+impl Outlook {
+    /// The announcement of a next attempt; nothing where there will be none.
+    fn next_attempt(self, delay: Duration) -> String {
+        match self {
+            Outlook::EndsAfter(patience) if delay > patience => String::new(),
+            _ => format!("; next attempt in {}", in_seconds(delay)),
+        }
+    }
+
+    /// The announcement of a next request; nothing where there will be none.
+    fn next_request(self, at: Timestamp) -> String {
+        match self {
+            Outlook::GoesOn => format!(", next request {at}"),
+            Outlook::EndsAfter(_) => String::new(),
+        }
+    }
+}
+
 /// Logs one report.
-pub fn log_report(report: &Report, names: &Names) {
+pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
     let socket = |target: &TargetId| {
         let address = names.sockets.get(target);
         address.map(ToString::to_string).unwrap_or_default()
@@ -64,11 +91,13 @@ pub fn log_report(report: &Report, names: &Names) {
             next_request,
         } => info!(
             certificate = %names.certificate(path),
-            "renewed: response of {this_update}, good until {until}, next request {next_request}"
+            "renewed: response of {this_update}, good until {until}{}",
+            outlook.next_request(*next_request)
         ),
         Report::Unchanged { path, next_request } => debug!(
             certificate = %names.certificate(path),
-            "the responder has nothing newer yet, next request {next_request}"
+            "the responder has nothing newer yet{}",
+            outlook.next_request(*next_request)
         ),
         Report::RequestFailed {
             path,
@@ -81,9 +110,9 @@ pub fn log_report(report: &Report, names: &Names) {
             certificate = %names.certificate(path),
             reason = failure.kind,
             failures,
-            "no response: {}; next attempt in {}; {}",
+            "no response: {}{}; {}",
             failure.message,
-            in_seconds(*retry_in),
+            outlook.next_attempt(*retry_in),
             held(*staple_until)
         ),
         Report::RequestPostponed {
@@ -93,9 +122,9 @@ pub fn log_report(report: &Report, names: &Names) {
         } => debug!(
             certificate = %names.certificate(path),
             reason = failure.kind,
-            "not asked: {}; next attempt in {}",
+            "not asked: {}{}",
             failure.message,
-            in_seconds(*retry_in)
+            outlook.next_attempt(*retry_in)
         ),
         Report::Revoked {
             path,
@@ -164,17 +193,11 @@ pub fn log_report(report: &Report, names: &Names) {
             retry_in,
             repeated,
         } => {
-            let (reason, next) = (failure.kind, in_seconds(*retry_in));
+            let (reason, next) = (failure.kind, outlook.next_attempt(*retry_in));
             if *repeated {
-                debug!(
-                    reason,
-                    "staple not written: {}; next attempt in {next}", failure.message
-                );
+                debug!(reason, "staple not written: {}{next}", failure.message);
             } else {
-                error!(
-                    reason,
-                    "staple not written: {}; next attempt in {next}", failure.message
-                );
+                error!(reason, "staple not written: {}{next}", failure.message);
             }
         }
         Report::Live { path, target, how } => {
@@ -197,13 +220,13 @@ pub fn log_report(report: &Report, names: &Names) {
             let (certificate, socket, reason) =
                 (names.certificate(path), socket(target), failure.kind);
             let next = match retry_in {
-                Some(delay) => format!("next attempt in {}", in_seconds(*delay)),
-                None => "not tried again with this staple".to_owned(),
+                Some(delay) => outlook.next_attempt(*delay),
+                None => "; not tried again with this staple".to_owned(),
             };
             if *repeated {
-                debug!(%certificate, %socket, reason, "not live: {}; {next}", failure.message);
+                debug!(%certificate, %socket, reason, "not live: {}{next}", failure.message);
             } else {
-                warn!(%certificate, %socket, reason, "not live: {}; {next}", failure.message);
+                warn!(%certificate, %socket, reason, "not live: {}{next}", failure.message);
             }
         }
     }

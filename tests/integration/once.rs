@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::daemon::authority::{OpensslAuthority, Signer};
+use crate::support::haproxy::{self, Haproxy, Setup};
 
 /// A folder with ocspbot's certificates in it and a CA that answers for them.
 struct Cron {
@@ -340,4 +341,108 @@ fn a_one_off_run_of_the_daemon_fails_only_where_something_failed() {
         log.contains("failure: 0 renewed, 1 unchanged, 1 failed"),
         "{log}"
     );
+}
+
+#[test]
+fn the_first_error_ends_a_run_that_is_to_stop_there_and_keeps_what_came_before() {
+    let Some(cron) = Cron::new("stop_on_error", &["a", "m", "z"]) else {
+        return;
+    };
+    let domain = |name: &str, url: &str| {
+        format!(
+            "  {name}:\n    cert: tls/certs/{name}.pem\n    chain: tls/certs/{name}-chain.pem\n    \
+             ocsp: {name}.ocsp-resp\n    ocsp_responder_uri: {url}\n"
+        )
+    };
+    // In the file's order, not in that of the names; nobody answers for the second.
+    cron.configure(&format!(
+        "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: ocsp/responses\n\
+         parallel_threads: 1\nstop_on_error: true\ndomains:\n{}{}{}",
+        domain("z", "certificate"),
+        domain("m", "http://127.0.0.1:1/"),
+        domain("a", "certificate"),
+    ));
+    let output = cron.run(&[]);
+    assert_eq!(output.status.code(), Some(255), "{output:?}");
+    assert_eq!(cron.names("ocsp/responses"), ["z.ocsp-resp"]);
+    let (out, said) = (text(&output.stdout), text(&output.stderr));
+    let expected = "cut off: 1 renewed, 0 unchanged, 1 failed, 0 without a responder, 1 not tried";
+    assert!(out.contains(expected), "{out}");
+    // What will not be done is not announced.
+    for announcement in ["next attempt", "next request"] {
+        assert!(!(out.clone() + &said).contains(announcement), "{out}{said}");
+    }
+}
+
+#[test]
+fn a_staple_is_called_renewed_only_when_it_is_written() {
+    let Some(cron) = Cron::new("renewed", &["a"]) else {
+        return;
+    };
+    fs::write(cron.path("file"), "no folder").unwrap();
+    let configure = |folder: &str| {
+        cron.configure(&format!(
+            "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: {folder}\n\
+             scan_keys:\n  - folder: tls/certs\n"
+        ));
+    };
+    configure("file");
+    let output = cron.run(&[]);
+    assert_eq!(output.status.code(), Some(255), "{output:?}");
+    assert!(!text(&output.stdout).contains("renewed: "), "{output:?}");
+    configure("ocsp/responses");
+    let output = cron.run(&[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains("renewed: "), "{output:?}");
+}
+
+#[test]
+fn what_haproxy_has_not_loaded_is_no_failure_and_what_is_not_there_is_one() {
+    let test = "places of a single run";
+    let Some(mut authority) = OpensslAuthority::new(test) else {
+        return;
+    };
+    let Some(installation) = haproxy::installations(test).pop() else {
+        return;
+    };
+    authority.issue("a", "prime256v1");
+    authority.issue("b", "prime256v1");
+    authority.start_responder(Signer::Issuer);
+    let loaded = authority.bundle("a");
+    let haproxy = Haproxy::start(
+        &installation,
+        Setup::default(),
+        &[("a.pem", loaded.as_bytes())],
+    );
+    // HAProxy would load it at its next start.
+    haproxy.write("b.pem", authority.bundle("b").as_bytes());
+    let (certs, socket) = (haproxy.path("certs"), haproxy.path("admin.sock"));
+    let one_off = |certs: &str, socket: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .args([
+                "--one-off",
+                "--allow-addresses",
+                "loopback",
+                "-d",
+                certs,
+                "-s",
+                socket,
+            ])
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, log) = one_off(&certs, &socket);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("success: 2 renewed"), "{log}");
+    assert!(log.contains("reason=\"not_loaded\""), "{log}");
+    let missing = haproxy.path("no-such-place");
+    for (certs, socket) in [(&missing, &socket), (&certs, &missing)] {
+        let (code, log) = one_off(certs, socket);
+        assert_eq!(code, Some(1), "{log}");
+        assert!(
+            log.contains("1 directories or control sockets unusable"),
+            "{log}"
+        );
+    }
 }

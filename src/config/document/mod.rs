@@ -51,6 +51,11 @@ impl Place {
         }
     }
 
+    /// Where in its file it is: by this, places are in the file's order.
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
     /// The file and the line, for a remark about another place.
     pub(super) fn line(&self) -> String {
         format!("{}:{}", self.file, self.position.line)
