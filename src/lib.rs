@@ -40,6 +40,7 @@
 //! | [`ocsp`] | pure: requests, responses, and the only maker of a `Staple` |
 //! | [`x509`] | pure: certificates, issuers, signatures, DER |
 //! | [`time`] | pure: points in time |
+//! | [`printable`] | pure: the one way to show what others have named; known to all |
 //!
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.
@@ -54,6 +55,7 @@ pub mod fetch;
 pub mod haproxy;
 pub mod hooks;
 pub mod ocsp;
+pub mod printable;
 pub mod probe;
 pub mod responder;
 pub mod run;

@@ -14,6 +14,7 @@ use crate::config::stapled_file;
 use crate::config::{
     Config, Error, LogFile, MAX_BYTES, Options, Surroundings, Texts, parse_duration,
 };
+use crate::printable::Printable;
 
 /// The configuration file of the machine.
 const SYSTEM_FILE: &str = "/etc/staplerd/staplerd.yaml";
@@ -104,7 +105,7 @@ fn default_file() -> Option<PathBuf> {
 
 /// The name and the text of a file.
 fn text_of(path: &Path) -> Result<(String, String), Error> {
-    let name = path.display().to_string();
+    let name = path.printable().to_string();
     match read_bounded(path) {
         Ok(text) => Ok((name, text)),
         Err(error) => Err(Error::Unreadable {
@@ -143,7 +144,7 @@ fn read_folder(folder: &Path) -> io::Result<Texts> {
     paths.sort();
     let texts = paths.into_iter().map(|path| {
         let text = read_bounded(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            io::Error::new(error.kind(), format!("{}: {error}", path.printable()))
         })?;
         Ok((path, text))
     });

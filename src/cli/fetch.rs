@@ -21,6 +21,7 @@ use crate::ocsp::{
     self, Assessment, CertId, CertificateStatus, Policy, Standing, Staple, Subject,
     check_succession,
 };
+use crate::printable::Printable;
 use crate::run::{fetch_settings, wall_clock};
 use crate::store::{self, Ownership};
 use crate::x509::{self, Certificate};
@@ -118,7 +119,7 @@ fn fetch_and_show(arguments: &FetchArguments) -> Result<bool, String> {
         Some(path) => save(path, &assessment, question.held.as_ref(), ownership),
     };
     if let (Ok(()), Some(path)) = (&saved, &arguments.output) {
-        println!("saved as {}", path.display());
+        println!("saved as {}", path.printable());
     }
     println!("{}", wording::verdict_with_stapling(&assessment));
     saved?;
@@ -138,7 +139,7 @@ fn question(arguments: &FetchArguments, config: &Config) -> Result<Question, Str
                 Some(error) => {
                     return Err(format!(
                         "{}: its issuer's signature cannot be checked: {error}",
-                        path.display()
+                        path.printable()
                     ));
                 }
                 None => issuer_beside(path, certificate)?,
@@ -174,8 +175,8 @@ fn issuer_beside(path: &Path, certificate: &Certificate) -> Result<Certificate, 
         format!(
             "{}: no issuer found: append the issuing CA's certificate, put it into {}, or name it \
              with --issuer",
-            path.display(),
-            beside.display()
+            path.printable(),
+            beside.printable()
         )
     };
     if !beside.exists() {
@@ -236,7 +237,7 @@ fn save(
     ownership: Ownership,
 ) -> Result<(), String> {
     let not_saved =
-        |reason: &dyn std::fmt::Display| format!("{}: not saved: {reason}", path.display());
+        |reason: &dyn std::fmt::Display| format!("{}: not saved: {reason}", path.printable());
     let staple: Staple = assessment
         .stapling
         .clone()

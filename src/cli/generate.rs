@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::printable::Printable;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -41,7 +42,7 @@ pub(super) fn completions(arguments: &CompletionsArguments, mut command: Command
 pub(super) fn man(arguments: &ManArguments, command: Command) -> ExitCode {
     if let Some(directory) = &arguments.all {
         let written = write_pages(command, directory);
-        return finish(written, &directory.display().to_string());
+        return finish(written, &directory.printable().to_string());
     }
     let mut command = with_built_names(command);
     let wanted = match &arguments.command {

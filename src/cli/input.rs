@@ -8,6 +8,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::printable::Printable;
 use crate::x509::{self, Bundle, Certificate};
 
 /// Largest file that is read, in bytes.
@@ -15,7 +16,7 @@ const MAX_FILE_BYTES: u64 = x509::bundle::MAX_PEM_BYTES as u64;
 
 /// A file's content; the buffer is wiped when dropped, for it may hold a key.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let about = |problem: &dyn Display| format!("{}: {problem}", path.display());
+    let about = |problem: &dyn Display| format!("{}: {problem}", path.printable());
     let metadata = fs::metadata(path).map_err(|error| about(&error))?;
     if !metadata.is_file() {
         return Err(about(&"not a regular file"));
@@ -34,7 +35,7 @@ pub(super) fn read_certificates(path: &Path) -> Result<Bundle, String> {
     if let Ok(certificate) = Certificate::from_der(&bytes) {
         return Ok(certificate.into());
     }
-    Bundle::from_pem_buffer(bytes).map_err(|error| format!("{}: {error}", path.display()))
+    Bundle::from_pem_buffer(bytes).map_err(|error| format!("{}: {error}", path.printable()))
 }
 
 /// The issuer among the certificates given as such. Whoever gives one vouches for it: where none

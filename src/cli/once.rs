@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::configuration;
 use crate::config::{Config, Error, LogFile, Options, Origin};
+use crate::printable::Printable;
 use crate::run::{self, Once, Summary};
 use crate::telemetry::{self, Sink, Verbosity};
 
@@ -84,7 +85,9 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
             if !bar.is_hidden() {
                 println!("{words}");
             } else if !arguments.quiet {
-                tracing::info!("{words}");
+                for line in words.lines() {
+                    tracing::info!("{line}");
+                }
             }
             ExitCode::from(exit_code(&summary))
         }
@@ -172,7 +175,7 @@ fn open(file: Option<&LogFile>, stream: Sink) -> Result<Sink, String> {
     let path = file.at(run::local_time());
     File::create(&path)
         .map(|file| Sink::File(Arc::new(file)))
-        .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+        .map_err(|error| format!("{}: cannot be written: {error}", path.printable()))
 }
 
 /// One line for what was done.

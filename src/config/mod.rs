@@ -40,6 +40,7 @@ use crate::discovery::source::Source;
 use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::Address;
+use crate::printable::Printable;
 use crate::schedule;
 use crate::store;
 use document::{lasting, within};
@@ -406,7 +407,7 @@ impl Mistakes {
                     let is_other = |path: &Path| comparable(path) != comparable(Path::new(name));
                     let others = files.iter().filter(|(path, _)| is_other(path));
                     for (path, text) in others {
-                        let part = Reading::of_included(&path.display().to_string(), text);
+                        let part = Reading::of_included(&path.printable().to_string(), text);
                         whole.file.domains.extend(part.file.domains);
                         whole.file.scan_keys.extend(part.file.scan_keys);
                         whole.mistakes.extend(part.mistakes);

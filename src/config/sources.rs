@@ -13,6 +13,7 @@ use super::{Error, by_components, comparable, with_folder};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
 use crate::fetch::Overrides;
 use crate::haproxy::Address;
+use crate::printable::Printable;
 use crate::x509::Certificate;
 
 /// A place to look for certificates.
@@ -180,7 +181,7 @@ impl Gathering {
         if let Some(first) = self.staples.get(&staple) {
             let message = format!(
                 "{} is another domain's staple already, at {}",
-                staple.display(),
+                staple.printable(),
                 first.line()
             );
             self.refuse(domain.staple_place.remark(message));
@@ -191,7 +192,7 @@ impl Gathering {
             let message = format!(
                 "{} is the certificate of the domain at {} already, and has one staple: name a \
                  link to it here for another one",
-                certificate.display(),
+                certificate.printable(),
                 first.line()
             );
             self.refuse(domain.place.remark(message));
@@ -229,7 +230,7 @@ impl Gathering {
             return self.refuse(remark);
         }
         let directory = self.sources.iter().find_map(|it| match &it.source {
-            Source::Directory(directory) => Some(directory.path.display()),
+            Source::Directory(directory) => Some(directory.path.printable()),
             Source::File(_) | Source::Masks(_) => None,
         });
         if let Some(directory) = directory {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::protocol::{Reply, Request};
+use crate::printable::Printable;
 
 /// Time for the daemon to answer: it may be busy, and serves so many clients at once.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +39,7 @@ pub enum AskError {
 
 impl AskError {
     fn new(path: &Path, error: io::Error) -> Self {
-        let path = path.display().to_string();
+        let path = path.printable().to_string();
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 AskError::NotRunning(path)
@@ -57,7 +58,7 @@ impl AskError {
 pub fn ask(path: &Path, request: &Request) -> Result<Reply, AskError> {
     let line = exchange(path, request).map_err(|error| AskError::new(path, error))?;
     serde_json::from_slice(&line)
-        .map_err(|error| AskError::NotUnderstood(path.display().to_string(), error.to_string()))
+        .map_err(|error| AskError::NotUnderstood(path.printable().to_string(), error.to_string()))
 }
 
 fn exchange(path: &Path, request: &Request) -> io::Result<Vec<u8>> {

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{InvalidRequest, MAX_REQUEST_BYTES, Reply, Request};
+use crate::printable::Printable;
 
 /// Clients that are served at once; more of them wait.
 const CLIENTS: usize = 8;
@@ -47,16 +48,18 @@ pub struct Question {
 pub enum BindError {
     /// Somebody answers there.
     #[error(
-        "control socket {0}: another staplerd listens there; name another control_socket for this one"
+        "control socket {}: another staplerd listens there; name another control_socket for this one",
+        .0.printable()
     )]
     InUse(PathBuf),
     /// Another kind of file.
     #[error(
-        "control socket {0}: there is a file that is no socket; remove it or name another path"
+        "control socket {}: there is a file that is no socket; remove it or name another path",
+        .0.printable()
     )]
     NotASocket(PathBuf),
     /// The system does not let us.
-    #[error("control socket {path}: {error}")]
+    #[error("control socket {}: {error}", path.printable())]
     Unusable {
         /// The socket's path.
         path: PathBuf,

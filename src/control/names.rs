@@ -2,9 +2,12 @@
 //!
 //! Pure. A name is the file's path, an end of it (`site.pem`, `certs/site.pem`; whole components),
 //! or a DNS name that the certificate is for, one that a wildcard covers included (RFC 9525 §6.3).
+//! A path whose characters are not all seen is also meant by the form in which status shows it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+
+use crate::printable::Printable;
 
 /// Names that were asked for, and which of them have been met.
 #[derive(Debug)]
@@ -52,10 +55,16 @@ impl Names {
         if self.asked.is_empty() {
             return true;
         }
-        let path = path.to_string_lossy();
-        let ends = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
-        let by_path = std::iter::once(&*path)
-            .chain(ends)
+        let forms = [
+            path.to_string_lossy().into_owned(),
+            path.printable().to_string(),
+        ];
+        let by_path = forms
+            .iter()
+            .flat_map(|path| {
+                let ends = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
+                std::iter::once(path.as_str()).chain(ends)
+            })
             .filter_map(|path| self.paths.get(path));
         let by_host = dns_names
             .iter()
@@ -99,6 +108,8 @@ mod tests {
             assert!(!means(name, path, &[]), "{name}");
         }
         assert!(means("a.pem", "a.pem", &[]), "a relative path");
+        assert!(means("certs/a\nb.pem", "/certs/a\nb.pem", &[]), "as it is");
+        assert!(means(r"a\nb.pem", "/certs/a\nb.pem", &[]), "as it is shown");
     }
 
     #[test]

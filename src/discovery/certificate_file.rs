@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::chains::Chains;
 use super::source::Companions;
+use crate::printable::Printable;
 use crate::x509::{self, Bundle, Certificate};
 
 /// No certificate file is larger than this.
@@ -36,14 +37,16 @@ pub enum Refusal {
     NoResponder,
     /// Neither the chain nor `.issuer` holds the issuer.
     #[error(
-        "no issuer found: append the issuing CA's certificate to the file or put it into {0}; \
-         until then no .ocsp is written, because HAProxy would refuse to start with it"
+        "no issuer found: append the issuing CA's certificate to the file or put it into {}; \
+         until then no .ocsp is written, because HAProxy would refuse to start with it",
+        .0.printable()
     )]
     NoIssuer(PathBuf),
     /// `.issuer` exists and holds something else; HAProxy reads it as soon as a `.ocsp` exists.
     #[error(
-        "{0} is not the issuer of the certificate: correct or remove it; until then no .ocsp is \
-         written, because HAProxy would refuse to start with it"
+        "{} is not the issuer of the certificate: correct or remove it; until then no .ocsp is \
+         written, because HAProxy would refuse to start with it",
+        .0.printable()
     )]
     WrongIssuerFile(PathBuf),
     /// The issuer is there, but signed with something that cannot be checked.

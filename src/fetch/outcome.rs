@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::address::RefusedAddress;
 use super::caching::Caching;
 use super::limits::Health;
+use crate::printable::Printable;
 
 /// Characters of foreign text that are repeated in an error.
 const SHOWN_MAX: usize = 200;
@@ -240,9 +241,11 @@ impl Error {
 
 /// Foreign text as it may stand in an error: short, and without what could steer a terminal.
 pub(super) fn shown(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let printable = text.chars().filter(|character| !character.is_control());
-    printable.take(SHOWN_MAX).collect()
+    text.printable()
+        .to_string()
+        .chars()
+        .take(SHOWN_MAX)
+        .collect()
 }
 
 /// How far a body has the outer form of an OCSPResponse (RFC 6960 §4.2.1).
@@ -336,7 +339,10 @@ mod tests {
 
     #[test]
     fn foreign_text_is_cut_and_cannot_steer_a_terminal() {
-        assert_eq!(shown(b"\x1b[2Jtext/html\xff\n"), "[2Jtext/html\u{fffd}");
+        assert_eq!(
+            shown(b"\x1b[2Jtext/html\xff\n"),
+            r"\u{1b}[2Jtext/html\xff\n"
+        );
         assert_eq!(shown(&[b'x'; 5000]).len(), SHOWN_MAX);
     }
 

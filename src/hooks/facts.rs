@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::agent::{Failure, FileStatus, Report};
 use crate::ocsp::cert_id::hexadecimal;
+use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// The version of the form of what hooks are told.
@@ -81,11 +82,11 @@ pub struct Facts {
     schema: u32,
     /// What happened.
     pub(super) event: Event,
-    /// The certificate's file. In JSON, bytes that are no UTF-8 are replaced.
-    #[serde(serialize_with = "lossy")]
+    /// The certificate's file. In JSON, what is not printable in its name is shown as an escape.
+    #[serde(serialize_with = "shown")]
     pub(super) certificate: PathBuf,
     /// Where its staple belongs.
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "shown")]
     staple: PathBuf,
     /// The certificate's state, by the name it has in logs and status.
     state: &'static str,
@@ -130,12 +131,12 @@ impl Facts {
             staple: certificate.staple_path.to_owned(),
             state: status.state.kind(),
             reason,
-            message: printable(&message),
+            message: bounded(&message),
             valid_until: staple.map(|staple| text(staple.expires())),
             this_update: staple.map(|staple| text(staple.this_update())),
             next_request: certificate.next_request.map(text),
-            subject: printable(subject.subject_display()),
-            serial: printable(&hexadecimal(subject.serial())),
+            subject: bounded(subject.subject_display()),
+            serial: bounded(&hexadecimal(subject.serial())),
         })
     }
 
@@ -177,16 +178,11 @@ fn failure(report: &Report) -> Option<&Failure> {
 }
 
 /// Foreign text that may go into an environment: one line, no NUL, bounded.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| match character.is_control() {
-            true => char::REPLACEMENT_CHARACTER,
-            false => character,
-        })
-        .take(LONGEST_TEXT)
-        .collect()
+fn bounded(text: &str) -> String {
+    let shown = text.printable().to_string();
+    shown.chars().take(LONGEST_TEXT).collect()
 }
 
-fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
+fn shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.printable())
 }

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Order;
+use crate::printable::Printable;
 
 /// How long hooks that run when the program is to stop have to end by themselves.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
@@ -71,7 +72,7 @@ impl Error {
 /// Runs one hook and logs what became of it.
 pub(super) async fn run(order: &Order, stop: &CancellationToken) {
     let hook = order.facts.event.name();
-    let certificate = order.facts.certificate.display();
+    let certificate = order.facts.certificate.printable();
     let mut output = Tail::default();
     let result = execute(order, stop, &mut output).await;
     for line in output.lines() {
@@ -91,7 +92,7 @@ pub(super) async fn execute(
     output: &mut Tail,
 ) -> Result<(), Error> {
     let (mut child, pipe) = start(order).map_err(|error| Error::NotStarted {
-        program: order.command.program.display().to_string(),
+        program: order.command.program.printable().to_string(),
         error,
     })?;
     let input = child.stdin.take();
@@ -207,7 +208,9 @@ impl Tail {
         let bytes: Vec<u8> = self.bytes.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines = text.lines().filter(|line| !line.trim().is_empty());
-        let mut lines: Vec<String> = lines.map(printable).collect();
+        let mut lines: Vec<String> = lines
+            .map(|line| line.trim_end().replace('\t', " ").printable().to_string())
+            .collect();
         if self.is_cut
             && let Some(first) = lines.first_mut()
         {
@@ -215,14 +218,4 @@ impl Tail {
         }
         lines
     }
-}
-
-/// Foreign text that may go to a log or a terminal.
-fn printable(line: &str) -> String {
-    let shown = |character: char| match character {
-        '\t' => ' ',
-        _ if character.is_control() => char::REPLACEMENT_CHARACTER,
-        _ => character,
-    };
-    line.trim_end().chars().map(shown).collect()
 }

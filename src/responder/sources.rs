@@ -19,6 +19,7 @@ use super::crl::{CrlError, RevocationList};
 use super::index::{Index, IndexError};
 use super::status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
 use crate::ocsp::CertificateStatus;
+use crate::printable::Printable;
 use crate::x509::bundle::MAX_PEM_BYTES;
 use crate::x509::{Bundle, Certificate};
 
@@ -156,7 +157,7 @@ fn changed_within(time: Duration, stamp: &Stamp) -> bool {
 
 fn io_error(path: &Path, error: io::Error) -> FileError {
     FileError::Io {
-        path: path.display().to_string(),
+        path: path.printable().to_string(),
         error,
     }
 }
@@ -165,7 +166,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
     let metadata = fs::metadata(path).map_err(|error| io_error(path, error))?;
     if metadata.len() > MAX_FILE_BYTES {
         return Err(FileError::TooLarge {
-            path: path.display().to_string(),
+            path: path.printable().to_string(),
             bytes: metadata.len(),
         });
     }
@@ -205,7 +206,7 @@ fn read_index(path: &Path) -> Result<Index, FileError> {
     // Subjects may be in any encoding; they are not looked at.
     let bytes = read_file(path)?;
     Index::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| FileError::Index {
-        path: path.display().to_string(),
+        path: path.printable().to_string(),
         error,
     })
 }
@@ -254,7 +255,7 @@ impl CertificateDirectory {
         if let Some(end) = revocations.next_update.filter(|end| *end <= inquiry.now) {
             return Err(SourceError(format!(
                 "{}: the revocation list ended at {end}",
-                list.display()
+                list.printable()
             )));
         }
         let status = match revocations.revocation(inquiry.serial) {
@@ -281,7 +282,7 @@ fn read_issued(
     revocation_list: &Path,
     issuer: &Certificate,
 ) -> Result<Issued, FileError> {
-    let path = || revocation_list.display().to_string();
+    let path = || revocation_list.printable().to_string();
     let bytes = read_file(revocation_list)?;
     let der = crl_der(bytes).ok_or_else(|| FileError::NoCrl { path: path() })?;
     let revocations = RevocationList::read(&der, issuer).map_err(|error| FileError::Crl {
@@ -293,7 +294,7 @@ fn read_issued(
     for (number, entry) in entries.enumerate() {
         if number >= MAX_DIRECTORY_FILES {
             return Err(FileError::TooManyFiles {
-                path: directory.display().to_string(),
+                path: directory.printable().to_string(),
             });
         }
         let entry = entry.map_err(|error| io_error(directory, error))?;

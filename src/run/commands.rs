@@ -16,6 +16,7 @@ use crate::config::CONTROL_SOCKET;
 use crate::control::{
     Answer, BindError, Listener, Names, Question, Refusal, Renewal, Reply, Request,
 };
+use crate::printable::Printable;
 
 /// Requests of clients that may wait for the daemon's loop.
 const QUESTIONS: usize = 8;
@@ -141,7 +142,7 @@ impl Daemon {
         if let (true, false, Some((path, state))) =
             (paths.is_empty(), names.is_empty(), passed_over)
         {
-            let message = format!("nothing to renew: {}: {state}", path.display());
+            let message = format!("nothing to renew: {}: {state}", path.printable());
             return Reply::Refused(Refusal { message });
         }
         let certificates = paths.len();

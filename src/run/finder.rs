@@ -22,6 +22,7 @@ use crate::discovery::{
     Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
 use crate::ocsp::{self, Staple};
+use crate::printable::Printable;
 use crate::store::{self, Claim, Claims};
 
 /// How long to wait after a hint, so that a file that is being written is whole and a hundred
@@ -277,7 +278,7 @@ impl Finder {
     /// Claims the folders that are not ours yet.
     fn claim(&mut self) {
         for (path, folder) in &self.folders {
-            let directory = path.display();
+            let directory = path.printable();
             let claim = self.claims.claim(path, folder.recursive);
             if matches!(claim, Ok(Claim::InUse)) {
                 if self.in_use.insert(path.clone()) {
@@ -329,13 +330,13 @@ fn targets(plan: &Plan, sources: &[SourceNumber]) -> Arc<[TargetId]> {
 fn log_directory(change: &Change) {
     match change {
         Change::DirectoryFailed { path, error } => {
-            tracing::error!(directory = %path.display(), reason = error.kind(), "directory {error}");
+            tracing::error!(directory = %path.printable(), reason = error.kind(), "directory {error}");
         }
         Change::DirectoryRecovered { path } => {
-            tracing::info!(directory = %path.display(), "directory can be read again");
+            tracing::info!(directory = %path.printable(), "directory can be read again");
         }
         Change::DirectoryEmptied { path } => tracing::warn!(
-            directory = %path.display(),
+            directory = %path.printable(),
             reason = "emptied",
             "directory has no certificates any more; HAProxy keeps the staples it has"
         ),
@@ -379,7 +380,7 @@ fn found(
 /// The staple on disk, if it is valid now. What is not valid is replaced like one that is missing.
 fn held_staple(staple_path: &Path, subject: &Subject) -> Option<Arc<Staple>> {
     let useless = |reason: &str| {
-        tracing::info!(staple = %staple_path.display(), "not used, to be replaced: {reason}");
+        tracing::info!(staple = %staple_path.printable(), "not used, to be replaced: {reason}");
     };
     let bytes = match store::load(staple_path) {
         Ok(bytes) => bytes?,

@@ -12,6 +12,7 @@ use crate::agent::{Action, Event, Report, State, TargetId};
 use crate::config::{Config, Origin};
 use crate::discovery::source::Source;
 use crate::haproxy::DeliveryError;
+use crate::printable::Printable;
 use crate::schedule::SingleRun;
 use crate::signals::Request;
 use crate::telemetry::{self, Outlook};
@@ -258,7 +259,7 @@ impl Run<'_> {
             order if self.once.is_dry => {
                 if let Action::Request { certificate, .. } = order {
                     let names = self.daemon.agent.names_of(certificate);
-                    let names = names.map(|name| name.display().to_string());
+                    let names = names.map(|name| name.printable().to_string());
                     self.summary.due.extend(names);
                 }
             }

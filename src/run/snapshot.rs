@@ -14,7 +14,9 @@ use crate::control::{
 };
 use crate::haproxy::{self, Address};
 use crate::ocsp::{self, Staple};
+use crate::printable::Printable;
 use crate::time::Timestamp;
+use crate::x509::Certificate;
 
 /// What is known of the process behind a control socket.
 #[derive(Clone, Default, Debug)]
@@ -78,7 +80,7 @@ impl Snapshot {
         });
         let unusable_directories = concerned
             .map(|(path, failure)| DirectoryStatus {
-                path: path.display().to_string(),
+                path: path.printable().to_string(),
                 error: problem(failure),
             })
             .collect();
@@ -143,24 +145,22 @@ fn certificate(file: &FileStatus<'_>, sockets: &BTreeMap<TargetId, String>) -> C
     let known = file.certificate.as_ref();
     let certificate = known.map(|it| &it.subject.certificate);
     let mut status = CertificateStatus {
-        path: file.path.display().to_string(),
+        path: file.path.printable().to_string(),
         state: file.state.kind().to_owned(),
-        message: file.state.to_string(),
+        message: file.state.to_string().printable().to_string(),
         reason: match &file.state {
             State::Failing(failure) => Some(failure.kind.to_owned()),
             _ => None,
         },
         needs_attention: false,
         subject: certificate.map(|it| it.subject_display().to_owned()),
-        names: certificate
-            .map(|it| it.names().to_vec())
-            .unwrap_or_default(),
+        names: certificate.into_iter().flat_map(names).collect(),
         not_after: certificate.map(|it| it.not_after()),
         must_staple: certificate.is_some_and(|it| it.must_staple()),
         staple: known.and_then(|it| it.staple).map(|it| staple(it)),
         next_request: known.and_then(|it| it.next_request),
         failures: known.map(|it| it.failures).unwrap_or_default(),
-        staple_path: known.map(|it| it.staple_path.display().to_string()),
+        staple_path: known.map(|it| it.staple_path.printable().to_string()),
         disk: known.map(|it| place(&it.disk)),
         live: Vec::new(),
     };
@@ -172,6 +172,12 @@ fn certificate(file: &FileStatus<'_>, sockets: &BTreeMap<TargetId, String>) -> C
     }
     status.needs_attention = needs_attention(&file.state, &status);
     status
+}
+
+/// The DNS names of a certificate, as they are shown.
+fn names(certificate: &Certificate) -> impl Iterator<Item = String> {
+    let names = certificate.names().iter();
+    names.map(|name| name.printable().to_string())
 }
 
 /// Whether a person has to do something, as the documentation of the key says.
@@ -212,7 +218,7 @@ fn place(place: &agent::PlaceStatus<'_>) -> PlaceStatus {
 fn problem(failure: &Failure) -> Problem {
     Problem {
         reason: failure.kind.to_owned(),
-        message: failure.message.clone(),
+        message: failure.message.printable().to_string(),
     }
 }
 
@@ -247,5 +253,6 @@ fn socket(target: &Target<'_>) -> SocketStatus {
 /// What the process has loaded, while there is a connection to it.
 fn stores(target: &Target<'_>) -> Option<Vec<String>> {
     target.connection?.process.as_ref()?;
-    target.loaded.cloned()
+    let names = target.loaded?.iter();
+    Some(names.map(|name| name.printable().to_string()).collect())
 }

@@ -13,6 +13,7 @@ use super::local_time;
 use crate::agent::{CertificateNumber, Event, Failure};
 use crate::config::Backups;
 use crate::ocsp::Staple;
+use crate::printable::Printable;
 use crate::store::{self, Claims, Ownership};
 
 /// The most staples that share one flush.
@@ -74,7 +75,7 @@ impl Places {
         for ((path, _), copied) in staples.iter().zip(copied) {
             if let Err(error) = copied {
                 tracing::warn!(
-                    staple = %path.display(),
+                    staple = %path.printable(),
                     reason = error.kind(),
                     "the staple was written, but its backup was not made, or older ones not \
                      removed: {error}"

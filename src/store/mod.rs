@@ -16,6 +16,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 
+use crate::printable::Printable;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,10 @@ pub const LARGEST_STAPLE_FILE: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is larger than any staple.
-    #[error("{path}: {size} bytes, more than the {LARGEST_STAPLE_FILE} a staple may have")]
+    #[error(
+        "{}: {size} bytes, more than the {LARGEST_STAPLE_FILE} a staple may have",
+        path.printable()
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -40,16 +44,16 @@ pub enum Error {
         size: u64,
     },
     /// There is a directory where the staple belongs.
-    #[error("{0} is a directory: remove it, HAProxy refuses to start with it")]
+    #[error("{} is a directory: remove it, HAProxy refuses to start with it", .0.printable())]
     IsADirectory(PathBuf),
     /// Another staplerd writes the staples of this directory.
-    #[error("{0}: left to another staplerd, which looks after this directory already")]
+    #[error("{}: left to another staplerd, which looks after this directory already", .0.printable())]
     InUse(PathBuf),
     /// The disk or the quota is full.
-    #[error("{0}: no space left; what was there is still in place")]
+    #[error("{}: no space left; what was there is still in place", .0.printable())]
     NoSpace(PathBuf),
     /// This user may not write there, or the file system is read-only.
-    #[error("{path}: {error}; let the user that staplerd runs as write to the directory")]
+    #[error("{}: {error}; let the user that staplerd runs as write to the directory", path.printable())]
     PermissionDenied {
         /// The file.
         path: PathBuf,
@@ -57,7 +61,7 @@ pub enum Error {
         error: io::Error,
     },
     /// Anything else.
-    #[error("{path}: {error}")]
+    #[error("{}: {error}", path.printable())]
     Io {
         /// The file.
         path: PathBuf,

@@ -3,6 +3,7 @@
 //! When somebody has moved or removed the file (logrotate), the next record begins a new one; no
 //! signal is needed for that.
 
+use crate::printable::Printable;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -28,8 +29,9 @@ impl LogFile {
     /// The system's, with the path in its words.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
-        let about =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let about = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.printable()))
+        };
         fs::create_dir_all(directory).map_err(about)?;
         let file = append_to(&path).map_err(about)?;
         Ok(LogFile {
@@ -56,7 +58,7 @@ fn is_in_place(path: &Path, file: &File) -> bool {
 }
 
 impl Write for &LogFile {
-    /// One record; it stays one line.
+    /// One record.
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // Where no new file can be made, the old one is better than none.
@@ -65,7 +67,7 @@ impl Write for &LogFile {
         {
             *file = new;
         }
-        file.write_all(&in_one_line(record))?;
+        file.write_all(record)?;
         Ok(record.len())
     }
 
@@ -74,24 +76,9 @@ impl Write for &LogFile {
     }
 }
 
-/// The record with its inner line breaks as spaces, and one at its end.
-pub(super) fn in_one_line(record: &[u8]) -> Vec<u8> {
-    let text = record.trim_ascii_end();
-    let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let mut line = lines.collect::<Vec<_>>().join(&b' ');
-    line.push(b'\n');
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_record_is_one_line_whatever_is_in_it() {
-        assert_eq!(in_one_line(b"a\n    b\n\n"), b"a b\n");
-        assert_eq!(in_one_line(b""), b"\n");
-    }
 
     #[test]
     fn a_file_that_was_moved_away_is_begun_anew_and_nothing_is_lost() {
@@ -101,7 +88,7 @@ mod tests {
         let (path, moved) = (folder.join(NAME), folder.join("staplerd.log.1"));
         (&log).write_all(b"one\n").unwrap();
         fs::rename(&path, &moved).unwrap();
-        (&log).write_all(b"two\nthree\n").unwrap();
+        (&log).write_all(b"two\n").unwrap();
         fs::remove_file(&path).unwrap();
         (&log).write_all(b"four\n").unwrap();
         assert_eq!(fs::read_to_string(&moved).unwrap(), "one\n");

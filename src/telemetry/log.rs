@@ -10,6 +10,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::fields::fields;
 use super::file::LogFile;
 use super::syslog::{self, DEVICE, Syslog};
 
@@ -76,7 +77,8 @@ pub fn start_with(settings: &Settings) -> io::Result<()> {
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(Arc::new(LogFile::open(directory)?))
             .with_ansi(false)
-            .with_target(false);
+            .with_target(false)
+            .fmt_fields(fields());
         layers.push(lines.with_filter(level).boxed());
     }
     if settings.syslog {
@@ -85,7 +87,8 @@ pub fn start_with(settings: &Settings) -> io::Result<()> {
             .without_time()
             .with_level(false)
             .with_ansi(false)
-            .with_target(false);
+            .with_target(false)
+            .fmt_fields(fields());
         layers.push(lines.with_filter(level).boxed());
     }
     tracing_subscriber::registry().with(layers).init();
@@ -108,7 +111,8 @@ fn standard_error(verbosity: Verbosity) -> BoxedLayer {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
-        .with_target(false);
+        .with_target(false)
+        .fmt_fields(fields());
     lines.with_filter(level).boxed()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The rooms below return what happened; it is put into words and written here, once.
 
+mod fields;
 mod file;
 mod log;
 mod once;

@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Verbosity;
+use super::fields::fields;
 
 /// A place for lines.
 #[derive(Clone, Debug)]
@@ -38,7 +39,8 @@ pub fn start_once(verbosity: Verbosity, output: Sink, errors: Sink, bar: Progres
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writers)
         .with_ansi(false)
-        .with_target(false);
+        .with_target(false)
+        .fmt_fields(fields());
     tracing_subscriber::registry()
         .with(LevelFilter::from(verbosity))
         .with(lines)

@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::agent::{Delivery, Report, State, TargetId};
 use crate::haproxy::Address;
+use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// What things are called in the log.
@@ -23,8 +24,8 @@ pub struct Names {
 impl Names {
     fn certificate(&self, path: &Path) -> String {
         match self.certificates.get(path) {
-            Some(name) => format!("[{name}] {}", path.display()),
-            None => path.display().to_string(),
+            Some(name) => format!("[{name}] {}", path.printable()),
+            None => path.printable().to_string(),
         }
     }
 }
@@ -184,7 +185,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             path: _,
             staple_path,
         } => {
-            debug!(staple = %staple_path.display(), "written");
+            debug!(staple = %staple_path.printable(), "written");
         }
         Report::WriteFailed {
             path: _,

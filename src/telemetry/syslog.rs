@@ -12,8 +12,6 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::file::in_one_line;
-
 /// Where the system's log listens (syslog(3)).
 pub(super) const DEVICE: &str = "/dev/log";
 /// The facility of daemons.
@@ -90,7 +88,7 @@ impl Write for Record<'_> {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let priority = DAEMON * 8 + self.severity;
         let mut datagram = format!("<{priority}>staplerd[{}]: ", std::process::id()).into_bytes();
-        datagram.extend_from_slice(in_one_line(record).trim_ascii_end());
+        datagram.extend_from_slice(record.trim_ascii_end());
         datagram.truncate(RECORD_MAX);
         // Nobody could be told.
         let _ = self.log.socket.send_to(&datagram, &self.log.device);
@@ -106,6 +104,7 @@ impl Write for Record<'_> {
 mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
+    use super::super::fields::fields;
     use super::*;
 
     #[test]
@@ -118,7 +117,8 @@ mod tests {
             .without_time()
             .with_level(false)
             .with_target(false)
-            .with_ansi(false);
+            .with_ansi(false)
+            .fmt_fields(fields());
         let subscriber = tracing_subscriber::registry().with(lines);
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!("nobody listens yet");
@@ -128,7 +128,7 @@ mod tests {
                 tracing::error!("two\nlines");
                 tracing::info!(certificate = "/a.pem", "renewed");
                 let mut datagram = [0; 1024];
-                let expected = [(27, "two lines"), (30, "renewed certificate=\"/a.pem\"")];
+                let expected = [(27, r"two\nlines"), (30, "renewed certificate=\"/a.pem\"")];
                 for (priority, text) in expected {
                     let length = log.recv(&mut datagram).unwrap();
                     let expected = format!("<{priority}>staplerd[{}]: {text}", std::process::id());

@@ -22,6 +22,7 @@ use super::Error;
 use super::der::{self, Reader};
 use super::extensions::Extensions;
 use super::signature::{self, Acceptance, AlgorithmIdentifier, KeyFamily, Strength};
+use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// Largest certificate that is read, in bytes; one of 1,000 names has some 30,000.
@@ -346,25 +347,14 @@ fn place_in(whole: &[u8], part: &[u8]) -> Result<Range<usize>, Error> {
     }
 }
 
-/// A raw Name for people, such as `CN=www.example.org`: control characters replaced, bounded;
+/// A raw Name for people, such as `CN=www.example.org`: printable, bounded;
 /// `?` where it is none.
 pub fn display_name(name: &[u8]) -> String {
-    X509Name::from_der(name)
-        .map_or_else(|_| "?".to_owned(), |(_, name)| printable(&name.to_string()))
-}
-
-/// Foreign text that may go to a log or a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                character
-            }
-        })
-        .take(MAX_DISPLAY_CHARACTERS)
-        .collect()
+    let Ok((_, name)) = X509Name::from_der(name) else {
+        return "?".to_owned();
+    };
+    let shown = name.to_string().printable().to_string();
+    shown.chars().take(MAX_DISPLAY_CHARACTERS).collect()
 }
 
 fn hash<const N: usize>(algorithm: &'static digest::Algorithm, bytes: &[u8]) -> [u8; N] {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// For each room the rooms it may know. What is not listed here does not exist.
 const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("printable", &[]),
     ("time", &[]),
     ("x509", &["time"]),
     ("ocsp", &["x509", "time"]),
@@ -81,8 +82,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
+/// Rooms that every other room may know.
+const FOR_ALL: &[&str] = &["printable"];
+
 /// Rooms, and files of other rooms, that decide and do nothing else.
 const PURE: &[&str] = &[
+    "src/printable.rs",
     "src/time.rs",
     "src/schedule.rs",
     "src/x509/",
@@ -257,7 +262,9 @@ fn imports_point_downwards() {
         for imported in imported_rooms(&shipped_code(&file)) {
             arrows += 1;
             assert!(
-                imported == room || allowed.contains(&imported.as_str()),
+                imported == room
+                    || FOR_ALL.contains(&imported.as_str())
+                    || allowed.contains(&imported.as_str()),
                 "{name}: '{room}' must not know '{imported}'"
             );
         }
@@ -303,6 +310,67 @@ fn pure_code_touches_no_file_socket_clock_or_log() {
         }
     }
     assert!(looked_at > 20, "only {looked_at} pure files were found");
+}
+
+/// What follows an attribute `#[error("…")]` up to the end of the variant that it is for.
+fn variants(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    code.split("#[error(").skip(1).map(|rest| {
+        let (words, fields) = rest.split_once(")]").unwrap();
+        let end = match (fields.find('{'), fields.find(",\n")) {
+            (Some(brace), Some(comma)) if brace < comma => fields.find('}').unwrap(),
+            (_, end) => end.unwrap_or(fields.len()),
+        };
+        (words, &fields[..end])
+    })
+}
+
+/// The error texts in which a path stands as it is.
+fn raw_paths(code: &str) -> Vec<String> {
+    let is_raw = |(words, fields): &(&str, &str)| {
+        let named = |name: &str| words.contains(&format!("{{{name}}}"));
+        fields.split([',', '(', '{', '\n']).any(|field| {
+            let field = field
+                .trim()
+                .trim_start_matches("pub ")
+                .trim_end_matches(')');
+            match field.split_once(": ") {
+                Some((name, "PathBuf")) => named(name),
+                None if field == "PathBuf" => named("0"),
+                _ => false,
+            }
+        })
+    };
+    let raw = variants(code).filter(is_raw);
+    raw.map(|(words, _)| words.to_owned()).collect()
+}
+
+#[test]
+fn there_is_one_way_to_show_a_path() {
+    let mut shown = 0;
+    for file in source_files() {
+        let name = relative(&file);
+        let code = shipped_code(&file);
+        shown += code.matches(".printable()").count();
+        for other in [".display()", "escape_default()", "REPLACEMENT_CHARACTER"] {
+            assert!(
+                name == "src/printable.rs" || !code.contains(other),
+                "{name}: {other}: foreign text is shown by .printable()"
+            );
+        }
+        let raw = raw_paths(&code);
+        assert!(raw.is_empty(), "{name}: paths as they are in {raw:?}");
+    }
+    assert!(
+        shown > 50,
+        "only {shown} uses were found: the reading is broken"
+    );
+}
+
+#[test]
+fn a_path_as_it_is_would_be_seen() {
+    let code = "#[error(\"{0}: no\")]\nA(PathBuf),\n#[error(\"{path}: no\")]\nB {\n    path: PathBuf,\n},\n\
+                #[error(\"{}: no\", .0.printable())]\nC(PathBuf),\n#[error(\"{path}\")]\nD {\n    path: String,\n}";
+    assert_eq!(raw_paths(code).len(), 2);
 }
 
 #[test]

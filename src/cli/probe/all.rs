@@ -17,6 +17,7 @@ use crate::discovery::haproxy_config;
 use crate::discovery::source::Source;
 use crate::discovery::{Finding, Refusal};
 use crate::ocsp::Policy;
+use crate::printable::Printable;
 use crate::probe::{self, Target};
 use crate::run::wall_clock;
 use crate::x509::Certificate;
@@ -123,7 +124,7 @@ fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
     }
     let survey = Survey::of(sources, config.selection.clone());
     if let Some((path, error)) = survey.failed.first() {
-        return Err(format!("{} {error}", path.display()));
+        return Err(format!("{} {error}", path.printable()));
     }
     let found = survey.files.into_iter();
     Ok(found.map(|file| (file.path, file.content)).collect())

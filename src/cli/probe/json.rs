@@ -9,6 +9,7 @@ use super::super::wording;
 use super::report::{Probed, Row, names};
 use crate::ocsp::Assessment;
 use crate::ocsp::cert_id::hexadecimal;
+use crate::printable::Printable;
 use crate::probe::{Target, Verdict};
 use crate::run::wall_clock;
 use crate::time::Timestamp;
@@ -96,7 +97,7 @@ impl One {
 impl All {
     pub(super) fn new(target: &Target, rows: &[Row]) -> Self {
         let certificates = rows.iter().map(|row| CertificateRow {
-            file: row.file.display().to_string(),
+            file: row.file.printable().to_string(),
             handshake: HandshakeReport {
                 good: row.is_good(),
                 verdict: row.word(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::wording;
+use crate::printable::Printable;
 use crate::probe::{Error, Judgement, Seen, Target, Verdict, covers};
 use crate::run::wall_clock;
 use crate::time::Timestamp;
@@ -250,7 +251,7 @@ pub(super) fn print_table(rows: &[Row]) {
                 row.word(),
                 life.unwrap_or_else(|| "-".to_owned()),
                 row.name().unwrap_or("-").to_owned(),
-                row.file.display().to_string(),
+                row.file.printable().to_string(),
             ]
         })
         .collect();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use crate::config::{AuthorityConfig, Statuses};
+use crate::printable::Printable;
 
 /// The options that come in groups, in the order of the command line.
 pub(super) struct Authorities(Vec<Group>);
@@ -140,7 +141,7 @@ impl Authorities {
 
 impl Group {
     fn check(self, problems: &mut Vec<String>) -> Option<AuthorityConfig> {
-        let name = self.issuer.display();
+        let name = self.issuer.printable();
         if self.key.is_none() {
             problems.push(format!("--issuer {name}: its --key is missing"));
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::cli::input;
 use crate::config::{AuthorityConfig, Statuses};
+use crate::printable::Printable;
 use crate::responder::sources::{CertificateDirectory, IndexFile};
 use crate::responder::{Authority, SigningKey};
 use crate::x509::Certificate;
@@ -50,7 +51,7 @@ fn kept<T>(result: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
 }
 
 fn about(path: &Path, problem: impl Display) -> String {
-    format!("{}: {problem}", path.display())
+    format!("{}: {problem}", path.printable())
 }
 
 /// The first certificate of a file.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::control::CertificateStatus;
+use crate::printable::Printable;
 
 /// What the output can take.
 #[derive(Clone, Copy, Default, Debug)]
@@ -74,7 +75,7 @@ impl Style {
 
     /// The text in lines that begin with two spaces.
     pub(super) fn wrap(self, text: &str) -> Vec<String> {
-        let text = clean(text);
+        let text = text.printable().to_string();
         let Some(width) = self.width.map(|width| width.saturating_sub(2).max(1)) else {
             return vec![format!("  {text}")];
         };
@@ -108,16 +109,6 @@ fn pieces(word: &str, width: usize) -> Vec<String> {
 /// The columns that a text takes.
 pub(super) fn width_of(text: &str) -> usize {
     text.chars().count()
-}
-
-/// The text without control characters.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|character| match character.is_control() {
-            true => '\u{fffd}',
-            false => character,
-        })
-        .collect()
 }
 
 /// The end of a path that is too long, behind an ellipsis.
@@ -166,7 +157,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_others_are_not_printed() {
-        assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(narrow(80).wrap("a\x1b[2Jb\n"), [r"  a\u{1b}[2Jb\n"]);
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::style::{Colour, Style, brief, clean, end_of, width_of};
+use super::style::{Colour, Style, brief, end_of, width_of};
 use crate::control::{CertificateStatus, SocketStatus, Status};
+use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// The heads of the columns behind that of the certificates.
@@ -31,7 +32,7 @@ pub(super) fn lines(status: &Status, style: Style) -> Vec<String> {
         lines.extend(socket_lines(socket, style));
     }
     for directory in &status.unusable_directories {
-        let line = style.cut(&clean(&directory.path));
+        let line = style.cut(&directory.path.printable().to_string());
         lines.push(style.paint(&line, Colour::Red));
         lines.extend(style.wrap(&directory.error.message));
     }
@@ -55,7 +56,7 @@ fn certificates(status: &Status, style: Style) -> Vec<String> {
     let paths: Vec<String> = status
         .certificates
         .iter()
-        .map(|it| clean(&it.path))
+        .map(|it| it.path.printable().to_string())
         .collect();
     let rows: Vec<[String; 4]> = status
         .certificates
@@ -185,7 +186,11 @@ fn socket_lines(socket: &SocketStatus, style: Style) -> Vec<String> {
         Some(count) => facts.push(format!("{count} certificates loaded")),
         None => {}
     }
-    let line = style.cut(&clean(&format!("{}: {}", socket.socket, facts.join(", "))));
+    let line = style.cut(
+        &format!("{}: {}", socket.socket, facts.join(", "))
+            .printable()
+            .to_string(),
+    );
     let mut lines = vec![match socket.needs_attention {
         true => style.paint(&line, Colour::Red),
         false => line,

@@ -2,9 +2,10 @@
 //!
 //! Pure. The bar takes what the terminal leaves it.
 
-use super::style::{Colour, Style, clean, end_of};
+use super::style::{Colour, Style, end_of};
 use super::table::{summary, troubles};
 use crate::control::{CertificateStatus, StapleStatus, Status};
+use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// The width where nobody says one.
@@ -34,7 +35,7 @@ fn certificate_lines(certificate: &CertificateStatus, now: Timestamp, style: Sty
     let width = style.width.unwrap_or(WIDTH);
     let colour = Colour::of(certificate);
     let room = width.saturating_sub(certificate.state.len() + 2).max(1);
-    let path = end_of(&clean(&certificate.path), room);
+    let path = end_of(&certificate.path.printable().to_string(), room);
     let mut lines = vec![format!(
         "{path}  {}",
         style.paint(&certificate.state, colour)

@@ -12,6 +12,7 @@ use crate::cli::survey::{Survey, SurveyedFile};
 use crate::config::ResponderOverride;
 use crate::discovery::Refusal;
 use crate::discovery::source::Source;
+use crate::printable::Printable;
 
 /// Looking for files in a folder.
 const LOOK: Access = Access::READ_OK.union(Access::EXEC_OK);
@@ -21,7 +22,7 @@ const MAKE: Access = Access::WRITE_OK.union(Access::EXEC_OK);
 /// Checks what was found in all places.
 pub(super) fn check(world: &World, survey: &Survey, user: &User, report: &mut Report) {
     for (path, error) in &survey.failed {
-        report.error("directory", format!("{} {error}", path.display()));
+        report.error("directory", format!("{} {error}", path.printable()));
     }
     for source in &world.sources {
         check_folder(source, user, report);
@@ -38,7 +39,7 @@ fn check_folder(source: &Source, user: &User, report: &mut Report) {
         Source::File(_) => return,
     };
     match user.check(folder, LOOK) {
-        Ok(()) => report.ok("directory", folder.display()),
+        Ok(()) => report.ok("directory", folder.printable()),
         // What the survey has said is not said again.
         Err(_) if matches!(user, User::Current) => {}
         Err(problem) => report.error("directory", problem),
@@ -51,7 +52,7 @@ fn check_certificates(world: &World, survey: &Survey, user: &User, report: &mut 
     let mut others = 0;
     let mut seen = BTreeSet::new();
     for file in survey.files.iter().filter(|file| seen.insert(&file.path)) {
-        let path = file.path.display();
+        let path = file.path.printable();
         if let (User::Other { .. }, Err(problem)) = (user, user.check(&file.path, Access::READ_OK))
         {
             report.error("certificate", problem);
@@ -124,9 +125,9 @@ fn check_staples(world: &World, survey: &Survey, user: &User, report: &mut Repor
                 "staple",
                 format!(
                     "{} would hold the staples of two certificates: {} and {}",
-                    file.staple_path.display(),
-                    first.path.display(),
-                    file.path.display()
+                    file.staple_path.printable(),
+                    first.path.printable(),
+                    file.path.printable()
                 ),
             );
         }
@@ -134,7 +135,7 @@ fn check_staples(world: &World, survey: &Survey, user: &User, report: &mut Repor
     let is_known = |folder: &PathBuf| survey.failed.iter().any(|(path, _)| path == folder);
     for folder in folders.into_iter().filter(|folder| !is_known(folder)) {
         match user.check(&folder, MAKE) {
-            Ok(()) => report.ok("staples", folder.display()),
+            Ok(()) => report.ok("staples", folder.printable()),
             Err(problem) => report.error("staples", problem),
         }
     }
@@ -156,7 +157,7 @@ fn check_backups(world: &World, report: &mut Report) {
                 "make_backups",
                 format!(
                     "backups in {} would be loaded by HAProxy as certificates",
-                    source.staple_folder().display()
+                    source.staple_folder().printable()
                 ),
             );
         }

@@ -1,5 +1,6 @@
 //! What a check found: a line each, and a verdict.
 
+use crate::printable::Printable;
 use std::fmt::{self, Display};
 
 /// The lines of one grade about one subject that are shown; the others are counted.
@@ -51,9 +52,9 @@ impl Report {
 
     fn add(&mut self, grade: Grade, subject: &'static str, text: impl Display) {
         // What comes from files must not move the terminal's cursor.
-        let text = text
-            .to_string()
-            .replace(|c: char| c.is_control() && c != '\n', "?");
+        let text = text.to_string();
+        let lines = text.lines().map(|line| line.printable().to_string());
+        let text = lines.collect::<Vec<_>>().join("\n");
         self.0.push(Row {
             grade,
             subject,
@@ -123,7 +124,7 @@ mod tests {
             report.lines(),
             [
                 "ok       socket       fine",
-                "warning  certificate  no ?[1missuer",
+                r"warning  certificate  no \u{1b}[1missuer",
                 "valid: 1 warning"
             ]
         );

@@ -7,6 +7,7 @@ use rustix::fs::Access;
 use super::report::Report;
 use super::user::User;
 use crate::config::{Config, HookCommand, Statuses};
+use crate::printable::Printable;
 use crate::store::Ownership;
 
 /// Reading, for a file.
@@ -28,7 +29,7 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
     ];
     for HookCommand { program, .. } in all.into_iter().flatten() {
         match user.check_program(program) {
-            Ok(()) => report.ok("hook", program.display()),
+            Ok(()) => report.ok("hook", program.printable()),
             Err(problem) => report.error("hook", problem),
         }
     }
@@ -58,7 +59,7 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
         }
         for file in files {
             match user.check(file, READ) {
-                Ok(()) => report.ok("responder", file.display()),
+                Ok(()) => report.ok("responder", file.printable()),
                 Err(problem) => report.error("responder", problem),
             }
         }
@@ -67,7 +68,7 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
 
 fn directory(subject: &'static str, folder: &Path, user: &User, report: &mut Report) {
     match user.check(folder, MAKE) {
-        Ok(()) => report.ok(subject, folder.display()),
+        Ok(()) => report.ok(subject, folder.printable()),
         Err(problem) => report.error(subject, problem),
     }
 }

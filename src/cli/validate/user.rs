@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::printable::Printable;
 use rustix::fs::Access;
 
 /// For whom permissions are judged.
@@ -43,7 +44,7 @@ impl User {
     /// # Errors
     /// A line that says what keeps the user from it.
     pub(super) fn check(&self, path: &Path, access: Access) -> Result<(), String> {
-        let about = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+        let about = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.printable());
         match self {
             User::Current => {
                 rustix::fs::access(path, access).map_err(|error| about(&reason(&error.into())))
@@ -59,7 +60,7 @@ impl User {
                         .has(folder, Access::EXEC_OK)
                         .map_err(|error| about(&error))?
                     {
-                        let folder = folder.display();
+                        let folder = folder.printable();
                         return Err(about(&format!("{name} may not enter {folder}")));
                     }
                 }
@@ -92,7 +93,7 @@ impl User {
     pub(super) fn check_program(&self, program: &Path) -> Result<(), String> {
         if program.components().count() > 1 || program.is_absolute() {
             if program.is_dir() {
-                return Err(format!("{}: is a directory", program.display()));
+                return Err(format!("{}: is a directory", program.printable()));
             }
             return self.check(program, Access::EXEC_OK);
         }
@@ -102,7 +103,7 @@ impl User {
             .find(|path| path.is_file());
         match found {
             Some(path) => self.check(&path, Access::EXEC_OK),
-            None => Err(format!("{}: not found in PATH", program.display())),
+            None => Err(format!("{}: not found in PATH", program.printable())),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{HaproxyConfig, Store};
 use crate::discovery::certificate_file::with_suffix;
 use crate::discovery::selection::BUNDLE_SUFFIXES;
 use crate::discovery::source::{CertificateFile, Directory, Source};
+use crate::printable::Printable;
 
 /// No configuration file or crt-list is larger than this, in bytes.
 pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -29,7 +30,7 @@ pub const MOST_STORES: usize = 100_000;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
     /// A file that was named cannot be read.
-    #[error("{}: cannot be read: {reason}", path.display())]
+    #[error("{}: cannot be read: {reason}", path.printable())]
     Unreadable {
         /// Its path.
         path: PathBuf,
@@ -37,7 +38,7 @@ pub enum Error {
         reason: String,
     },
     /// A folder without configuration files.
-    #[error("{}: no file in this folder has a name that ends in .cfg", .0.display())]
+    #[error("{}: no file in this folder has a name that ends in .cfg", .0.printable())]
     NoConfiguration(PathBuf),
 }
 

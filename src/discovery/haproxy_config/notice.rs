@@ -3,11 +3,12 @@
 //! Pure. A notice never ends the reading: one bad line does not lose the others. HAProxy itself
 //! refuses some of these lines; then the notice says what it would not accept.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Level;
+use crate::printable::Printable;
 
 /// A line of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,7 +21,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.file.display(), self.line)
+        write!(formatter, "{}:{}", self.file.printable(), self.line)
     }
 }
 
@@ -36,14 +37,8 @@ pub struct Notice {
 impl fmt::Display for Notice {
     /// `file:line: what, what to do`, in one line whatever the names in it hold.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in format!("{}: {}", self.place, self.remark).chars() {
-            if character.is_control() {
-                write!(formatter, "{}", character.escape_default())?;
-            } else {
-                formatter.write_char(character)?;
-            }
-        }
-        Ok(())
+        let line = format!("{}: {}", self.place, self.remark);
+        line.printable().fmt(formatter)
     }
 }
 
@@ -103,7 +98,7 @@ pub enum Remark {
     #[error("no certificate is named before the options: passed over")]
     NoCertificate,
     /// A crt-list that cannot be read.
-    #[error("the crt-list {} cannot be read: {reason}", path.display())]
+    #[error("the crt-list {} cannot be read: {reason}", path.printable())]
     UnreadableList {
         /// Its path.
         path: PathBuf,
@@ -114,7 +109,7 @@ pub enum Remark {
     #[error(
         "'{path}' depends on the folder in which HAProxy was started and is looked for in {}: write \
          the whole path, or set default-path",
-        folder.display()
+        folder.printable()
     )]
     RelativePath {
         /// As it is written.
@@ -132,8 +127,8 @@ pub enum Remark {
     #[error(
         "HAProxy looks for no {} because this line has no 'ocsp': after each start the certificate \
          is without a staple until one is pushed; once that file exists, add 'ocsp {}'",
-        staple.display(),
-        staple.display()
+        staple.printable(),
+        staple.printable()
     )]
     StapleNotNamed {
         /// Where the staple is written.

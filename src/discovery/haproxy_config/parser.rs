@@ -162,7 +162,7 @@ impl<'a> Parser<'a> {
 
     fn line(&mut self, place: &Place, line: &str, blocks: &mut Blocks) -> Result<(), Remark> {
         let value = |name: &str| match name {
-            ".FILE" => Value::Known(place.file.display().to_string()),
+            ".FILE" => Value::Known(place.file.to_string_lossy().into_owned()),
             ".LINE" => Value::Known(place.line.to_string()),
             ".SECTION" => Value::Known(self.section_name.clone()),
             _ => self.environment.get(name),

@@ -1,0 +1,23 @@
+//! The form of what a log line says: the message, then each field as `name=value`.
+//!
+//! Every value passes here on its way to a stream or a file, so whatever a stranger has put into a
+//! name or an answer, one record is one line and steers no terminal. The journal takes values apart
+//! from each other and needs none of this.
+
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
+
+use crate::printable::Printable;
+
+/// The form of the fields of every line.
+pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    debug_fn(|writer, field, value| {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => write!(writer, "{}", value.printable()),
+            name => write!(writer, "{name}={}", value.printable()),
+        }
+    })
+    .delimited(" ")
+}
