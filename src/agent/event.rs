@@ -144,6 +144,8 @@ pub struct Answer {
 /// What a conditional request repeats (RFC 9110 §8.8).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Validators {
+    /// The URL that gave them: to others they are not repeated. Empty where there are none.
+    pub url: String,
     /// `ETag` of the answer held.
     pub etag: Option<String>,
     /// `Last-Modified` of the answer held.

@@ -48,7 +48,8 @@ pub(super) struct FetchArguments {
 
     /// Responder addresses to allow although they are refused by default
     ///
-    /// Comma-separated networks (192.0.2.0/24), or the words loopback and private.
+    /// Comma-separated networks (192.0.2.0/24), addresses with a port (10.0.0.5:8080), or the words
+    /// loopback and private.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     allow_addresses: Vec<String>,
 }

@@ -61,11 +61,12 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
     let default = Path::new(DEFAULT_FILE);
     let named = arguments.config.as_deref();
     let named = named.or_else(|| default.is_file().then_some(default));
-    let config = match configuration::load(Options::default(), named) {
+    let mut config = match configuration::load(Options::default(), named) {
         Ok(loaded) if loaded.config.origin() != Origin::Nothing => loaded.config,
         Ok(loaded) => return refuse_nothing(loaded.file.as_deref()),
         Err(errors) => return refuse(&errors, configuration::error_log(named).as_ref()),
     };
+    config.address_rules = config.address_rules.by_key();
     let bar = bar(arguments.quiet || config.output_log.is_some());
     let logging = open(config.output_log.as_ref(), Sink::Output).and_then(|output| {
         let errors = open(config.error_log.as_ref(), Sink::Errors)?;

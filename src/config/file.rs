@@ -57,6 +57,7 @@ pub(super) struct File {
     pub connect_timeout: Option<Duration>,
     pub request_timeout: Option<Duration>,
     pub allow_addresses: Option<Vec<String>>,
+    pub allow_ports: Vec<RangeInclusive<u16>>,
     pub refuse_private_addresses: bool,
     pub http_proxy: Option<String>,
     pub https_proxy: Option<String>,
@@ -191,6 +192,9 @@ impl File {
             connect_timeout: duration("connect_timeout", TIMEOUT),
             request_timeout: duration("request_timeout", TIMEOUT),
             allow_addresses: allowed_addresses(table),
+            allow_ports: table
+                .read("allow_ports", |value| value.list(|item| item.parsed(ports)))
+                .unwrap_or_default(),
             refuse_private_addresses: table.is_set("refuse_private_addresses"),
             http_proxy: proxy(table, "http_proxy", |url| {
                 Proxies::parse(Some(url), None, "")
@@ -322,6 +326,18 @@ fn allowed_addresses(table: &Table<'_>) -> Option<Vec<String>> {
         }
         Some(word)
     })
+}
+
+/// A port, or the first and the last of a range of them.
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0);
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err(format!(
+            "'{text}': expected a port, or a range such as 8000-8100"
+        )),
+    }
 }
 
 /// Each entry by itself, so that each mistake has its position.

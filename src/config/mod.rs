@@ -21,6 +21,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
@@ -211,6 +212,19 @@ impl Config {
             })
     }
 
+    /// The responders' URLs that the operator wrote himself.
+    pub fn responder_urls(&self) -> BTreeSet<String> {
+        let of_sources =
+            self.sources
+                .iter()
+                .filter_map(|configured| match configured.responder.as_ref()? {
+                    ResponderOverride::Url(url) => Some(url.clone()),
+                    ResponderOverride::Certificate => None,
+                });
+        let of_all = self.overrides.urls().map(str::to_owned);
+        of_sources.chain(of_all).collect()
+    }
+
     /// Whether ocspbot's keys name certificates: then a single run renews by ocspbot's rule.
     pub fn has_ocspbots_keys(&self) -> bool {
         self.sources.iter().any(|source| match &source.source {
@@ -271,6 +285,7 @@ impl Config {
         if file.refuse_private_addresses && !may_be_private {
             address_rules = address_rules.refuse_private();
         }
+        address_rules = address_rules.only_ports(file.allow_ports);
         let proxies = match (&file.http_proxy, &file.https_proxy, &file.no_proxy) {
             (None, None, None) => Proxies::from_environment(surroundings.variable),
             (http, https, exceptions) => Proxies::parse(

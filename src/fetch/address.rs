@@ -3,30 +3,46 @@
 //! A certificate's OCSP URL is foreign input: whoever can place a certificate chooses where the
 //! agent connects. So an address that names this machine, its link, a cloud's metadata service or
 //! nobody in particular is refused unless the operator allowed it, also when an IPv4 address is
-//! dressed up as IPv6 (RFC 4291 §2.5.5, RFC 3056, RFC 6052). This module only judges; it resolves
-//! nothing and connects nowhere.
+//! dressed up as IPv6 (RFC 4291 §2.5.5, RFC 3056, RFC 6052). URLs that the operator wrote himself
+//! need no permission. Private addresses and all ports are allowed unless he narrows that: private
+//! CAs are there, and what is sent cannot form another protocol's command (`wire`, `acquaintance`).
+//! This module only judges; it resolves nothing and connects nowhere.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 /// Addresses at which clouds hand out credentials to whoever asks from inside: the link-local one
-/// most of them use, Alibaba, Oracle, Azure's wire server, and EC2's and Google's IPv6 ones.
-const METADATA: [IpAddr; 6] = [
+/// most of them use, Alibaba, Oracle, Azure's wire server, and Google's IPv6 one.
+const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
 ];
+/// fd00:ec2::/32: EC2's services of this kind over IPv6, metadata and credentials of containers
+/// among them.
+const METADATA_OF_EC2: [u16; 2] = [0xfd00, 0xec2];
+
+/// Whose word a URL is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Author {
+    /// A certificate's, or a responder's that redirects.
+    Stranger,
+    /// The operator's, in the configuration.
+    Operator,
+}
 
 /// What an address is for, as far as the rules tell addresses apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AddressKind {
     /// 127.0.0.0/8, ::1: this machine.
     Loopback,
+    /// An address of one of this machine's interfaces.
+    ThisMachine,
     /// 169.254.0.0/16, fe80::/10: this network segment.
     LinkLocal,
     /// A cloud's metadata service.
@@ -47,6 +63,7 @@ impl fmt::Display for AddressKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             AddressKind::Loopback => "a loopback address",
+            AddressKind::ThisMachine => "an address of this machine",
             AddressKind::LinkLocal => "a link-local address",
             AddressKind::Metadata => "a cloud metadata address",
             AddressKind::Unspecified => "an unspecified address",
@@ -64,31 +81,75 @@ pub struct AddressRules {
     allow_loopback: bool,
     allow_private: bool,
     networks: Vec<IpNet>,
+    endpoints: Vec<SocketAddr>,
+    /// All ports where it is empty.
+    ports: Vec<RangeInclusive<u16>>,
+    remedy: Remedy,
+}
+
+/// How the command at hand lets the operator allow an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Remedy {
+    /// By an option.
+    #[default]
+    Option,
+    /// By a key of the configuration file only.
+    Key,
 }
 
 /// An address the rules do not let the agent connect to.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{address} is {kind}; --allow-addresses {} would allow it", self.remedy())]
-pub struct RefusedAddress {
-    /// The address, as it was resolved or written.
-    pub address: IpAddr,
-    /// Why it is refused.
-    pub kind: AddressKind,
+pub enum RefusedAddress {
+    /// It is of a kind that certificates may not point to.
+    #[error("{} is {kind}; {} would allow it", destination.ip(), self.remedy())]
+    Kind {
+        /// Where the URL leads to.
+        destination: SocketAddr,
+        /// What is there.
+        kind: AddressKind,
+        /// How it can be allowed.
+        by_key: bool,
+    },
+    /// The operator allows other ports only.
+    #[error("port {0} is not among allow_ports")]
+    Port(u16),
+    /// HAProxy takes commands there.
+    #[error("{0} is a control socket of HAProxy, which is never asked")]
+    ControlSocket(SocketAddr),
+    /// This program listens there.
+    #[error("{0} is this program's own responder, which certificates may not point to")]
+    OwnResponder(SocketAddr),
 }
 
 impl RefusedAddress {
     fn remedy(&self) -> String {
-        match self.kind {
+        let RefusedAddress::Kind {
+            destination,
+            kind,
+            by_key,
+        } = self
+        else {
+            return String::new();
+        };
+        let word = match kind {
             AddressKind::Loopback => "loopback".to_owned(),
             AddressKind::Private => "private".to_owned(),
-            _ => self.address.to_string(),
+            AddressKind::ThisMachine => destination.to_string(),
+            _ => destination.ip().to_string(),
+        };
+        match by_key {
+            false => format!("--allow-addresses {word}"),
+            true => format!("'allow_addresses: [\"{word}\"]' in the configuration file"),
         }
     }
 }
 
 /// A word of the allowed addresses that is neither a network nor a known word.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("'{word}' is no network such as 10.0.0.0/8, no address, nor 'loopback' or 'private'")]
+#[error(
+    "'{word}' is no network such as 10.0.0.0/8, no address, with a port or without, nor 'loopback' \
+     or 'private'"
+)]
 pub struct InvalidNetwork {
     /// The word as it was given.
     pub word: String,
@@ -101,13 +162,17 @@ impl Default for AddressRules {
             allow_loopback: false,
             allow_private: true,
             networks: Vec::new(),
+            endpoints: Vec::new(),
+            ports: Vec::new(),
+            remedy: Remedy::Option,
         }
     }
 }
 
 impl AddressRules {
     /// The default rules, widened by `words`: networks (`10.0.0.0/8`), single addresses
-    /// (`127.0.0.1`), `loopback` and `private`.
+    /// (`127.0.0.1`), addresses with a port (`127.0.0.1:8080`, `[::1]:8080`), `loopback` and
+    /// `private`.
     ///
     /// # Errors
     /// [`InvalidNetwork`] names the first word that is none of these.
@@ -117,14 +182,17 @@ impl AddressRules {
             match word {
                 "loopback" => rules.allow_loopback = true,
                 "private" => rules.allow_private = true,
-                _ => {
-                    let network = word
-                        .parse::<IpNet>()
-                        .or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
-                    rules.networks.push(network.map_err(|_| InvalidNetwork {
-                        word: word.to_owned(),
-                    })?);
-                }
+                _ => match word.parse::<SocketAddr>() {
+                    Ok(endpoint) if endpoint.port() != 0 => rules.endpoints.push(endpoint),
+                    _ => {
+                        let network = word
+                            .parse::<IpNet>()
+                            .or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
+                        rules.networks.push(network.map_err(|_| InvalidNetwork {
+                            word: word.to_owned(),
+                        })?);
+                    }
+                },
             }
         }
         Ok(rules)
@@ -137,14 +205,59 @@ impl AddressRules {
         self
     }
 
-    /// Whether the agent may connect to `address`.
+    /// The same rules, but only these ports may be asked, and those of addresses that are allowed
+    /// with their port. All of them where there is none.
+    #[must_use]
+    pub fn only_ports(mut self, ports: Vec<RangeInclusive<u16>>) -> Self {
+        self.ports = ports;
+        self
+    }
+
+    /// The same rules, for a command that has no option for them: refusals name the key.
+    #[must_use]
+    pub fn by_key(mut self) -> Self {
+        self.remedy = Remedy::Key;
+        self
+    }
+
+    /// Whether `destination` is allowed by its address and its port.
+    pub(super) fn names(&self, destination: SocketAddr) -> bool {
+        let inner = SocketAddr::new(inner(destination.ip()), destination.port());
+        self.endpoints
+            .iter()
+            .any(|endpoint| [destination, inner].contains(endpoint))
+    }
+
+    /// Whether a stranger's URL may have `port`, where its address is not known.
+    ///
+    /// # Errors
+    /// [`RefusedAddress::Port`].
+    pub(super) fn check_port(&self, port: u16) -> Result<(), RefusedAddress> {
+        let ports = &self.ports;
+        match ports.is_empty() || ports.iter().any(|ports| ports.contains(&port)) {
+            true => Ok(()),
+            false => Err(RefusedAddress::Port(port)),
+        }
+    }
+
+    /// Whether a stranger's URL may lead to `destination`; `is_own` says whether that is an address
+    /// of one of this machine's interfaces.
     ///
     /// # Errors
     /// [`RefusedAddress`] says what the address is and how to allow it.
-    pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
-        let inner = embedded_ipv4(address).map_or(address, IpAddr::V4);
+    pub fn check(&self, destination: SocketAddr, is_own: bool) -> Result<(), RefusedAddress> {
+        if self.names(destination) {
+            return Ok(());
+        }
+        self.check_port(destination.port())?;
+        let address = destination.ip();
+        let inner = inner(address);
         let kind = match kind_of(inner) {
             AddressKind::Global => kind_of(address),
+            kind => kind,
+        };
+        let kind = match kind {
+            AddressKind::Global | AddressKind::Private if is_own => AddressKind::ThisMachine,
             kind => kind,
         };
         let listed = self.networks.iter().any(|network| {
@@ -162,9 +275,26 @@ impl AddressRules {
         if allowed {
             Ok(())
         } else {
-            Err(RefusedAddress { address, kind })
+            Err(RefusedAddress::Kind {
+                destination,
+                kind,
+                by_key: self.remedy == Remedy::Key,
+            })
         }
     }
+}
+
+/// The address itself, or the IPv4 address that it is a dress of.
+pub(super) fn inner(address: IpAddr) -> IpAddr {
+    embedded_ipv4(address).map_or(address, IpAddr::V4)
+}
+
+/// Whether it is this machine whatever its interfaces are.
+pub(super) fn is_loopback(address: IpAddr) -> bool {
+    matches!(
+        kind_of(inner(address)),
+        AddressKind::Loopback | AddressKind::Unspecified
+    )
 }
 
 /// The IPv4 address that `address` leads to when a host or a translator on the way unwraps it.
@@ -190,10 +320,11 @@ fn embedded_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
 }
 
 fn kind_of(address: IpAddr) -> AddressKind {
-    if METADATA.contains(&address) {
-        return AddressKind::Metadata;
-    }
     match address {
+        _ if METADATA.contains(&address) => AddressKind::Metadata,
+        IpAddr::V6(address) if address.segments().starts_with(&METADATA_OF_EC2) => {
+            AddressKind::Metadata
+        }
         IpAddr::V4(address) => kind_of_ipv4(address),
         IpAddr::V6(address) => kind_of_ipv6(address),
     }
@@ -264,20 +395,29 @@ mod tests {
                 [0x64, 0xff9b, 0, 0, 0, 0, high, low],
                 [0x64, 0xff9b, 1, fill, fill, fill, high, low],
             ];
-            if let Err(refusal) = rules.check(IpAddr::V4(bare)) {
+            if let Some(kind) = kind_refused(&rules, IpAddr::V4(bare)) {
                 for segments in dressed {
                     let address = IpAddr::V6(Ipv6Addr::from(segments));
-                    prop_assert_eq!(rules.check(address).unwrap_err().kind, refusal.kind);
+                    prop_assert_eq!(kind_refused(&rules, address), Some(kind));
                 }
             }
         }
     }
 
+    fn at(address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, 80)
+    }
+
+    fn kind_refused(rules: &AddressRules, address: IpAddr) -> Option<AddressKind> {
+        match rules.check(at(address), false) {
+            Ok(()) => None,
+            Err(RefusedAddress::Kind { kind, .. }) => Some(kind),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
     fn refused(rules: &AddressRules, address: &str) -> Option<AddressKind> {
-        rules
-            .check(address.parse().unwrap())
-            .err()
-            .map(|refusal| refusal.kind)
+        kind_refused(rules, address.parse().unwrap())
     }
 
     #[test]
@@ -294,6 +434,10 @@ mod tests {
             ("169.254.169.254", Some(Metadata)),
             ("100.100.100.200", Some(Metadata)),
             ("fd00:ec2::254", Some(Metadata)),
+            ("fd00:ec2::23", Some(Metadata)),
+            ("fd00:ec2:ffff::1", Some(Metadata)),
+            ("fd20:ce::254", Some(Metadata)),
+            ("fd00:ec3::1", None),
             ("0.0.0.0", Some(Unspecified)),
             ("0.1.2.3", Some(Unspecified)),
             ("::", Some(Unspecified)),
@@ -388,12 +532,11 @@ mod tests {
     #[test]
     fn a_refusal_says_how_to_allow_the_address() {
         let rules = AddressRules::default();
-        let text = |address: &str| {
-            rules
-                .check(address.parse().unwrap())
-                .unwrap_err()
-                .to_string()
+        let refusal = |rules: &AddressRules, address: &str, is_own| {
+            let refusal = rules.check(at(address.parse().unwrap()), is_own);
+            refusal.unwrap_err().to_string()
         };
+        let text = |address: &str| refusal(&rules, address, false);
         assert_eq!(
             text("127.0.0.1"),
             "127.0.0.1 is a loopback address; --allow-addresses loopback would allow it"
@@ -401,6 +544,65 @@ mod tests {
         assert_eq!(
             text("169.254.7.7"),
             "169.254.7.7 is a link-local address; --allow-addresses 169.254.7.7 would allow it"
+        );
+        assert_eq!(
+            refusal(&rules, "10.0.0.5", true),
+            "10.0.0.5 is an address of this machine; --allow-addresses 10.0.0.5:80 would allow it"
+        );
+        assert_eq!(
+            refusal(&rules.clone().by_key(), "127.0.0.1", false),
+            "127.0.0.1 is a loopback address; 'allow_addresses: [\"loopback\"]' in the \
+             configuration file would allow it"
+        );
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_refused_unless_it_is_allowed() {
+        let refused = |words: &[&str], address: &str| {
+            let rules = AddressRules::parse(words).unwrap();
+            rules.check(address.parse().unwrap(), true).is_err()
+        };
+        assert!(refused(&[], "10.0.0.5:8080"));
+        assert!(refused(&[], "[2606:2800::5]:80"));
+        assert!(refused(&["private", "loopback"], "10.0.0.5:8080"));
+        assert!(!refused(&["10.0.0.0/8"], "10.0.0.5:8080"));
+        assert!(!refused(&["10.0.0.5"], "10.0.0.5:8080"));
+        assert!(!refused(&["10.0.0.5:8080"], "10.0.0.5:8080"));
+        assert!(!refused(&["10.0.0.5:8080"], "[::ffff:10.0.0.5]:8080"));
+        assert!(refused(&["10.0.0.5:8080"], "10.0.0.5:8081"));
+    }
+
+    #[test]
+    fn an_address_with_a_port_allows_that_port_only() {
+        let rules = AddressRules::parse(&["127.0.0.1:8080", "[::1]:8081"]).unwrap();
+        for (address, is_allowed) in [
+            ("127.0.0.1:8080", true),
+            ("127.0.0.1:8081", false),
+            ("127.0.0.2:8080", false),
+            ("[::1]:8081", true),
+            ("[::1]:8080", false),
+        ] {
+            let allowed = rules.check(address.parse().unwrap(), false).is_ok();
+            assert_eq!(allowed, is_allowed, "{address}");
+        }
+        assert!(AddressRules::parse(&["127.0.0.1:0"]).is_err());
+        assert!(AddressRules::parse(&["127.0.0.1:80800"]).is_err());
+    }
+
+    #[test]
+    fn ports_can_be_narrowed() {
+        let rules = AddressRules::parse(&["10.0.0.5:9000"]).unwrap();
+        let rules = rules.only_ports(vec![80..=80, 8000..=8100]);
+        let refused = |address: &str| {
+            let checked = rules.check(address.parse().unwrap(), false);
+            checked.err().map(|refusal| refusal.to_string())
+        };
+        assert_eq!(refused("10.0.0.5:80"), None);
+        assert_eq!(refused("10.0.0.5:8100"), None);
+        assert_eq!(refused("10.0.0.5:9000"), None);
+        assert_eq!(
+            refused("10.0.0.5:443"),
+            Some("port 443 is not among allow_ports".to_owned())
         );
     }
 

@@ -2,14 +2,15 @@
 //!
 //! GET where the request fits (RFC 9919 §5), POST otherwise; POST once more after GET where the
 //! fault may lie in the request's form; once past the caches when the answer is older than the one
-//! held. The next URL is the caller's business, because it may belong to another responder.
+//! held. A responder that was silent when it was asked by GET is asked by POST next time. The next URL is the caller's business, because it may belong to another responder.
 
 use std::time::{Duration, Instant};
 
+use super::address::Author;
 use super::client::{Ask, Client};
 use super::limits::Health;
 use super::outcome::{NextStep, Reply};
-use super::{Answer, Caching, Error, Failure, Validators, Verdict};
+use super::{Answer, Caching, Error, Failure, Validators, Verdict, wire};
 use crate::ocsp::get_url;
 
 /// What came of one URL.
@@ -40,11 +41,17 @@ pub(super) fn ask<A>(
 ) -> Attempt<A> {
     let begun = Instant::now();
     let deadline = begun + timeout;
-    let get_url = get_url(url, request);
-    let mut form = match get_url {
-        Some(_) => Form::Get,
-        None => Form::Post,
+    let author = client.author_of(url);
+    let get_url = match author {
+        Author::Operator => get_url(url, request),
+        // As it will be sent, for that is longer.
+        Author::Stranger => get_url(&wire::encoded_url(url), request),
     };
+    let first = match get_url {
+        Some(_) if !client.is_silent_on_get(url) => Form::Get,
+        _ => Form::Post,
+    };
+    let mut form = first;
     // What a responder said in answer to one form outranks a failure with the next.
     let mut earlier = None;
     loop {
@@ -54,12 +61,18 @@ pub(super) fn ask<A>(
                     Some(get_url) if form != Form::Post => get_url,
                     _ => url,
                 },
+                author,
                 post: (form == Form::Post).then_some(request),
                 past_caches: form != Form::Get,
                 conditional: conditional.filter(|_| form == Form::Get),
             },
             deadline,
         );
+        if form == first {
+            // A POST that fares no better is followed by a GET.
+            let is_silent = matches!(reply, Err(Error::Timeout)) && form == Form::Get;
+            client.remember_silence(url, is_silent || form == Form::Post && reply.is_ok());
+        }
         let (outcome, next) = match reply {
             Err(error) if error.next_step() == NextStep::OtherMethod => {
                 (Err(error), Some(Form::Post))

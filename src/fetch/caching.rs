@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
-use ureq::http::HeaderMap;
+use httpdate::{fmt_http_date, parse_http_date};
 use ureq::http::header::{
     AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED, RETRY_AFTER,
 };
+use ureq::http::{HeaderMap, Uri};
 
+use super::wire;
 use crate::time::Timestamp;
 
 /// A responder is left alone at least this long when it sends `Retry-After`.
@@ -21,13 +23,40 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Validators longer than this are not kept: no honest responder needs them.
 const VALIDATOR_MAX: usize = 256;
 
-/// What a conditional request repeats so that the responder may answer 304.
+/// What a conditional request repeats so that the responder may answer 304. Only what has the grammar
+/// of RFC 9110 §8.8 is kept, and it is repeated only to the URL that it came from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Validators {
+    /// The URL that gave them, behind all redirects; empty where there are none.
+    pub url: String,
     /// `ETag` of the answer held, for `If-None-Match`.
     pub etag: Option<String>,
     /// `Last-Modified` of the answer held, for `If-Modified-Since`.
     pub last_modified: Option<String>,
+}
+
+impl Validators {
+    fn from_headers(headers: &HeaderMap, url: &Uri) -> Self {
+        let etag = text(headers, ETAG)
+            .filter(|value| value.len() <= VALIDATOR_MAX && wire::is_entity_tag(value));
+        // Written anew: what is repeated is a date and nothing else.
+        let last_modified = text(headers, LAST_MODIFIED)
+            .and_then(|value| parse_http_date(value).ok())
+            .map(fmt_http_date);
+        match (etag, last_modified) {
+            (None, None) => Validators::default(),
+            (etag, last_modified) => Validators {
+                url: url.to_string(),
+                etag: etag.map(str::to_owned),
+                last_modified,
+            },
+        }
+    }
+
+    /// Whether they may be repeated to `url`.
+    pub(super) fn are_of(&self, url: &Uri) -> bool {
+        self.url == url.to_string()
+    }
 }
 
 /// What an answer's headers say about how long it may be reused.
@@ -46,18 +75,15 @@ pub struct Caching {
 }
 
 impl Caching {
-    /// Reads the headers of an answer; what cannot be read counts as absent.
-    pub fn from_headers(headers: &HeaderMap) -> Self {
+    /// Reads the headers of an answer of `url`; what cannot be read counts as absent.
+    pub fn from_headers(headers: &HeaderMap, url: &Uri) -> Self {
         Caching {
             max_age: text(headers, CACHE_CONTROL).and_then(max_age),
             expires: text(headers, EXPIRES)
                 .map(|value| http_date(value).unwrap_or(Timestamp::from_unix(0))),
             age: text(headers, AGE).and_then(seconds).unwrap_or_default(),
             date: text(headers, DATE).and_then(http_date),
-            validators: Validators {
-                etag: short(headers, ETAG),
-                last_modified: short(headers, LAST_MODIFIED),
-            },
+            validators: Validators::from_headers(headers, url),
         }
     }
 
@@ -86,12 +112,6 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-fn short(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    text(headers, name)
-        .filter(|value| !value.is_empty() && value.len() <= VALIDATOR_MAX)
-        .map(str::to_owned)
 }
 
 /// delta-seconds; a number too large to hold counts as very long (RFC 9111 §1.2.2).
@@ -178,8 +198,12 @@ mod tests {
             if let Some(wait) = retry_after(&headers, Timestamp::from_unix(0)) {
                 prop_assert!((RETRY_AFTER_MIN..=RETRY_AFTER_MAX).contains(&wait));
             }
-            let _ = Caching::from_headers(&headers).fresh_for();
+            let _ = of(&headers).fresh_for();
         }
+    }
+
+    fn of(headers: &HeaderMap) -> Caching {
+        Caching::from_headers(headers, &Uri::from_static("http://ocsp.example/x"))
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -212,9 +236,7 @@ mod tests {
     #[test]
     fn freshness_is_max_age_or_expires_less_the_time_spent_in_caches() {
         let fresh_for = |pairs: &[(&'static str, &str)]| {
-            Caching::from_headers(&headers(pairs))
-                .fresh_for()
-                .map(|fresh| fresh.as_secs())
+            of(&headers(pairs)).fresh_for().map(|fresh| fresh.as_secs())
         };
         assert_eq!(fresh_for(&[]), None);
         assert_eq!(
@@ -283,11 +305,36 @@ mod tests {
     }
 
     #[test]
-    fn overlong_validators_are_not_kept() {
-        let long = "x".repeat(VALIDATOR_MAX + 1);
-        let caching =
-            Caching::from_headers(&headers(&[("etag", &long), ("last-modified", DATE_TEXT)]));
-        assert_eq!(caching.validators.etag, None);
-        assert_eq!(caching.validators.last_modified.as_deref(), Some(DATE_TEXT));
+    fn only_validators_of_the_rfcs_grammar_are_kept_and_of_whom_they_are() {
+        let kept = |etag: &str, last_modified: &str| {
+            let headers = headers(&[("etag", etag), ("last-modified", last_modified)]);
+            of(&headers).validators
+        };
+        let long = format!("\"{}\"", "x".repeat(VALIDATOR_MAX));
+        for etag in [
+            long.as_str(),
+            "bare",
+            "\"a b\"",
+            "\";prompt;\"",
+            "disable frontend f",
+        ] {
+            assert_eq!(kept(etag, DATE_TEXT).etag, None, "{etag}");
+        }
+        for date in [
+            "x;prompt, 06 Nov 1994 08:49:37 GMT",
+            "yesterday",
+            "0",
+            ";quit",
+        ] {
+            assert_eq!(kept("\"a\"", date).last_modified, None, "{date}");
+        }
+        let obsolete = kept("bare", "Sunday, 06-Nov-94 08:49:37 GMT");
+        assert_eq!(obsolete.last_modified.as_deref(), Some(DATE_TEXT));
+        assert_eq!(kept("W/\"a\"", "").etag.as_deref(), Some("W/\"a\""));
+        assert_eq!(kept("bare", "never"), Validators::default());
+        let both = kept("\"a\"", DATE_TEXT);
+        assert!(both.are_of(&Uri::from_static("http://ocsp.example/x")));
+        assert!(!both.are_of(&Uri::from_static("http://ocsp.example/y")));
+        assert!(!both.are_of(&Uri::from_static("http://other.example/x")));
     }
 }

@@ -1,12 +1,15 @@
 //! One HTTP exchange with a responder, as RFC 6960 appendix A and RFC 9919 §5 want it.
 //!
 //! Blocking, with a total deadline. Follows redirects itself (the address rules hold on each hop
-//! because every hop is resolved by `resolver`), bounds header and body, refuses content codings,
-//! and sends a request once more when a kept connection turned out dead. What an answer means, and
+//! because every hop is resolved by `resolver`; a redirect is a stranger's word whoever wrote the
+//! first URL), bounds header and body, refuses content codings, and sends a request once more when a
+//! kept connection turned out dead, or when who is there had to be asked first whether it speaks
+//! HTTP. TLS sessions are not resumed: a ticket is a stranger's bytes, too. What an answer means, and
 //! what to do after a failure, is decided elsewhere.
 
+use std::collections::HashSet;
 use std::io::{self, Read as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
@@ -19,13 +22,15 @@ use ureq::http::{Method, Request, Response, StatusCode, Uri};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{Connector as _, RustlsConnector};
 
+use super::acquaintance::{Acquaintances, Unacquainted};
+use super::address::Author;
 use super::caching::{Caching, Validators, retry_after};
 use super::connection::{Dial, IDLE_MAX, StaleConnection, Watch};
 use super::outcome::{Fetched, OuterForm, Reply, outer_form, shown};
 use super::proxy::{Proxies, Route};
 use super::resolver::{AddressBook, ResponderResolver};
+use super::wire;
 use super::{Error, Settings};
-use crate::time::Timestamp;
 
 /// Redirects followed in one exchange.
 pub const REDIRECTS_MAX: usize = 3;
@@ -35,6 +40,8 @@ pub const BODY_MAX: usize = 64 * 1024;
 pub const HEADER_MAX: usize = 16 * 1024;
 /// Longest URL asked.
 pub const URL_MAX: usize = 2048;
+/// Responders remembered that are silent when they are asked by GET.
+const SILENT_MAX: usize = 1024;
 /// Room for an answer as it arrives; more than a header may take, so that a longer one is noticed.
 const INPUT_BUFFER: usize = HEADER_MAX + 4 * 1024;
 /// Room for a request's header; holds the longest URL twice.
@@ -45,6 +52,8 @@ const OUTPUT_BUFFER: usize = 8 * 1024;
 pub struct Ask<'a> {
     /// The URL: complete for GET, the responder's for POST.
     pub url: &'a str,
+    /// Whose word the URL is.
+    pub author: Author,
     /// The DER request to be posted; none to ask by GET.
     pub post: Option<&'a [u8]>,
     /// Whether caches on the way are told to ask the responder.
@@ -54,11 +63,15 @@ pub struct Ask<'a> {
 }
 
 /// Carries out exchanges; shared by all worker threads.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
-    agent: Agent,
-    proxies: Arc<Proxies>,
-    now: fn() -> Timestamp,
+    /// For URLs of strangers.
+    strangers: Agent,
+    /// For URLs that the operator wrote himself.
+    operators: Agent,
+    settings: Arc<Settings>,
+    /// URLs whose responder never answered when it was asked by GET.
+    silent_on_get: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Client {
@@ -86,30 +99,49 @@ impl Client {
             .timeout_resolve(Some(settings.connect_timeout))
             .timeout_connect(Some(settings.connect_timeout))
             .build();
-        let proxies = Arc::new(settings.proxies.clone());
-        let book = AddressBook::new(settings.lookup.clone(), settings.addresses.clone());
-        let connector = Dial {
-            book: book.clone(),
-            proxies: proxies.clone(),
-        }
-        .chain(RustlsConnector::default())
-        .chain(Watch {
-            proxies: proxies.clone(),
-        });
-        let resolver = ResponderResolver {
-            book,
-            proxies: proxies.clone(),
-        };
+        let book = settings.address_book();
+        let acquaintances = Arc::default();
+        let agent = |author| agent(&config, settings, &book, &acquaintances, author);
         Client {
-            agent: Agent::with_parts(config, connector, resolver),
-            proxies,
-            now: settings.now,
+            strangers: agent(Author::Stranger),
+            operators: agent(Author::Operator),
+            settings: Arc::new(settings.clone()),
+            silent_on_get: Arc::default(),
         }
+    }
+
+    /// Whose word a responder's URL is.
+    pub(super) fn author_of(&self, url: &str) -> Author {
+        self.settings.author_of(url)
+    }
+
+    /// Whether the responder at `url` never answered when it was asked by GET last.
+    pub(super) fn is_silent_on_get(&self, url: &str) -> bool {
+        self.silent_on_get().contains(url)
+    }
+
+    /// Remembers whether the responder at `url` is silent when it is asked by GET.
+    pub(super) fn remember_silence(&self, url: &str, is_silent: bool) {
+        let mut urls = self.silent_on_get();
+        if !is_silent {
+            urls.remove(url);
+        } else {
+            if urls.len() >= SILENT_MAX {
+                urls.clear();
+            }
+            urls.insert(url.to_owned());
+        }
+    }
+
+    fn silent_on_get(&self) -> MutexGuard<'_, HashSet<String>> {
+        let urls = self.silent_on_get.lock();
+        urls.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes all connections, those in use too; exchanges under way fail soon.
     pub fn shut_down(&self) {
-        self.agent.clone().shutdown();
+        self.strangers.clone().shutdown();
+        self.operators.clone().shutdown();
     }
 
     /// Asks once and follows redirects, all before `deadline`.
@@ -118,15 +150,31 @@ impl Client {
     /// Every fault of the way to the responder and of its answer, see [`Error`].
     pub fn exchange(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Reply, Error> {
         let mut uri = parse_url(ask.url)?;
+        let mut author = ask.author;
         let mut post = ask.post;
         let mut visited = Vec::new();
         while visited.len() <= REDIRECTS_MAX {
-            let mut response = self.send(&uri, post, ask, deadline)?;
+            if author == Author::Stranger {
+                uri = wire::harmless(&uri).ok_or_else(|| Error::InvalidUrl {
+                    url: shown(ask.url.as_bytes()),
+                    reason: "it is not a URL",
+                })?;
+            }
+            let conditional = ask.conditional.filter(|held| held.are_of(&uri));
+            let hop = Hop {
+                uri: &uri,
+                author,
+                post,
+                past_caches: ask.past_caches,
+                conditional,
+            };
+            let mut response = self.send(&hop, deadline)?;
             match response.status() {
-                StatusCode::OK => return read(&mut response).map(Reply::Fetched),
-                StatusCode::NOT_MODIFIED if ask.conditional.is_some() => {
+                StatusCode::OK => return read(&mut response, &uri).map(Reply::Fetched),
+                StatusCode::NOT_MODIFIED if conditional.is_some() => {
                     return Ok(Reply::NotModified(Caching::from_headers(
                         response.headers(),
+                        &uri,
                     )));
                 }
                 StatusCode::SEE_OTHER => post = None,
@@ -137,7 +185,7 @@ impl Client {
                 status => {
                     return Err(Error::HttpStatus {
                         code: status.as_u16(),
-                        retry_after: retry_after(response.headers(), (self.now)()),
+                        retry_after: retry_after(response.headers(), (self.settings.now)()),
                     });
                 }
             }
@@ -145,6 +193,7 @@ impl Client {
                 code: response.status().as_u16(),
                 retry_after: None,
             })??;
+            author = Author::Stranger;
             visited.push(std::mem::replace(&mut uri, next));
             if visited.contains(&uri) {
                 break;
@@ -153,22 +202,30 @@ impl Client {
         Err(Error::TooManyRedirects)
     }
 
-    fn send(
-        &self,
-        uri: &Uri,
-        post: Option<&[u8]>,
-        ask: &Ask<'_>,
-        deadline: Instant,
-    ) -> Result<Response<ureq::Body>, Error> {
+    fn send(&self, hop: &Hop<'_>, deadline: Instant) -> Result<Response<ureq::Body>, Error> {
         let mut idle = IDLE_MAX;
+        let mut introduced = false;
         loop {
-            match self.send_once(uri, post, ask, deadline, idle) {
+            match self.send_once(hop, deadline, idle) {
                 Err(ureq::Error::Other(error)) if error.is::<StaleConnection>() => {
                     if idle.is_zero() {
                         return Err(Error::Closed);
                     }
                     // No kept connection is young enough now: this one is fresh.
                     idle = Duration::ZERO;
+                }
+                Err(ureq::Error::Other(error)) if error.is::<Unacquainted>() => {
+                    if introduced {
+                        let reason = error.to_string();
+                        return Err(Error::NotHttp { reason });
+                    }
+                    introduced = true;
+                    // The body stays here until who is there has spoken HTTP.
+                    let empty = Hop {
+                        post: Some(&[]),
+                        ..*hop
+                    };
+                    self.send(&empty, deadline)?;
                 }
                 Err(error) => return Err(explain(error)),
                 Ok(response) => return Ok(response),
@@ -178,9 +235,7 @@ impl Client {
 
     fn send_once(
         &self,
-        uri: &Uri,
-        post: Option<&[u8]>,
-        ask: &Ask<'_>,
+        hop: &Hop<'_>,
         deadline: Instant,
         idle: Duration,
     ) -> Result<Response<ureq::Body>, ureq::Error> {
@@ -188,13 +243,17 @@ impl Client {
         if left.is_zero() {
             return Err(ureq::Error::Timeout(ureq::Timeout::Global));
         }
+        let agent = match hop.author {
+            Author::Stranger => &self.strangers,
+            Author::Operator => &self.operators,
+        };
         let mut request = Request::new(());
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = self.headers(uri, ask);
-        match post {
+        *request.uri_mut() = hop.uri.clone();
+        *request.headers_mut() = self.headers(hop);
+        match hop.post {
             None => {
-                let request = self.agent.configure_request(request);
-                self.agent.run(
+                let request = agent.configure_request(request);
+                agent.run(
                     request
                         .timeout_global(Some(left))
                         .max_idle_age(idle)
@@ -205,8 +264,8 @@ impl Client {
                 *request.method_mut() = Method::POST;
                 let content_type = HeaderValue::from_static("application/ocsp-request");
                 request.headers_mut().insert(CONTENT_TYPE, content_type);
-                let request = self.agent.configure_request(request.map(|()| body));
-                self.agent.run(
+                let request = agent.configure_request(request.map(|()| body));
+                agent.run(
                     request
                         .timeout_global(Some(left))
                         .max_idle_age(idle)
@@ -216,14 +275,14 @@ impl Client {
         }
     }
 
-    fn headers(&self, uri: &Uri, ask: &Ask<'_>) -> HeaderMap {
+    fn headers(&self, hop: &Hop<'_>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/ocsp-response"),
         );
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if ask.past_caches {
+        if hop.past_caches {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         let mut set = |name: HeaderName, value: Option<&str>| {
@@ -231,17 +290,52 @@ impl Client {
                 headers.insert(name, value);
             }
         };
-        if let Some(held) = ask.conditional {
+        if let Some(held) = hop.conditional {
             set(IF_NONE_MATCH, held.etag.as_deref());
             set(IF_MODIFIED_SINCE, held.last_modified.as_deref());
         }
-        if uri.scheme_str() == Some("http")
-            && let Ok(Route::Proxied { proxy, .. }) = self.proxies.route(uri)
+        if hop.uri.scheme_str() == Some("http")
+            && let Ok(Route::Proxied { proxy, .. }) = self.settings.proxies.route(hop.uri)
         {
             set(PROXY_AUTHORIZATION, proxy.authorization.as_deref());
         }
         headers
     }
+}
+
+/// One request of an exchange: the first, or one that follows a redirect.
+#[derive(Clone, Copy)]
+struct Hop<'a> {
+    uri: &'a Uri,
+    author: Author,
+    post: Option<&'a [u8]>,
+    past_caches: bool,
+    conditional: Option<&'a Validators>,
+}
+
+fn agent(
+    config: &ureq::config::Config,
+    settings: &Settings,
+    book: &Arc<AddressBook>,
+    acquaintances: &Arc<Acquaintances>,
+    author: Author,
+) -> Agent {
+    let proxies = Arc::new(settings.proxies.clone());
+    let connector = Dial {
+        book: Arc::clone(book),
+        proxies: Arc::clone(&proxies),
+        acquaintances: Arc::clone(acquaintances),
+    }
+    .chain(RustlsConnector::default())
+    .chain(Watch {
+        proxies: Arc::clone(&proxies),
+    });
+    let resolver = ResponderResolver {
+        book: Arc::clone(book),
+        proxies,
+        author,
+    };
+    Agent::with_parts(config.clone(), connector, resolver)
 }
 
 /// Reads a URL an OCSP request may be sent to.
@@ -265,6 +359,9 @@ pub(super) fn parse_url(url: &str) -> Result<Uri, Error> {
     };
     if authority.as_str().contains('@') {
         return Err(invalid("it has a user name"));
+    }
+    if !wire::is_plain_host(authority.host()) {
+        return Err(invalid("its host is neither a name nor an address"));
     }
     let rest = authority.as_str().strip_prefix(authority.host());
     if rest.is_none_or(|rest| !rest.is_empty() && authority.port_u16().is_none()) {
@@ -303,7 +400,7 @@ fn redirect_target(base: &Uri, headers: &HeaderMap) -> Option<Result<Uri, Error>
 }
 
 /// Reads the body of a 200 answer, if it may be an OCSP response.
-fn read(response: &mut Response<ureq::Body>) -> Result<Fetched, Error> {
+fn read(response: &mut Response<ureq::Body>, uri: &Uri) -> Result<Fetched, Error> {
     const TOO_LARGE: Error = Error::TooLarge { limit: BODY_MAX };
     let header = |name: HeaderName| {
         let value = response.headers().get(name).map(HeaderValue::as_bytes);
@@ -320,7 +417,7 @@ fn read(response: &mut Response<ureq::Body>) -> Result<Fetched, Error> {
         return Err(TOO_LARGE);
     }
     let content_type = header(CONTENT_TYPE);
-    let caching = Caching::from_headers(response.headers());
+    let caching = Caching::from_headers(response.headers(), uri);
     let mut body = Vec::new();
     response
         .body_mut()
@@ -413,6 +510,8 @@ mod tests {
             "http://ocsp.example:99999/",
             "http://ocsp.example/#fragment",
             "http://ocsp.example/with space",
+            "http://ocsp;prompt/",
+            "http://ocsp.example$x/",
             &format!("http://ocsp.example/{}", "x".repeat(URL_MAX)),
         ] {
             assert_eq!(parse_url(url).unwrap_err().kind(), "invalid_url", "{url}");

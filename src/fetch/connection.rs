@@ -15,6 +15,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
+use super::acquaintance::{Acquaintance, Acquaintances, Party};
 use super::outcome::shown;
 use super::proxy::{Proxies, Proxy, Route};
 use super::race::race;
@@ -38,6 +39,7 @@ pub(super) struct StaleConnection;
 pub(super) struct Dial {
     pub(super) book: Arc<AddressBook>,
     pub(super) proxies: Arc<Proxies>,
+    pub(super) acquaintances: Arc<Acquaintances>,
 }
 
 impl fmt::Debug for Dial {
@@ -56,9 +58,10 @@ impl Connector<()> for Dial {
     ) -> Result<Option<Self::Out>, ureq::Error> {
         let deadline = Instant::now().checked_add(*details.timeout.after);
         match self.proxies.route(details.uri).map_err(as_ureq_error)? {
-            Route::Direct { host, .. } => self.dial(host, details, deadline).map(Some),
+            Route::Direct { host, .. } => self.dial(host, None, details, deadline).map(Some),
             Route::Proxied { proxy, host, port } => {
-                let mut transport = self.dial(&proxy.host, details, deadline)?;
+                let behind = format!("{host}:{port}");
+                let mut transport = self.dial(&proxy.host, Some(behind), details, deadline)?;
                 if details.needs_tls() {
                     let timeout = left_until(deadline, details.timeout);
                     open_tunnel(&mut *transport, proxy, host, port, timeout)?;
@@ -70,10 +73,12 @@ impl Connector<()> for Dial {
 }
 
 impl Dial {
-    /// Connects to whichever of the host's addresses answers first, and remembers which.
+    /// Connects to whichever of the host's addresses answers first, and remembers which; `behind`
+    /// is whom a proxy is to find.
     fn dial(
         &self,
         host: &str,
+        behind: Option<String>,
         details: &ConnectionDetails<'_>,
         deadline: Option<Instant>,
     ) -> Result<Box<dyn Transport>, ureq::Error> {
@@ -88,7 +93,11 @@ impl Dial {
         }
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        let transport = Tcp::new(stream, buffers);
+        let acquaintance = (!details.needs_tls()).then(|| {
+            let party = behind.map_or(Party::At(address), Party::Behind);
+            Acquaintance::new(Arc::clone(&self.acquaintances), party)
+        });
+        let transport = Tcp::new(stream, buffers, acquaintance);
         (details.register_shutdown)(transport.shutdown_handle())?;
         Ok(Box::new(transport))
     }

@@ -1,26 +1,32 @@
 //! Fetching OCSP responses over HTTP: fast, polite, and unmoved by a broken responder.
 //!
-//! [`run`] is the service: jobs come in, reports go out. The deciding parts are pure (`address`,
-//! `caching`, `limits`, `outcome`, `overrides`, `proxy`, `verdict`), the exchange is blocking (`client`,
-//! `connection`, `race`, `resolver`, `tcp`) and runs on tokio's blocking threads, one permit each. This room knows
-//! HTTP; what an OCSP response says is judged by the caller's function, in the same thread. Nothing
-//! here logs: every outcome is handed back. RFC 6960 appendix A, RFC 9919.
+//! [`run`] is the service: jobs come in, reports go out. What strangers choose goes over no wire as
+//! it is (`wire`, `acquaintance`), nor everywhere (`address`, `off_limits`, `this_machine`). The
+//! deciding parts are pure (`address`, `caching`, `limits`, `outcome`, `overrides`, `proxy`,
+//! `verdict`, `wire`), the exchange is blocking (`client`, `connection`, `race`, `resolver`, `tcp`)
+//! and runs on tokio's blocking threads, one permit each. This room knows HTTP; what an OCSP response
+//! says is judged by the caller's function, in the same thread. Nothing here logs: every outcome is
+//! handed back. RFC 6960 appendix A, RFC 9919.
 
+mod acquaintance;
 mod address;
 mod attempt;
 mod caching;
 mod client;
 mod connection;
 mod limits;
+mod off_limits;
 mod outcome;
 mod overrides;
 mod proxy;
 mod race;
 mod resolver;
 mod tcp;
+mod this_machine;
 mod verdict;
+mod wire;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -29,10 +35,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use address::{AddressKind, AddressRules, InvalidNetwork, RefusedAddress};
+pub use address::{AddressKind, AddressRules, Author, InvalidNetwork, RefusedAddress};
 pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
 pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
 pub use limits::{Dismissed, Health, Limits};
+pub use off_limits::{Listener, ListenerKind, OffLimits};
 pub use outcome::{Error, NextStep};
 pub use overrides::{InvalidOverride, Overrides};
 pub use proxy::{InvalidProxy, Proxies};
@@ -41,6 +48,7 @@ pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;
 use client::Client;
+use resolver::AddressBook;
 
 use crate::time::Timestamp;
 
@@ -66,8 +74,12 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Time for everything that is tried at one URL.
     pub request_timeout: Duration,
-    /// Which addresses may be connected to.
+    /// Which addresses strangers' URLs may lead to.
     pub addresses: AddressRules,
+    /// The URLs that the operator wrote himself, which need no permission.
+    pub operators_urls: Arc<BTreeSet<String>>,
+    /// Where nothing is asked.
+    pub off_limits: OffLimits,
     /// Which way requests take.
     pub proxies: Proxies,
     /// How host names become addresses.
@@ -83,10 +95,27 @@ impl Default for Settings {
             connect_timeout: CONNECT_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
             addresses: AddressRules::default(),
+            operators_urls: Arc::default(),
+            off_limits: OffLimits::default(),
             proxies: Proxies::default(),
             lookup: system_lookup(),
             now: || SystemTime::now().into(),
         }
+    }
+}
+
+impl Settings {
+    /// Whose word a responder's URL is.
+    fn author_of(&self, url: &str) -> Author {
+        match self.operators_urls.contains(url) {
+            true => Author::Operator,
+            false => Author::Stranger,
+        }
+    }
+
+    fn address_book(&self) -> Arc<AddressBook> {
+        let rules = self.addresses.clone();
+        AddressBook::new(self.lookup.clone(), rules, self.off_limits.clone())
     }
 }
 

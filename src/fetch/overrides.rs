@@ -1,8 +1,8 @@
 //! Which URLs are asked instead of the ones a certificate names.
 //!
 //! Pure: the operator's map from an issuer or a responder's host to another URL, or to none. An
-//! entry for the issuer outranks entries for hosts. What the map sends a request to is still subject
-//! to the address rules; what it is signed by is still the issuer's business.
+//! entry for the issuer outranks entries for hosts. What the map sends a request to needs no
+//! permission by the address rules; what it is signed by is still the issuer's business.
 
 use super::Error;
 use super::client::parse_url;
@@ -58,6 +58,13 @@ impl Overrides {
             }
         }
         Ok(overrides)
+    }
+
+    /// The URLs that the operator wrote.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        let of_issuers = self.issuers.iter().map(|(_, url)| url);
+        let of_hosts = self.hosts.iter().map(|(_, url)| url);
+        of_issuers.chain(of_hosts).filter_map(|url| url.as_deref())
     }
 
     /// The URLs to ask for a certificate that names `urls` and was issued by `issuer` (the issuer's

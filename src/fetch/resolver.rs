@@ -2,7 +2,8 @@
 //!
 //! Every connection is made to an address that came out of here, so the address rules hold on the
 //! resolved address itself, on each redirect, and whatever way the host was written (`[::1]`,
-//! `2130706433`, a name that points inwards). Answers of the system's resolver are kept for
+//! `2130706433`, a name that points inwards). What the operator wrote himself is only kept off
+//! HAProxy's control sockets. Answers of the system's resolver are kept for
 //! [`ADDRESSES_KEPT`]; failures are not kept. A lookup runs in a thread of its own because it cannot
 //! be interrupted; callers that ask for the same host share it. Hosts behind a proxy are resolved
 //! by the proxy: for them only literal addresses can be judged here.
@@ -19,10 +20,11 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::address::AddressRules;
+use super::address::{AddressRules, Author, RefusedAddress};
 use super::client::parse_url;
+use super::off_limits::OffLimits;
 use super::proxy::{Proxies, Route};
-use super::{Error, Settings};
+use super::{Error, Settings, this_machine};
 
 /// How long the addresses of a host are used without asking again.
 pub const ADDRESSES_KEPT: Duration = Duration::from_secs(60);
@@ -48,6 +50,7 @@ pub fn system_lookup() -> Lookup {
 pub(super) struct AddressBook {
     lookup: Lookup,
     rules: AddressRules,
+    off_limits: OffLimits,
     hosts: Mutex<HashMap<String, Host>>,
 }
 
@@ -67,20 +70,43 @@ struct Pending {
 }
 
 impl AddressBook {
-    pub(super) fn new(lookup: Lookup, rules: AddressRules) -> Arc<Self> {
+    pub(super) fn new(lookup: Lookup, rules: AddressRules, off_limits: OffLimits) -> Arc<Self> {
         Arc::new(AddressBook {
             lookup,
             rules,
+            off_limits,
             hosts: Mutex::new(HashMap::new()),
         })
     }
 
+    /// Whether a URL of this author may lead to `destination`.
+    fn check(&self, destination: SocketAddr, author: Author) -> Result<(), RefusedAddress> {
+        self.off_limits
+            .check(destination, author, this_machine::has, |destination| {
+                self.rules.names(destination)
+            })?;
+        match author {
+            Author::Operator => Ok(()),
+            Author::Stranger => {
+                let is_own = this_machine::has(destination.ip());
+                self.rules.check(destination, is_own)
+            }
+        }
+    }
+
     /// The permitted addresses of a responder's `host`, in the order they are to be tried.
-    fn permitted(self: &Arc<Self>, host: &str, patience: Duration) -> Result<Vec<IpAddr>, Error> {
+    fn permitted(
+        self: &Arc<Self>,
+        host: &str,
+        port: u16,
+        author: Author,
+        patience: Duration,
+    ) -> Result<Vec<IpAddr>, Error> {
+        let check = |address| self.check(SocketAddr::new(address, port), author);
         let (permitted, refused): (Vec<_>, Vec<_>) = self
             .addresses(host, patience)?
             .into_iter()
-            .map(|address| self.rules.check(address).map(|()| address))
+            .map(|address| check(address).map(|()| address))
             .partition(Result::is_ok);
         match refused.into_iter().find_map(Result::err) {
             Some(refusal) if permitted.is_empty() => Err(Error::AddressRefused(refusal)),
@@ -216,6 +242,8 @@ fn literal(host: &str) -> Option<IpAddr> {
 pub(super) struct ResponderResolver {
     pub(super) book: Arc<AddressBook>,
     pub(super) proxies: Arc<Proxies>,
+    /// Whose URLs are resolved here.
+    pub(super) author: Author,
 }
 
 impl fmt::Debug for ResponderResolver {
@@ -244,9 +272,12 @@ impl ResponderResolver {
     /// Where a request for `uri` is sent to: the responder, or the proxy on the way to it.
     fn destination(&self, uri: &Uri, patience: Duration) -> Result<Vec<SocketAddr>, Error> {
         let (addresses, port) = match self.proxies.route(uri)? {
-            Route::Direct { host, port } => (self.book.permitted(host, patience)?, port),
-            Route::Proxied { proxy, host, .. } => {
-                self.judge_unresolved(host)?;
+            Route::Direct { host, port } => {
+                let permitted = self.book.permitted(host, port, self.author, patience)?;
+                (permitted, port)
+            }
+            Route::Proxied { proxy, host, port } => {
+                self.judge_unresolved(host, port)?;
                 (self.book.addresses(&proxy.host, patience)?, proxy.port)
             }
         };
@@ -257,7 +288,7 @@ impl ResponderResolver {
     }
 
     /// What can be said about a host that a proxy will resolve.
-    fn judge_unresolved(&self, host: &str) -> Result<(), Error> {
+    fn judge_unresolved(&self, host: &str, port: u16) -> Result<(), Error> {
         let name = host.to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
         let local = name == "localhost" || name.ends_with(".localhost");
@@ -267,27 +298,33 @@ impl ResponderResolver {
             literal(name)
         };
         match address {
-            Some(address) => Ok(self.book.rules.check(address)?),
+            Some(address) => Ok(self
+                .book
+                .check(SocketAddr::new(address, port), self.author)?),
             // 2130706433, 0x7f.1: addresses to some, names to others; the proxy is not to guess.
             None if name.rsplit('.').next().is_none_or(looks_numeric) => Err(Error::InvalidUrl {
                 url: host.to_owned(),
                 reason: "the host is neither a name nor a usual address",
             }),
+            None if self.author == Author::Stranger => Ok(self.book.rules.check_port(port)?),
             None => Ok(()),
         }
     }
 }
 
 /// Where requests would be sent to, without sending any: by the same rules, proxies and lookups.
-pub struct Destinations(ResponderResolver);
+pub struct Destinations {
+    book: Arc<AddressBook>,
+    settings: Settings,
+}
 
 impl Destinations {
     /// By these settings.
     pub fn new(settings: &Settings) -> Self {
-        Destinations(ResponderResolver {
-            book: AddressBook::new(settings.lookup.clone(), settings.addresses.clone()),
-            proxies: Arc::new(settings.proxies.clone()),
-        })
+        Destinations {
+            book: settings.address_book(),
+            settings: settings.clone(),
+        }
     }
 
     /// The addresses for `url`; blocks, for as long as `patience` if need be. At most
@@ -296,7 +333,12 @@ impl Destinations {
     /// # Errors
     /// Whatever would keep a request to it from being sent.
     pub fn of(&self, url: &str, patience: Duration) -> Result<Vec<SocketAddr>, Error> {
-        self.0.destination(&parse_url(url)?, patience)
+        let resolver = ResponderResolver {
+            book: Arc::clone(&self.book),
+            proxies: Arc::new(self.settings.proxies.clone()),
+            author: self.settings.author_of(url),
+        };
+        resolver.destination(&parse_url(url)?, patience)
     }
 }
 
@@ -317,7 +359,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn book(lookup: Lookup) -> Arc<AddressBook> {
-        AddressBook::new(lookup, AddressRules::default())
+        AddressBook::new(lookup, AddressRules::default(), OffLimits::default())
     }
 
     fn answering(addresses: &'static [&'static str]) -> Lookup {
@@ -351,11 +393,15 @@ mod tests {
     #[test]
     fn forbidden_addresses_are_left_out_and_a_host_without_others_is_refused() {
         let mixed = book(answering(&["127.0.0.1", "93.184.215.14", "::1"]));
-        let permitted = mixed.permitted("mixed.example", PATIENCE).unwrap();
+        let permitted = mixed
+            .permitted("mixed.example", 80, Author::Stranger, PATIENCE)
+            .unwrap();
         assert_eq!(permitted, ["93.184.215.14".parse::<IpAddr>().unwrap()]);
 
         let inward = book(answering(&["127.0.0.1"]));
-        let error = inward.permitted("rebound.example", PATIENCE).unwrap_err();
+        let error = inward
+            .permitted("rebound.example", 80, Author::Stranger, PATIENCE)
+            .unwrap_err();
         assert_eq!(error.kind(), "address_refused");
     }
 
@@ -368,10 +414,15 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "169.254.169.254",
         ] {
-            let error = book.permitted(host, PATIENCE).unwrap_err();
+            let error = book
+                .permitted(host, 80, Author::Stranger, PATIENCE)
+                .unwrap_err();
             assert_eq!(error.kind(), "address_refused", "{host}");
         }
-        assert!(book.permitted("[2606:2800:21f::1]", PATIENCE).is_ok());
+        assert!(
+            book.permitted("[2606:2800:21f::1]", 80, Author::Stranger, PATIENCE)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -379,7 +430,10 @@ mod tests {
         let book = book(system_lookup());
         for host in ["2130706433", "0x7f.1", "017700000001", "127.1"] {
             // Some systems do not read such numbers at all; then there is nothing to connect to.
-            let kind = book.permitted(host, PATIENCE).unwrap_err().kind();
+            let kind = book
+                .permitted(host, 80, Author::Stranger, PATIENCE)
+                .unwrap_err()
+                .kind();
             assert!(
                 ["address_refused", "resolve"].contains(&kind),
                 "{host}: {kind}"
@@ -398,11 +452,14 @@ mod tests {
             }
         }));
         for _ in 0..3 {
-            book.permitted("good.example", PATIENCE).unwrap();
+            book.permitted("good.example", 80, Author::Stranger, PATIENCE)
+                .unwrap();
         }
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
         for _ in 0..3 {
-            let error = book.permitted("bad.example", PATIENCE).unwrap_err();
+            let error = book
+                .permitted("bad.example", 80, Author::Stranger, PATIENCE)
+                .unwrap_err();
             assert_eq!(error.kind(), "resolve");
         }
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 4);
@@ -420,7 +477,12 @@ mod tests {
         }));
         for _ in 0..3 {
             let error = book
-                .permitted("slow.example", Duration::from_millis(5))
+                .permitted(
+                    "slow.example",
+                    80,
+                    Author::Stranger,
+                    Duration::from_millis(5),
+                )
                 .unwrap_err();
             assert_eq!(
                 error.to_string(),
@@ -440,10 +502,15 @@ mod tests {
             Err(io::Error::other("released"))
         }));
         for number in 0..LOOKUPS_MAX {
-            let _ = book.permitted(&format!("slow-{number}.example"), Duration::ZERO);
+            let _ = book.permitted(
+                &format!("slow-{number}.example"),
+                80,
+                Author::Stranger,
+                Duration::ZERO,
+            );
         }
         let error = book
-            .permitted("one-more.example", Duration::ZERO)
+            .permitted("one-more.example", 80, Author::Stranger, Duration::ZERO)
             .unwrap_err();
         assert!(error.to_string().contains("too many lookups"), "{error}");
         drop(release);
@@ -474,7 +541,10 @@ mod tests {
             "2606:2800:21f::2",
             "93.184.215.14",
         ]));
-        let order = |book: &Arc<AddressBook>| book.permitted("two.example", PATIENCE).unwrap();
+        let order = |book: &Arc<AddressBook>| {
+            book.permitted("two.example", 80, Author::Stranger, PATIENCE)
+                .unwrap()
+        };
         let before = order(&book);
         book.prefer("two.example", before[2]);
         assert_eq!(order(&book), [before[2], before[0], before[1]]);
@@ -485,6 +555,7 @@ mod tests {
         let resolver = ResponderResolver {
             book: book(Arc::new(|_| panic!("the proxy resolves"))),
             proxies: Arc::new(Proxies::parse(Some("http://10.0.0.1:3128"), None, "").unwrap()),
+            author: Author::Stranger,
         };
         for (host, kind) in [
             ("127.0.0.1", "address_refused"),
@@ -495,11 +566,11 @@ mod tests {
             ("0x7f.1", "invalid_url"),
         ] {
             assert_eq!(
-                resolver.judge_unresolved(host).unwrap_err().kind(),
+                resolver.judge_unresolved(host, 80).unwrap_err().kind(),
                 kind,
                 "{host}"
             );
         }
-        assert!(resolver.judge_unresolved("ocsp.example").is_ok());
+        assert!(resolver.judge_unresolved("ocsp.example", 80).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! A TCP connection as ureq's transport.
 //!
 //! ureq's own can only be had together with its way of connecting, which tries one address after
-//! the other.
+//! the other. A request's body goes only to who has spoken HTTP before (`acquaintance`).
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -11,18 +11,27 @@ use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, ShutdownHandle, Transport};
 
+use super::acquaintance::Acquaintance;
+
 /// A connection and its buffers.
 pub(super) struct Tcp {
     /// Shared with the handle that closes it from elsewhere.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
+    /// Who is at the other end; none where TLS says that.
+    acquaintance: Option<Acquaintance>,
 }
 
 impl Tcp {
-    pub(super) fn new(stream: TcpStream, buffers: LazyBuffers) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        buffers: LazyBuffers,
+        acquaintance: Option<Acquaintance>,
+    ) -> Self {
         Tcp {
             stream: Arc::new(stream),
             buffers,
+            acquaintance,
         }
     }
 
@@ -50,6 +59,11 @@ impl Transport for Tcp {
         let left = bounded(timeout)?;
         self.stream.set_write_timeout(Some(left))?;
         let output = self.buffers.output().get(..amount).unwrap_or_default();
+        if let Some(acquaintance) = &mut self.acquaintance {
+            acquaintance
+                .sends(output)
+                .map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        }
         (&*self.stream)
             .write_all(output)
             .map_err(|error| explain(error, timeout))
@@ -67,6 +81,9 @@ impl Transport for Tcp {
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
+                    if let Some(acquaintance) = &mut self.acquaintance {
+                        acquaintance.hears(self.buffers.input());
+                    }
                     return Ok(amount > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -14,6 +14,7 @@ mod deliverer;
 mod differences;
 mod finder;
 mod haproxy_files;
+mod off_limits;
 mod once;
 mod plan;
 mod requester;
@@ -178,6 +179,7 @@ impl Daemon {
         haproxy_files::log_notices(&world.haproxy_configs, &[]);
         let plan = Plan::new(&config, &world, &mut numbers);
         let rooms = Rooms::start(&config, plan, &numbers, event_sender, news_sender)?;
+        rooms.keep_off(&config, &world.haproxy_configs);
         let settings = agent::Settings {
             single_run,
             ..agent_settings(&config)
@@ -377,6 +379,8 @@ impl Daemon {
             self.handle(Event::Disconnected(target));
         }
         self.learn_names();
+        self.rooms
+            .keep_off(&self.config, &self.world.haproxy_configs);
         self.rooms.plan(plan);
     }
 

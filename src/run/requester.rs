@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::wall_clock;
+use super::{off_limits, wall_clock};
 use crate::agent::{
     Answer, CertificateNumber, Event, Failure, RequestFailure, Subject, Validators,
 };
@@ -39,6 +39,8 @@ pub(crate) fn settings(config: &Config) -> fetch::Settings {
         connect_timeout: config.connect_timeout,
         request_timeout: config.request_timeout,
         addresses: config.address_rules.clone(),
+        operators_urls: Arc::new(config.responder_urls()),
+        off_limits: off_limits::of(config, &[]),
         proxies: config.proxies.clone(),
         lookup: fetch::system_lookup(),
         now: wall_clock,
@@ -93,6 +95,7 @@ fn job(order: Order) -> fetch::Job<Key> {
         validators,
     } = order;
     let conditional = (validators != Validators::default()).then_some(fetch::Validators {
+        url: validators.url,
         etag: validators.etag,
         last_modified: validators.last_modified,
     });
@@ -158,6 +161,7 @@ fn answer(assessment: Option<Assessment>, caching: Caching) -> Answer {
         assessment,
         fresh_for: caching.fresh_for(),
         validators: Validators {
+            url: caching.validators.url,
             etag: caching.validators.etag,
             last_modified: caching.validators.last_modified,
         },

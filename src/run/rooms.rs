@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plan::{Numbers, Plan, Socket};
-use super::{GRACE, News, TRANSACTION_GRACE, deliverer, finder, haproxy_files, requester, writer};
+use super::{
+    GRACE, News, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits, requester, writer,
+};
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
 use crate::discovery::haproxy_config::HaproxyConfig;
+use crate::fetch::{self, OffLimits};
 use crate::haproxy::Processes;
 use crate::hooks;
 use crate::store::{Claims, Ownership, UnknownGroup};
@@ -43,6 +46,7 @@ struct Results {
     news: mpsc::UnboundedSender<News>,
     claims: Arc<Claims>,
     processes: Arc<Processes>,
+    off_limits: OffLimits,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -67,6 +71,7 @@ impl Rooms {
             news,
             claims: Arc::default(),
             processes: Arc::default(),
+            off_limits: OffLimits::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -104,6 +109,12 @@ impl Rooms {
             self.requests = self.results.requester(config);
         }
         Ok(())
+    }
+
+    /// Has no request sent to the listeners that these configurations name.
+    pub(super) fn keep_off(&self, config: &Config, haproxy: &[HaproxyConfig]) {
+        let listeners = off_limits::listeners(config, haproxy);
+        self.results.off_limits.replace(listeners);
     }
 
     /// Has this looked after from now on.
@@ -239,7 +250,10 @@ impl Rooms {
 
 impl Results {
     fn requester(&self, config: &Config) -> mpsc::UnboundedSender<requester::Order> {
-        let settings = requester::settings(config);
+        let settings = fetch::Settings {
+            off_limits: self.off_limits.clone(),
+            ..requester::settings(config)
+        };
         let (sender, orders) = mpsc::unbounded_channel();
         let (events, stop) = (self.events.clone(), self.stop.clone());
         self.tasks
@@ -306,4 +320,5 @@ fn asks_alike(one: &Config, other: &Config) -> bool {
         && one.request_timeout == other.request_timeout
         && one.address_rules == other.address_rules
         && one.proxies == other.proxies
+        && one.responder_urls() == other.responder_urls()
 }

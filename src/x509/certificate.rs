@@ -77,7 +77,7 @@ impl Certificate {
         if parsed.signature_algorithm != parsed.tbs_certificate.signature {
             return Err(Error::Certificate);
         }
-        let octets = parsed.raw_serial().len();
+        let octets = der::octets_of_serial(parsed.raw_serial());
         if octets > der::MAX_SERIAL_OCTETS {
             return Err(Error::LongSerial { octets });
         }

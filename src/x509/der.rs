@@ -37,7 +37,8 @@ pub const fn context_constructed(number: u8) -> u8 {
     0xa0 | number
 }
 
-/// The most content octets of a certificate's serial number (RFC 5280 §4.1.2.2).
+/// The most octets of a certificate's serial number, not counting a zero that only says that it is
+/// positive (RFC 5280 §4.1.2.2).
 pub const MAX_SERIAL_OCTETS: usize = 20;
 
 /// Why bytes are not the DER that was expected (X.690).
@@ -246,10 +247,15 @@ pub fn integer(content: &[u8]) -> Result<&[u8], Error> {
 /// # Errors
 /// [`Error::Integer`] and [`Error::LongSerial`].
 pub fn serial_number(content: &[u8]) -> Result<&[u8], Error> {
-    match integer(content)? {
-        serial if serial.len() > MAX_SERIAL_OCTETS => Err(Error::LongSerial(serial.len())),
-        serial => Ok(serial),
+    match integer(content).map(octets_of_serial)? {
+        octets if octets > MAX_SERIAL_OCTETS => Err(Error::LongSerial(octets)),
+        _ => Ok(content),
     }
+}
+
+/// How many octets the serial number with this content has.
+pub(super) fn octets_of_serial(content: &[u8]) -> usize {
+    content.strip_prefix(&[0]).unwrap_or(content).len()
 }
 
 /// The value of an INTEGER or ENUMERATED between 0 and 127.

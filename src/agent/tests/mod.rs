@@ -159,6 +159,7 @@ impl Bench {
                 assessment: Some(assessment),
                 fresh_for: None,
                 validators: Validators {
+                    url: "http://ocsp.example/".to_owned(),
                     etag: Some("tag".to_owned()),
                     last_modified: None,
                 },

@@ -71,7 +71,7 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
         Ok(user) => user,
         Err(problem) => return report.error("user", problem),
     };
-    let config = match configuration::check(Options::default(), arguments.config.as_deref()) {
+    let mut config = match configuration::check(Options::default(), arguments.config.as_deref()) {
         Ok(config) => config,
         Err(errors) => {
             for error in errors {
@@ -80,6 +80,7 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
             return;
         }
     };
+    config.address_rules = config.address_rules.by_key();
     for warning in &config.warnings {
         report.warning("configuration", warning);
     }

@@ -86,6 +86,7 @@ fn every_key_is_read() {
          minimum_validity: 1w 3d 5h\nminimum_validity_percentage: 42.8\non_revoked: staple\n\
          refresh_interval: 30\nno_recycle: true\nrenewal_threads: 16\n\
          connect_timeout: 3s\nrequest_timeout: 8 sec\nallow_addresses: [loopback]\n\
+         allow_ports: [80, 8000-8100]\n\
          responders:\n  ocsp.example.net: null\n  CN=Example CA: http://10.0.0.1/ocsp\n\
          allow_sha1: [CN=Old CA]\nfile_group: 1000\nstop_on_error: True\n\
          verbosity: 3\nlogdir: /var/log/staplerd\nsyslog: on\n\
@@ -105,7 +106,15 @@ fn every_key_is_read() {
     assert_eq!(config.renewal_threads, 16);
     assert_eq!(config.connect_timeout, Duration::from_secs(3));
     assert_eq!(config.request_timeout, Duration::from_secs(8));
-    assert!(config.address_rules.check([127, 0, 0, 1].into()).is_ok());
+    let may_be_asked = |port: u16| {
+        let destination = ([127, 0, 0, 1], port).into();
+        config.address_rules.check(destination, false).is_ok()
+    };
+    assert!(may_be_asked(80) && may_be_asked(8100) && !may_be_asked(8101));
+    assert_eq!(
+        config.responder_urls(),
+        ["http://10.0.0.1/ocsp".to_owned()].into()
+    );
     let urls = ["http://ocsp.example.net/".to_owned()];
     assert!(config.overrides.apply("CN=Other", &urls).is_empty());
     assert_eq!(
@@ -300,6 +309,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "allow_addresses: [neighbours]\n",
         "1:19: allow_addresses[0]: ",
         "neighbours",
+    ),
+    (
+        "allow_ports: [80, 90-80]\n",
+        "1:19: allow_ports[1]: ",
+        "such as 8000-8100",
     ),
     (
         "refuse_private_addresses: true\nallow_addresses: [10.0.0.0/8, private]\n",

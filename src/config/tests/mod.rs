@@ -250,12 +250,17 @@ fn an_address_that_the_command_line_allows_is_not_refused_by_the_file() {
     assert!(
         file(text)
             .address_rules
-            .check([10, 0, 0, 1].into())
+            .check(([10, 0, 0, 1], 80).into(), false)
             .is_err()
     );
     given.allow_addresses = vec!["private".into()];
     let config = read(given, text).unwrap();
-    assert!(config.address_rules.check([10, 0, 0, 1].into()).is_ok());
+    assert!(
+        config
+            .address_rules
+            .check(([10, 0, 0, 1], 80).into(), false)
+            .is_ok()
+    );
 }
 
 #[test]

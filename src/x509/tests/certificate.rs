@@ -255,6 +255,8 @@ fn a_serial_number_longer_than_20_octets_is_refused() {
     let command = b"\ndisable frontend f\n";
     assert_eq!(command.len(), 20);
     assert!(with_serial(command).is_ok());
+    assert!(with_serial(&[&[0][..], &[0xff; 20]].concat()).is_ok());
+    assert!(with_serial(&[&[0][..], &[0xff; 21]].concat()).is_err());
     let longer = with_serial(b"\ndisable frontend fe\n");
     assert_eq!(longer, Err(Error::LongSerial { octets: 21 }));
     assert!(with_serial(&[0x7f; 16_000]).is_err());

@@ -219,7 +219,7 @@ fn a_responder_that_the_configuration_names_has_to_be_found() {
     assert_line(
         &own,
         "warning",
-        &["http://127.0.0.1:1: ", "allow-addresses loopback"],
+        &["http://127.0.0.1:1: ", "allow_addresses: [\"loopback\"]"],
     );
     assert_eq!(own.status.code(), Some(0), "{}", stdout(&own));
     let other = world.validate(

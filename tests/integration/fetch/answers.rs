@@ -127,6 +127,7 @@ fn a_conditional_request_may_be_answered_by_304() {
     });
     let mut job = job(0, &[responder.url()]);
     job.conditional = Some(Validators {
+        url: format!("{}MAMMAf8%3D", responder.url()),
         etag: Some("\"7\"".to_owned()),
         last_modified: Some("Fri, 20 Nov 2026 08:00:00 GMT".to_owned()),
     });

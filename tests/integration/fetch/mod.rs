@@ -9,6 +9,7 @@ mod isolation;
 mod mangled;
 mod proxies;
 mod shared_cache;
+mod wire;
 
 use std::collections::HashSet;
 use std::sync::Arc;
