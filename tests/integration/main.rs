@@ -10,6 +10,7 @@ mod haproxy_config;
 mod haproxy_faults;
 mod haproxy_lifecycle;
 mod haproxy_session;
+mod hostile;
 mod once;
 mod openssl;
 mod responder;

@@ -13,12 +13,14 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
 };
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use staplerd::ocsp::CertId;
 use staplerd::time::Timestamp;
 use staplerd::x509::Certificate;
@@ -92,18 +94,29 @@ pub fn time(at: Timestamp) -> Vec<u8> {
 }
 
 /// A Name with one commonName.
-pub fn name(common_name: &str) -> Vec<u8> {
+pub fn name(common_name: impl AsRef<[u8]>) -> Vec<u8> {
     const UTF8_STRING: u8 = 0x0c;
     const SET: u8 = 0x31;
     let attribute = sequence(&[
         &oid("2.5.4.3"),
-        &encode(UTF8_STRING, &[common_name.as_bytes()]),
+        &encode(UTF8_STRING, &[common_name.as_ref()]),
     ]);
     sequence(&[&encode(SET, &[&attribute])])
 }
 
 pub fn algorithm(identifier: &str, parameters: &[u8]) -> Vec<u8> {
     sequence(&[&oid(identifier), parameters])
+}
+
+/// Any DER as PEM with this label.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = (0..text.len())
+        .step_by(64)
+        .map(|start| &text[start..text.len().min(start + 64)])
+        .collect();
+    let lines = lines.join("\n");
+    format!("-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
 }
 
 pub const NULL: &[u8] = &[0x05, 0x00];
@@ -175,6 +188,19 @@ impl Key {
             public_key_info,
             algorithm,
         }
+    }
+
+    /// The private key as HAProxy loads it (PKCS #8).
+    pub fn pem(&self) -> String {
+        let document = match &self.secret {
+            Secret::Ecdsa(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Secret::Ed25519(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Secret::Rsa(pair, _) => {
+                let document: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+                document.as_ref().to_vec()
+            }
+        };
+        pem("PRIVATE KEY", &document)
     }
 
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
@@ -284,11 +310,11 @@ pub fn nocheck() -> Vec<u8> {
 }
 
 /// Authority information access with these OCSP URLs.
-pub fn ocsp_access(urls: &[&str]) -> Vec<u8> {
+pub fn ocsp_access(urls: &[impl AsRef<[u8]>]) -> Vec<u8> {
     const URI: u8 = der::context_primitive(6);
     let descriptions: Vec<u8> = urls
         .iter()
-        .flat_map(|url| sequence(&[&oid("1.3.6.1.5.5.7.48.1"), &encode(URI, &[url.as_bytes()])]))
+        .flat_map(|url| sequence(&[&oid("1.3.6.1.5.5.7.48.1"), &encode(URI, &[url.as_ref()])]))
         .collect();
     extension("1.3.6.1.5.5.7.1.1", false, &sequence(&[&descriptions]))
 }
@@ -303,10 +329,10 @@ pub fn tls_feature(features: &[u8]) -> Vec<u8> {
 }
 
 /// A subject alternative name extension with these DNS names.
-pub fn dns_names(names: &[&str]) -> Vec<u8> {
+pub fn dns_names(names: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let names: Vec<u8> = names
         .iter()
-        .flat_map(|name| encode(der::context_primitive(2), &[name.as_bytes()]))
+        .flat_map(|name| encode(der::context_primitive(2), &[name.as_ref()]))
         .collect();
     extension("2.5.29.17", false, &sequence(&[&names]))
 }
