@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use staplerd::fetch::{
-    AddressRules, Answer, Job, RENEWAL_THREADS, Settings, Verdict, run, verdict,
+    AddressRules, Answer, Job, Need, RENEWAL_THREADS, Settings, Verdict, run, verdict,
 };
 use staplerd::ocsp::{CertId, Policy, Subject, encode_request, get_url, verify};
 use staplerd::x509::Certificate;
@@ -117,7 +117,7 @@ fn fetch(
             issuer: &for_judge.issuer,
         };
         let judged = verify(response, subject, None, pki::NOW, Policy::default());
-        match verdict(judged, None, pki::NOW) {
+        match verdict(judged, None, false, pki::NOW) {
             Verdict::Settled(Ok(assessment)) => Verdict::Settled(assessment.stapling.is_ok()),
             _ => Verdict::NextUrl(false),
         }
@@ -138,7 +138,10 @@ fn fetch(
                 key,
                 urls: vec![url.clone()],
                 request: encode_request(&cert_id, None).into(),
-                urgent: false,
+                need: Need {
+                    certificate: key as u64,
+                    ..Need::default()
+                },
                 conditional: None,
             };
             job_sender.send(job).unwrap();

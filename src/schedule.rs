@@ -2,21 +2,37 @@
 //!
 //! Pure arithmetic over times that are handed in. It does not keep timers (the agent does) and
 //! knows nothing of HTTP caching. The renewal instant follows RFC 9919 §6 (ask again well before
-//! nextUpdate) and keeps ahead of the CA/Browser Forum's refresh duty (BR 4.9.9) by renewing at
-//! half of the effective life.
+//! nextUpdate): at half of the effective life. A CA may sign anew as late as four days after
+//! thisUpdate (BR 4.9.9), so nothing newer before that is normal, and repeats are few.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The longest wait between two attempts for one certificate, whatever happens. Below an hour, so
-/// that a responder that is back for an hour has been asked within it.
+/// The longest wait after a failed attempt for one certificate. Below an hour, so that a responder
+/// that is back for an hour has been asked within it; one that asks for a longer pause gets it, up
+/// to `fetch::RETRY_AFTER_MAX`. Where the responder answered, [`next_request`] decides.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(50 * 60);
 /// The wait after a first failure, before jitter.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
 /// The shortest wait between two requests for one certificate when the responder's answer would
 /// otherwise be due for renewal at once.
 pub const SHORTEST_REPEAT: Duration = Duration::from_secs(30);
+/// The longest wait between two requests while the responder has nothing newer.
+pub const LONGEST_REPEAT: Duration = Duration::from_secs(12 * 3600);
+/// How long after its thisUpdate a response is asked for anew at the latest, however long it lives.
+pub const ASKED_WITHIN: Duration = Duration::from_secs(4 * 86_400);
+/// How old a response may be and still count as fresh. Firefox ends one ten days after its
+/// thisUpdate, whatever nextUpdate says (`maxLifetimeInDays` of mozilla::pkix).
+pub const MAXIMUM_AGE: Duration = Duration::from_secs(10 * 86_400);
+/// While nothing newer comes, so many requests would fit into the life that is left: at half of the
+/// life, one in each twenty-eighth of it.
+const REPEATS: u32 = 14;
+/// No promise of a responder's is believed in the last hours before it deserves to be said that it
+/// has nothing newer: several requests have to fit into them.
+const LAST_TRIES: Duration = Duration::from_secs(2 * 3600);
+/// The share of the maximum age, in tenths, from which on an old response is spoken of.
+const AGING_TENTHS: u32 = 7;
 /// The share of the life, before its half, over which renewals are spread. Before: a responder that
 /// is there at the beginning of the second half, and never again, has then been asked.
 const JITTER_SHARE: f64 = 0.1;
@@ -34,6 +50,8 @@ pub struct Settings {
     /// A response of which less than this share of the life remains, in percent (0 to 100), is
     /// renewed. Zero asks for nothing beyond half-life.
     pub minimum_validity_percentage: f64,
+    /// A response that is older than this, by its thisUpdate, does not count as fresh.
+    pub maximum_age: Duration,
 }
 
 impl Default for Settings {
@@ -41,6 +59,7 @@ impl Default for Settings {
         Settings {
             minimum_validity: Duration::from_secs(7200),
             minimum_validity_percentage: 0.0,
+            maximum_age: MAXIMUM_AGE,
         }
     }
 }
@@ -93,47 +112,67 @@ impl SingleRun {
 /// The span in which a response is of use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Life {
+    /// The response's thisUpdate.
+    pub this_update: Timestamp,
     /// The later of the response's thisUpdate and the certificate's notBefore.
     pub start: Timestamp,
     /// Its effective end: the earliest of nextUpdate and the notAfter of delegate and certificate.
     pub end: Timestamp,
 }
 
-/// The instant from which a response should be renewed: at half of its life, or before by `jitter`
-/// (0 to 1) of a tenth of the life, or earlier where the settings say so.
+/// The instant from which a response should be renewed: at half of its life and [`ASKED_WITHIN`]
+/// its thisUpdate, or before by `jitter` (0 to 1) of a tenth of either, or earlier where the settings
+/// say so.
 pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
     let length = life.end.since(life.start);
-    let share = 0.5 - JITTER_SHARE * jitter.clamp(0.0, 1.0);
+    let spread = JITTER_SHARE * jitter.clamp(0.0, 1.0);
     let percentage = settings.minimum_validity_percentage.clamp(0.0, 100.0);
-    let by_share = life
-        .start
-        .saturating_add(length.mul_f64(share.min(1.0 - percentage / 100.0)));
-    if settings.minimum_validity < length {
-        by_share.min(life.end.saturating_sub(settings.minimum_validity))
-    } else {
-        by_share
-    }
+    let share = (0.5 - spread).min(1.0 - percentage / 100.0);
+    let by_share = life.start.saturating_add(length.mul_f64(share));
+    let by_age = life
+        .this_update
+        .saturating_add(ASKED_WITHIN.mul_f64(1.0 - spread));
+    let by_minimum = (settings.minimum_validity < length)
+        .then(|| life.end.saturating_sub(settings.minimum_validity));
+    let earliest = by_share.min(by_age);
+    by_minimum.map_or(earliest, |instant| earliest.min(instant))
 }
 
 /// How long from `now` until the next request, when the responder has just answered with the
-/// response that lives so long: until its renewal instant, but never so soon that a responder which
-/// hands out the same response again would be hammered. Where its caching headers promise nothing
-/// new for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but not beyond half of the
-/// remaining life.
+/// response that lives so long: until its renewal instant. Past that, it has nothing newer, and is
+/// asked again after a share of the life that is left. Where its caching headers promise nothing new
+/// for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but for [`ASKED_WITHIN`] at most, and
+/// never beyond [`LAST_TRIES`] before the response is `overdue` ([`overdue`]).
 pub fn next_request(
     life: Life,
     now: Timestamp,
     jitter: f64,
     settings: Settings,
+    overdue: Timestamp,
     fresh_for: Option<Duration>,
 ) -> Duration {
     let remaining = life.end.since(now);
-    let repeat = (remaining / 8).clamp(SHORTEST_REPEAT, LONGEST_RETRY);
-    let patience = fresh_for.unwrap_or_default().min(remaining / 2);
+    let repeat = (remaining / REPEATS).clamp(SHORTEST_REPEAT, LONGEST_REPEAT);
+    let patience = fresh_for
+        .unwrap_or_default()
+        .min(overdue.saturating_sub(LAST_TRIES).since(now))
+        .min(ASKED_WITHIN);
     renewal(life, jitter, settings)
         .since(now)
         .max(repeat)
         .max(patience)
+}
+
+/// The instant from which it is to be said that the responder has nothing newer than this response:
+/// when a missing successor deserves an alarm ([`alarm`]), or when the response begins to be old.
+pub fn overdue(life: Life, within: Duration, settings: Settings) -> Timestamp {
+    alarm(life, within).min(aging(life.this_update, settings))
+}
+
+/// The instant from which a response of this thisUpdate is spoken of as an old one: when so much of
+/// the maximum age is over that little is left to have it replaced.
+pub fn aging(this_update: Timestamp, settings: Settings) -> Timestamp {
+    this_update.saturating_add(settings.maximum_age / 10 * AGING_TENTHS)
 }
 
 /// The instant from which it deserves an alarm that a response has no successor: `within` before its
@@ -158,6 +197,19 @@ pub fn retry(failures: u32, remaining: Option<Duration>, jitter: f64) -> Duratio
     delay.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
 
+/// How long to wait after a request that was not sent, for its responder is left alone for `pause`
+/// more: that long, or up to a quarter longer. Whose staple ends first comes back first, by what
+/// `remains` of it, and who has none comes last: it may be the one that the responder fails at.
+pub fn comeback(pause: Duration, remains: Option<Duration>, jitter: f64) -> Duration {
+    const DAY: f64 = 86_400.0;
+    let jitter = jitter.clamp(0.0, 1.0);
+    let place = match remains.map(|remains| remains.as_secs_f64()) {
+        Some(remains) => 0.7 * remains / (remains + DAY) + 0.1 * jitter,
+        None => 0.8 + 0.2 * jitter,
+    };
+    pause.max(FIRST_RETRY).mul_f64(1.0 + place / 4.0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -168,6 +220,7 @@ mod tests {
 
     fn life(start: i64, end: i64) -> Life {
         Life {
+            this_update: Timestamp::from_unix(start),
             start: Timestamp::from_unix(start),
             end: Timestamp::from_unix(end),
         }
@@ -213,6 +266,7 @@ mod tests {
             let settings = Settings {
                 minimum_validity: Duration::from_secs(days * 86_400),
                 minimum_validity_percentage: percentage,
+                ..Settings::default()
             };
             renewal(life(0, 7 * DAY), 0.0, settings).unix()
         };
@@ -251,8 +305,11 @@ mod tests {
         assert_eq!(due_on(day(8), None), Some(0));
     }
 
+    /// The next request where an alarm is due a day before the end.
     fn next_in(life: Life, now: i64, settings: Settings, fresh_for: Option<Duration>) -> u64 {
-        next_request(life, Timestamp::from_unix(now), 0.5, settings, fresh_for).as_secs()
+        let overdue = overdue(life, Duration::from_secs(86_400), settings);
+        let now = Timestamp::from_unix(now);
+        next_request(life, now, 0.5, settings, overdue, fresh_for).as_secs()
     }
 
     #[test]
@@ -261,20 +318,81 @@ mod tests {
             minimum_validity_percentage: 100.0,
             ..Settings::default()
         };
-        assert_eq!(next_in(life(0, 3600), 0, always, None), 450);
+        assert_eq!(next_in(life(0, 3600), 0, always, None), 257);
         assert_eq!(next_in(life(0, 120), 60, always, None), 30);
-        assert_eq!(next_in(life(0, 7 * DAY), 0, always, None), 3000);
+        assert_eq!(next_in(life(0, 7 * DAY), 0, always, None), 12 * 3600);
     }
 
     #[test]
-    fn caching_headers_put_off_a_repeated_request_up_to_half_of_what_is_left() {
-        let next = |hours: u64| {
-            let fresh_for = Some(Duration::from_secs(hours * 3600));
-            next_in(life(0, 7 * DAY), 4 * DAY, Settings::default(), fresh_for)
+    fn nothing_newer_is_asked_again_after_a_share_of_the_life_that_is_left() {
+        let next = |day_tenths: i64| {
+            let now = day_tenths * DAY / 10;
+            next_in(life(0, 7 * DAY), now, Settings::default(), None)
         };
-        assert_eq!(next(0), 3000);
-        assert_eq!(next(6), 6 * 3600);
-        assert_eq!(next(1000), 3 * 86_400 / 2);
+        assert_eq!(next(35), 6 * 3600, "a twenty-eighth of a week");
+        assert_eq!(next(60), 86_400 / 14);
+        assert_eq!(next(69), 8640 / 14);
+    }
+
+    #[test]
+    fn caching_headers_put_off_a_repeated_request_but_leave_tries_before_the_alarm() {
+        let next = |day: i64, hours: u64| {
+            let fresh_for = Some(Duration::from_secs(hours * 3600));
+            next_in(life(0, 7 * DAY), day * DAY, Settings::default(), fresh_for)
+        };
+        assert_eq!(next(4, 0), 3 * 86_400 / 14);
+        assert_eq!(next(4, 10), 10 * 3600);
+        // The alarm is due at the end of the sixth day.
+        assert_eq!(next(4, 1000), 46 * 3600);
+        assert_eq!(next(6, 1000), 86_400 / 14);
+    }
+
+    #[test]
+    fn a_response_of_months_is_asked_for_every_four_days_and_more_often_when_it_is_old() {
+        let quarter = life(0, 90 * DAY);
+        let settings = Settings::default();
+        assert_eq!(renewal(quarter, 0.0, settings).unix(), 4 * DAY);
+        assert_eq!(renewal(quarter, 1.0, settings).unix(), 4 * DAY * 9 / 10);
+        let next = |day| {
+            next_in(
+                quarter,
+                day * DAY,
+                settings,
+                Some(Duration::from_secs(1 << 40)),
+            )
+        };
+        assert_eq!(next(0), 4 * 86_400);
+        assert_eq!(next(4), (7 - 4) * 86_400 - 2 * 3600);
+        assert_eq!(next(7), 12 * 3600);
+        assert_eq!(next(60), 12 * 3600);
+        assert_eq!(aging(quarter.this_update, settings).unix(), 7 * DAY);
+    }
+
+    #[test]
+    fn an_old_this_update_of_a_certificate_that_is_new_is_no_reason_for_a_loop() {
+        // A responder that answers from a CRL of last month.
+        let life = Life {
+            this_update: Timestamp::from_unix(-25 * DAY),
+            ..life(0, 5 * DAY)
+        };
+        assert_eq!(next_in(life, 0, Settings::default(), None), 5 * 86_400 / 14);
+    }
+
+    #[test]
+    fn whose_staple_ends_first_comes_back_first() {
+        let pause = Duration::from_secs(600);
+        let comes = |hours: Option<u64>, jitter| {
+            comeback(
+                pause,
+                hours.map(|hours| Duration::from_secs(hours * 3600)),
+                jitter,
+            )
+        };
+        assert!(comes(Some(1), 0.5) < comes(Some(10), 0.5));
+        assert!(comes(Some(10), 0.5) < comes(Some(100), 0.5));
+        assert!(comes(Some(10_000), 1.0) <= comes(None, 0.0));
+        assert!(comes(Some(0), 0.0) >= pause && comes(None, 1.0) <= pause * 5 / 4);
+        assert!(comeback(Duration::ZERO, None, 0.0) >= FIRST_RETRY);
     }
 
     #[test]
@@ -302,6 +420,7 @@ mod tests {
             let settings = Settings {
                 minimum_validity: Duration::from_secs(minimum),
                 minimum_validity_percentage,
+                ..Settings::default()
             };
             let life = life(start, start + length);
             let at = renewal(life, jitter, settings);
@@ -312,13 +431,20 @@ mod tests {
         fn the_next_request_is_later_than_now_and_not_after_the_end_of_a_longer_life(
             length in 600i64..400 * DAY, elapsed in 0i64..400 * DAY, jitter in 0.0f64..=1.0,
             fresh_for in proptest::option::of(0u64..1_000_000_000),
+            within in 0u64..400 * 86_400,
         ) {
             let life = life(0, length);
             let now = Timestamp::from_unix(elapsed.min(length - 300));
+            let settings = Settings::default();
+            let overdue = overdue(life, Duration::from_secs(within), settings);
             let fresh_for = fresh_for.map(Duration::from_secs);
-            let wait = next_request(life, now, jitter, Settings::default(), fresh_for);
-            prop_assert!(wait >= SHORTEST_REPEAT);
-            prop_assert!(now.saturating_add(wait) < life.end);
+            let wait = next_request(life, now, jitter, settings, overdue, fresh_for);
+            let unpromised = next_request(life, now, jitter, settings, overdue, None);
+            let next = now.saturating_add(wait);
+            prop_assert!(wait >= SHORTEST_REPEAT && wait <= ASKED_WITHIN);
+            prop_assert!(next < life.end);
+            // Whatever was promised, there are tries left before the alarm.
+            prop_assert!(wait == unpromised || next <= overdue.saturating_sub(LAST_TRIES));
         }
 
         #[test]

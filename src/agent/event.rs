@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
-use super::state::Exclusion;
+use super::state::{Exclusion, Outdated};
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
@@ -83,6 +83,9 @@ pub enum Event {
     Renew(PathBuf),
     /// The operator has decided otherwise.
     Reconfigured(Settings),
+    /// Requests take another way from now on (proxies, permitted addresses, timeouts): what failed
+    /// may not fail any more.
+    WaysChanged,
     /// Time has passed.
     Wakeup,
 }
@@ -100,9 +103,18 @@ pub enum Action {
         must_staple: bool,
         /// What the response held says: an older one is of no use.
         held: Option<Standing>,
+        /// The successor of that response is overdue: the same one again is of no use either.
+        is_overdue: bool,
+        /// How long the staple that is held lasts; none where none is held.
+        lasts: Option<Duration>,
+        /// The operator wants it asked for now, even where its responder is being left alone.
+        is_wanted_now: bool,
         /// For a conditional request; empty when the responder gave none.
         validators: Validators,
     },
+    /// The clock was ahead: what lies on disk and was taken to have ended may be valid after all.
+    /// Every file is to be looked at again; answered by an [`Event::FileFound`] for each.
+    LookAgain,
     /// Write a staple beside its certificate.
     Write {
         /// Whose staple.
@@ -257,6 +269,28 @@ pub enum Report {
         path: PathBuf,
         /// When it is asked again.
         next_request: Timestamp,
+    },
+    /// The responder handed out the response that is held already, whose successor is overdue.
+    Outdated {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What there is to say of it.
+        outdated: Outdated,
+        /// Until when it is good.
+        staple_until: Timestamp,
+        /// When the responder is asked again.
+        next_request: Timestamp,
+        /// It was said of this response before.
+        repeated: bool,
+    },
+    /// The responder does not know the certificate, which is so new that it need not.
+    NotKnownYet {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What the responder said.
+        failure: Failure,
+        /// How long until the next attempt.
+        retry_in: Duration,
     },
     /// No usable response.
     RequestFailed {

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SHORTEST_LIFE;
 use super::event::{Failure, Validators};
-use super::state::{Exclusion, State};
+use super::state::{Exclusion, Outdated, State};
+use super::{SHORTEST_LIFE, Settings};
 use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, CertId, CertificateStatus, Policy, Standing, Staple};
 use crate::schedule::{self, Life};
@@ -19,12 +19,22 @@ use crate::time::{Now, Timestamp};
 use crate::x509::{Certificate, CertificateReference};
 
 /// How long a certificate that has just been found may be without a staple before it counts as
-/// expiring: CAs answer for a new one some minutes after its issuance.
-pub(super) const FIRST_STAPLE: Duration = Duration::from_secs(600);
+/// expiring: a CA has to answer for a new one within 15 minutes of its issuance (BR 4.9.9), and that
+/// has to reach all of its responders.
+pub(super) const FIRST_STAPLE: Duration = Duration::from_secs(1800);
+/// A certificate counts as new for so long after its notBefore, which CAs set back by hours.
+const NEW_FOR: Duration = Duration::from_secs(2 * 86_400);
 
 /// The agent's own handle for one certificate; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CertificateNumber(pub(super) u64);
+
+impl CertificateNumber {
+    /// The number, for rooms that tell certificates apart without knowing them.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
 
 /// One HAProxy control socket, by its place in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -183,6 +193,17 @@ pub(super) struct Entry {
     pub(super) failures: u32,
     /// The last of them, until an attempt succeeds.
     pub(super) failure: Option<Failure>,
+    /// That failure is what a responder says of a certificate that it does not know yet: no trouble
+    /// while the certificate is new.
+    pub(super) is_not_known_yet: bool,
+    /// Why nobody was asked, if that is what came of the last request.
+    pub(super) postponed: Option<Failure>,
+    /// The responder handed out the response that is held once more, when it was last asked.
+    pub(super) has_nothing_newer: bool,
+    /// That the response held is overdue was reported already.
+    pub(super) is_overdue_told: bool,
+    /// The request under way is of no use: another one follows at once.
+    pub(super) ask_again: bool,
     /// This certificate's place in the spread of renewals, 0 to 1.
     pub(super) jitter: f64,
 }
@@ -202,6 +223,11 @@ impl Entry {
             requesting: false,
             failures: 0,
             failure: None,
+            is_not_known_yet: false,
+            postponed: None,
+            has_nothing_newer: false,
+            is_overdue_told: false,
+            ask_again: false,
             jitter,
         }
     }
@@ -216,11 +242,63 @@ impl Entry {
     /// The span in which this staple of the certificate is of use.
     pub(super) fn life(&self, staple: &Staple) -> Life {
         Life {
+            this_update: staple.this_update(),
             start: staple
                 .this_update()
                 .max(self.subject.certificate.not_before()),
             end: staple.expires(),
         }
+    }
+
+    /// From when on it is to be said of this staple that its responder has nothing newer.
+    pub(super) fn overdue(&self, staple: &Staple, settings: &Settings) -> Timestamp {
+        let within = settings.expiring_within;
+        schedule::overdue(self.life(staple), within, settings.schedule)
+    }
+
+    /// When the responder is to be asked next, which has just given this staple, or nothing newer.
+    pub(super) fn next_request(
+        &self,
+        staple: &Staple,
+        settings: &Settings,
+        fresh_for: Option<Duration>,
+        now: Timestamp,
+    ) -> Duration {
+        schedule::next_request(
+            self.life(staple),
+            now,
+            self.jitter,
+            settings.schedule,
+            self.overdue(staple, settings),
+            fresh_for,
+        )
+    }
+
+    /// The staple that is held, if its successor is due for so long that this is to be said.
+    pub(super) fn overdue_staple(&self, settings: &Settings, now: Timestamp) -> Option<&Staple> {
+        let staple = self.fit_staple(now)?;
+        (self.overdue(staple, settings) <= now).then_some(staple)
+    }
+
+    /// What there is to say of a staple of which the responder has nothing newer.
+    pub(super) fn outdated(&self, settings: &Settings, now: Timestamp) -> Option<Outdated> {
+        let staple = self.fit_staple(now)?;
+        let this_update = staple.this_update();
+        let refused_from = this_update.saturating_add(settings.schedule.maximum_age);
+        let is_aging = schedule::aging(this_update, settings.schedule) <= now;
+        let is_overdue = self.has_nothing_newer && self.overdue(staple, settings) <= now;
+        (is_overdue || refused_from <= now).then_some(Outdated {
+            this_update,
+            refused_from: (is_aging && refused_from < staple.expires()).then_some(refused_from),
+        })
+    }
+
+    /// Whether the certificate is so new that its responder need not know it yet.
+    pub(super) fn is_new(&self, now: Now) -> bool {
+        let issued = self.subject.certificate.not_before();
+        self.standing.is_none()
+            && now.steady < self.found_at + FIRST_STAPLE
+            && now.wall < issued.saturating_add(NEW_FOR)
     }
 
     /// How long until the certificate counts as expiring; zero when it does. Never where a staple
@@ -238,7 +316,7 @@ impl Entry {
     }
 
     /// How it stands with the certificate. What a person has to know first goes first.
-    pub(super) fn state(&self, now: Timestamp) -> State {
+    pub(super) fn state(&self, settings: &Settings, now: Timestamp) -> State {
         let not_after = self.not_after();
         if not_after <= now {
             return State::Expired { not_after };
@@ -248,8 +326,14 @@ impl Entry {
         {
             return State::Revoked { at, reason };
         }
-        if let Some(failure) = &self.failure {
+        let is_without = self.fit_staple(now).is_none();
+        let failure = self.failure.as_ref().filter(|_| !self.is_not_known_yet);
+        let postponed = self.postponed.as_ref().filter(|_| is_without);
+        if let Some(failure) = failure.or(postponed) {
             return State::Failing(failure.clone());
+        }
+        if let Some(outdated) = self.outdated(settings, now) {
+            return State::Outdated(outdated);
         }
         match (self.fit_staple(now), self.requesting) {
             (None, _) => State::Waiting,

@@ -27,7 +27,7 @@ pub use event::{
     RequestFailure, Validators,
 };
 pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
-pub use state::{Exclusion, State};
+pub use state::{Exclusion, Outdated, State};
 pub use status::{CertificateStatus, FileStatus, PlaceStatus};
 
 use self::inventory::{File, FileState, Inventory, Place};
@@ -135,6 +135,7 @@ impl Agent {
             Event::RenewAll => self.renew_all(now),
             Event::Renew(path) => self.renew_file(&path, now),
             Event::Reconfigured(settings) => self.reconfigured(settings, now),
+            Event::WaysChanged => self.ways_changed(now),
             Event::Scanned { .. } | Event::Wakeup => {}
         }
         self.ring(now);
@@ -151,7 +152,11 @@ impl Agent {
         self.inventory.files().filter_map(move |(path, state)| {
             let state = match state {
                 FileState::Excluded(exclusion) => State::Excluded(exclusion.clone()),
-                FileState::Holds(number) => self.inventory.entries.get(number)?.state(now),
+                FileState::Holds(number) => self
+                    .inventory
+                    .entries
+                    .get(number)?
+                    .state(&self.settings, now),
             };
             Some((path, state))
         })
@@ -181,7 +186,7 @@ impl Agent {
     fn ring(&mut self, now: Now) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
-                Timer::Request(number) => self.request(number, now),
+                Timer::Request(number) => self.request(number, false, now),
                 Timer::Expiry(number) => self.expired(number, now),
                 Timer::Write(path) => self.place_file(&path, now),
                 Timer::Deliver(number, target) => self.deliver(number, target, now),
@@ -246,6 +251,11 @@ impl Agent {
             self.timers.cancel(&Timer::Request(number));
         }
         entry.subject = subject;
+        // What was read once more is kept once.
+        let staple = staple.map(|staple| match &entry.staple {
+            Some(held) if held.der() == staple.der() => Arc::clone(held),
+            _ => staple,
+        });
         let file = entry
             .files
             .entry(found.path.clone())
@@ -265,7 +275,7 @@ impl Agent {
             staple.filter(|staple| entry.may_take_over(&staple.standing(), now.wall))
         {
             self.tell_of_revocation(number, staple.status());
-            self.hold(number, staple, now);
+            self.hold_found(number, staple, now);
         }
         self.plan_first_request(number, now);
         self.place(number, now);

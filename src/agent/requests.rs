@@ -8,19 +8,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inventory::FileState;
+use super::inventory::{Entry, FileState};
 use super::timers::Timer;
 use super::{
-    Action, Agent, Answer, CertificateNumber, Failure, Report, RequestFailure, SHORTEST_LIFE,
-    Settings, Validators,
+    Action, Agent, Answer, CertificateNumber, Failure, Outdated, Report, RequestFailure,
+    SHORTEST_LIFE, Settings, Validators,
 };
 use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
-use crate::time::Now;
+use crate::time::{Now, Timestamp};
 
 /// How long to wait before asking again about a certificate that is revoked.
 const REVOKED_REPEAT: Duration = schedule::LONGEST_RETRY;
+/// The longest wait between two requests for a certificate that its responder does not know yet.
+const NEW_REPEAT: Duration = Duration::from_secs(300);
+/// What responders say of a certificate that has not reached them yet.
+const NOT_KNOWN: [&str; 2] = ["unknown", "unauthorized"];
 /// How often a certificate that has ended is looked at again, should the clock have been wrong.
 const EXPIRED_REPEAT: Duration = schedule::LONGEST_RETRY;
 
@@ -33,7 +37,34 @@ impl Agent {
         entry.standing = Some(staple.standing());
         entry.staple = Some(staple);
         entry.lapsed = false;
+        // What is known of the one before says nothing of this one.
+        entry.validators = Validators::default();
+        entry.has_nothing_newer = false;
+        entry.is_overdue_told = false;
         self.watch_expiry(number, now);
+    }
+
+    /// The same for a staple that was found on disk or in a process: the request that was planned is
+    /// for what was held before.
+    pub(super) fn hold_found(&mut self, number: CertificateNumber, staple: Arc<Staple>, now: Now) {
+        self.hold(number, staple, now);
+        let settings = self.settings;
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let timer = Timer::Request(number);
+        let Some(staple) = entry.fit_staple(now.wall).cloned() else {
+            return;
+        };
+        let life = entry.life(&staple);
+        let renewal = schedule::renewal(life, entry.jitter, settings.schedule).since(now.wall);
+        if entry.requesting || renewal.is_zero() || !self.timers.is_set(&timer) {
+            return;
+        }
+        entry.failures = 0;
+        entry.failure = None;
+        entry.postponed = None;
+        self.timers.set(timer, renewal, now);
     }
 
     /// Plans the first request for a certificate that has none planned or under way.
@@ -61,8 +92,10 @@ impl Agent {
         self.watch_expiry(number, now);
     }
 
-    /// Orders a request, unless one is under way or the certificate has ended.
-    pub(super) fn request(&mut self, number: CertificateNumber, now: Now) {
+    /// Orders a request, unless one is under way or the certificate has ended; `is_wanted_now` by
+    /// the operator, even where the responder is being left alone.
+    pub(super) fn request(&mut self, number: CertificateNumber, is_wanted_now: bool, now: Now) {
+        let settings = self.settings;
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
@@ -73,12 +106,22 @@ impl Agent {
             return self.timers.set(Timer::Request(number), EXPIRED_REPEAT, now);
         }
         entry.requesting = true;
+        let is_overdue = entry.overdue_staple(&settings, now.wall).is_some();
         let action = Action::Request {
             certificate: number,
             subject: Arc::clone(&entry.subject),
             must_staple: entry.subject.certificate.must_staple(),
             held: entry.predecessor(now.wall),
-            validators: entry.validators.clone(),
+            is_overdue,
+            lasts: entry
+                .fit_staple(now.wall)
+                .map(|staple| staple.expires().since(now.wall)),
+            is_wanted_now,
+            validators: match is_overdue {
+                // "Not modified" would be no help.
+                true => Validators::default(),
+                false => entry.validators.clone(),
+            },
         };
         self.actions.push(action);
         if !self.timers.is_set(&Timer::Expiry(number)) {
@@ -91,7 +134,7 @@ impl Agent {
         let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
         for number in numbers {
             self.timers.cancel(&Timer::Request(number));
-            self.request(number, now);
+            self.request(number, true, now);
         }
     }
 
@@ -99,7 +142,34 @@ impl Agent {
         if let Some(FileState::Holds(number)) = self.inventory.file(path) {
             let number = *number;
             self.timers.cancel(&Timer::Request(number));
-            self.request(number, now);
+            self.request(number, true, now);
+        }
+    }
+
+    /// What could not be had is asked for again, now; what is under way goes the old way, and is
+    /// asked for once more should it fail.
+    pub(super) fn ways_changed(&mut self, now: Now) {
+        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
+        for number in numbers {
+            let Some(entry) = self.inventory.entries.get_mut(&number) else {
+                continue;
+            };
+            if entry.failure.is_some() || entry.postponed.is_some() || entry.requesting {
+                self.ask_at_once(number, now);
+            }
+        }
+    }
+
+    /// Asks now; where a request is under way, as soon as it has failed.
+    fn ask_at_once(&mut self, number: CertificateNumber, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        if entry.requesting {
+            entry.ask_again = true;
+        } else {
+            self.timers.cancel(&Timer::Request(number));
+            self.request(number, false, now);
         }
     }
 
@@ -111,9 +181,7 @@ impl Agent {
                 && !entry.requesting
                 && entry.failures == 0
             {
-                let life = entry.life(staple);
-                let wait =
-                    schedule::next_request(life, now.wall, entry.jitter, settings.schedule, None);
+                let wait = entry.next_request(staple, &settings, None, now.wall);
                 self.timers.set(Timer::Request(*number), wait, now);
             }
         }
@@ -127,8 +195,9 @@ impl Agent {
     }
 
     /// The clock was ahead. What was accepted then and is not valid yet is of no use to anybody, and
-    /// its renewal is far away: those certificates are asked for now. What was taken to have ended has
-    /// not, and goes where it was withheld from meanwhile.
+    /// its renewal is far away: those certificates are asked for now, and so are those that have none,
+    /// for every answer may have seemed to be over. What was taken to have ended has not, and goes
+    /// where it was withheld from meanwhile; what lies on disk is looked at once more.
     pub(super) fn clock_set_back(&mut self, now: Now) {
         let latest = now.wall.saturating_add(CLOCK_SKEW);
         let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
@@ -139,16 +208,16 @@ impl Agent {
             entry.lapsed = false;
             let staple = entry.staple.as_ref();
             let is_early = staple.is_some_and(|staple| staple.this_update() > latest);
-            if is_early {
+            if is_early || entry.fit_staple(now.wall).is_none() {
                 // "Not modified" would be no help.
                 entry.validators = Validators::default();
-                self.timers.cancel(&Timer::Request(number));
-                self.request(number, now);
+                self.ask_at_once(number, now);
             } else {
                 self.place(number, now);
             }
             self.watch_expiry(number, now);
         }
+        self.actions.push(Action::LookAgain);
     }
 
     /// The responder answered, or did not.
@@ -162,6 +231,7 @@ impl Agent {
             return;
         };
         entry.requesting = false;
+        entry.postponed = None;
         let answer = match result {
             Ok(answer) => answer,
             Err(failure) => return self.request_failed(number, failure, now),
@@ -169,11 +239,11 @@ impl Agent {
         let Some(assessment) = answer.assessment else {
             return self.unchanged(number, answer.fresh_for, now);
         };
-        entry.validators = match assessment.stapling {
-            Ok(_) => answer.validators,
-            Err(_) => Validators::default(),
-        };
         let standing = assessment.standing();
+        if standing.this_update > now.wall.saturating_add(CLOCK_SKEW) {
+            // It was judged by a clock that was ahead and has been set right since.
+            return self.request(number, false, now);
+        }
         if let Some(held) = entry.predecessor(now.wall)
             && let Err(setback) = ocsp::check_succession(&held, &standing, now.wall)
         {
@@ -185,7 +255,12 @@ impl Agent {
         }
         self.tell_of_revocation(number, assessment.status);
         match assessment.stapling {
-            Ok(staple) => self.accepted(number, Arc::new(staple), answer.fresh_for, now),
+            Ok(staple) => {
+                self.accepted(number, Arc::new(staple), answer.fresh_for, now);
+                if let Some(entry) = self.inventory.entries.get_mut(&number) {
+                    entry.validators = answer.validators;
+                }
+            }
             Err(_) if matches!(assessment.status, CertificateStatus::Revoked { .. }) => {
                 self.withhold(number, standing, now);
             }
@@ -210,19 +285,12 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let held = entry.staple.as_ref();
-        if held.is_some_and(|held| held.der() == staple.der()) {
+        let held = entry.fit_staple(now.wall);
+        if held.is_some_and(|held| !has_more(&staple, held)) {
             return self.unchanged(number, fresh_for, now);
         }
-        entry.failures = 0;
-        entry.failure = None;
-        let wait = schedule::next_request(
-            entry.life(&staple),
-            now.wall,
-            entry.jitter,
-            self.settings.schedule,
-            None,
-        );
+        entry.succeeded();
+        let wait = entry.next_request(&staple, &self.settings, None, now.wall);
         let report = Report::Renewed {
             path: entry.name().to_owned(),
             this_update: staple.this_update(),
@@ -237,27 +305,30 @@ impl Agent {
 
     /// The responder has nothing newer than what is held: no failure, but nothing gained.
     fn unchanged(&mut self, number: CertificateNumber, fresh_for: Option<Duration>, now: Now) {
+        let settings = self.settings;
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let Some(staple) = entry.fit_staple(now.wall) else {
+        let Some(staple) = entry.fit_staple(now.wall).cloned() else {
             // It came to its end while the responder was asked whether it is still current.
             entry.validators = Validators::default();
-            return self.request(number, now);
+            return self.request(number, false, now);
         };
-        let wait = schedule::next_request(
-            entry.life(staple),
-            now.wall,
-            entry.jitter,
-            self.settings.schedule,
-            fresh_for,
-        );
-        entry.failures = 0;
-        entry.failure = None;
+        let wait = entry.next_request(&staple, &settings, fresh_for, now.wall);
+        entry.succeeded();
+        entry.has_nothing_newer = true;
         let was_lapsed = std::mem::take(&mut entry.lapsed);
-        let report = Report::Unchanged {
-            path: entry.name().to_owned(),
-            next_request: now.wall.saturating_add(wait),
+        let path = entry.name().to_owned();
+        let next_request = now.wall.saturating_add(wait);
+        let report = match entry.outdated(&settings, now.wall) {
+            Some(outdated) => Report::Outdated {
+                path,
+                outdated,
+                staple_until: staple.expires(),
+                next_request,
+                repeated: std::mem::replace(&mut entry.is_overdue_told, true),
+            },
+            None => Report::Unchanged { path, next_request },
         };
         self.timers.set(Timer::Request(number), wait, now);
         self.report(report);
@@ -295,7 +366,7 @@ impl Agent {
         self.tell_of_revocation(number, found.status);
         let standing = found.standing();
         match found.stapling {
-            Ok(staple) => self.hold(number, Arc::new(staple), now),
+            Ok(staple) => self.hold_found(number, Arc::new(staple), now),
             Err(_) if matches!(found.status, CertificateStatus::Revoked { .. }) => {
                 self.withhold(number, standing, now);
             }
@@ -312,8 +383,8 @@ impl Agent {
         };
         entry.staple = None;
         entry.standing = Some(standing);
-        entry.failures = 0;
-        entry.failure = None;
+        entry.validators = Validators::default();
+        entry.succeeded();
         if !entry.requesting {
             self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
         }
@@ -323,41 +394,21 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        let path = entry.name().to_owned();
-        let RequestFailure {
-            failure,
-            retry_after,
-            postponed,
-        } = failed;
+        if std::mem::take(&mut entry.ask_again) {
+            return self.request(number, false, now);
+        }
         let staple_until = entry.fit_staple(now.wall).map(|staple| staple.expires());
         let remaining = staple_until.map(|end| end.since(now.wall));
         // The responder's wish counts, but not beyond the point where the staple would end.
-        let asked = retry_after.unwrap_or_default();
+        let asked = failed.retry_after.unwrap_or_default();
         let asked = remaining.map_or(asked, |remaining| asked.min(remaining / 2));
         let jitter = self.random.f64();
-        let (retry_in, report) = if postponed {
-            // Whoever waits for the same responder comes back at about, not at the same moment.
-            let retry_in = asked.max(schedule::FIRST_RETRY).mul_f64(1.0 + jitter / 4.0);
-            let report = Report::RequestPostponed {
-                path,
-                failure,
-                retry_in,
-            };
-            (retry_in, report)
+        let (retry_in, report) = if failed.postponed {
+            let retry_in = schedule::comeback(asked, remaining, jitter);
+            (retry_in, entry.was_postponed(failed.failure, retry_in))
         } else {
-            entry.failures = entry.failures.saturating_add(1);
-            let before = entry.failure.replace(failure.clone());
-            let repeated = before.is_some_and(|before| before.kind == failure.kind);
-            let retry_in = schedule::retry(entry.failures, remaining, jitter).max(asked);
-            let report = Report::RequestFailed {
-                path,
-                failure,
-                failures: entry.failures,
-                retry_in,
-                staple_until,
-                repeated,
-            };
-            (retry_in, report)
+            let retry_in = schedule::retry(entry.failures + 1, remaining, jitter).max(asked);
+            entry.has_failed(failed.failure, retry_in, now)
         };
         self.timers.set(Timer::Request(number), retry_in, now);
         self.report(report);
@@ -401,10 +452,12 @@ impl Agent {
         let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
         if expiring_in == Some(Duration::ZERO) && !entry.is_expiring {
             entry.is_expiring = true;
+            // It is not new any more.
+            entry.is_not_known_yet = false;
             let report = Report::Expiring {
                 path: path.clone(),
                 staple_until: entry.fit_staple(now.wall).map(|staple| staple.expires()),
-                failure: entry.failure.clone(),
+                failure: entry.why_none(&self.settings, now.wall),
             };
             self.actions.push(Action::Report(report));
         }
@@ -415,4 +468,73 @@ impl Agent {
         }
         self.watch_expiry(number, now);
     }
+}
+
+impl Entry {
+    /// The responder has answered, and there is nothing to be said against its answer.
+    fn succeeded(&mut self) {
+        self.failures = 0;
+        self.failure = None;
+        self.is_not_known_yet = false;
+        self.ask_again = false;
+    }
+
+    /// Nobody was asked.
+    fn was_postponed(&mut self, failure: Failure, retry_in: Duration) -> Report {
+        self.postponed = Some(failure.clone());
+        Report::RequestPostponed {
+            path: self.name().to_owned(),
+            failure,
+            retry_in,
+        }
+    }
+
+    /// Whoever was asked gave nothing of use. The wait until the next attempt, which is `retry_in`
+    /// unless the certificate is so new that it is worth asking sooner.
+    fn has_failed(&mut self, failure: Failure, retry_in: Duration, now: Now) -> (Duration, Report) {
+        let path = self.name().to_owned();
+        let before = self.failure.replace(failure.clone());
+        let was_pardoned = std::mem::take(&mut self.is_not_known_yet);
+        self.failures = self.failures.saturating_add(1);
+        if self.is_new(now) && NOT_KNOWN.contains(&failure.kind) {
+            self.is_not_known_yet = true;
+            let retry_in = retry_in.min(NEW_REPEAT);
+            let report = Report::NotKnownYet {
+                path,
+                failure,
+                retry_in,
+            };
+            return (retry_in, report);
+        }
+        let report = Report::RequestFailed {
+            path,
+            failures: self.failures,
+            retry_in,
+            staple_until: self.fit_staple(now.wall).map(|staple| staple.expires()),
+            repeated: !was_pardoned && before.is_some_and(|before| before.kind == failure.kind),
+            failure,
+        };
+        (retry_in, report)
+    }
+
+    /// Why there is no successor to the staple, or none at all, as far as it is known.
+    fn why_none(&self, settings: &Settings, now: Timestamp) -> Option<Failure> {
+        let known = self.failure.clone().or_else(|| self.postponed.clone());
+        known.or_else(|| {
+            let outdated = self.outdated(settings, now)?;
+            Some(Failure {
+                kind: Outdated::KIND,
+                message: outdated.to_string(),
+            })
+        })
+    }
+}
+
+/// Whether the response offered says more than the one held: something newer, or for longer. One
+/// that was only signed again does not.
+fn has_more(offered: &Staple, held: &Staple) -> bool {
+    offered.der() != held.der()
+        && (offered.status() != held.status()
+            || offered.this_update() != held.this_update()
+            || offered.expires() > held.expires())
 }

@@ -53,13 +53,35 @@ impl Exclusion {
     }
 }
 
+/// A staple whose successor is overdue, of which the responder has nothing newer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the responder has nothing newer since {this_update}{}",
+    .refused_from
+        .map(|from| format!("; clients refuse it from {from}: let the CA sign more often"))
+        .unwrap_or_default()
+)]
+pub struct Outdated {
+    /// thisUpdate of the response.
+    pub this_update: Timestamp,
+    /// Where it is an old one: from when on clients refuse it although it is valid for longer, which
+    /// is when it reaches the maximum age of the settings.
+    pub refused_from: Option<Timestamp>,
+}
+
+impl Outdated {
+    /// The state's name in logs, status and metrics.
+    pub const KIND: &'static str = "outdated";
+}
+
 /// How it stands with a certificate file. Shown, it gives its reason in words.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum State {
     /// Not stapled for: no_responder, no_issuer, not_applicable or unreadable.
     #[error("{0}")]
     Excluded(Exclusion),
-    /// No usable answer yet, and none that failed.
+    /// No usable answer yet, and none that failed; or the certificate is so new that its responder does
+    /// not know it yet.
     #[error("no staple yet")]
     Waiting,
     /// A valid staple is held.
@@ -68,7 +90,11 @@ pub enum State {
     /// A valid staple is held, and the responder is being asked for the next.
     #[error("the next response is being asked for")]
     Renewing,
-    /// The last attempt failed; a staple may still be held.
+    /// A valid staple is held whose successor is overdue, or which is older than the maximum age: the
+    /// responder keeps handing it out.
+    #[error("{0}")]
+    Outdated(Outdated),
+    /// The last attempt failed; a staple may still be held. Without one, also where nobody was asked.
     #[error("{}", .0.message)]
     Failing(Failure),
     /// The responder says that the certificate is revoked.
@@ -98,6 +124,7 @@ impl State {
             State::Waiting => "waiting",
             State::Fresh => "fresh",
             State::Renewing => "renewing",
+            State::Outdated(_) => Outdated::KIND,
             State::Failing(_) => "failing",
             State::Revoked { .. } => "revoked",
             State::Expired { .. } => "expired",

@@ -34,6 +34,8 @@ pub struct CertificateStatus<'agent> {
     pub next_request: Option<Timestamp>,
     /// Failed requests in a row.
     pub failures: u32,
+    /// Why nobody was asked, if that is what came of the last request.
+    pub not_asked: Option<&'agent Failure>,
     /// Where the staple belongs on disk.
     pub staple_path: &'agent Path,
     /// Whether it is there.
@@ -104,7 +106,7 @@ impl Agent {
                 let next_request = self.timers.at(&Timer::Request(*number));
                 let file = entry.files.get(path)?;
                 let status = entry.status(file, next_request, now);
-                (entry.state(now), Some(status))
+                (entry.state(&self.settings, now), Some(status))
             }
         };
         Some(FileStatus {
@@ -132,6 +134,7 @@ impl Entry {
             staple,
             next_request,
             failures: self.failures,
+            not_asked: self.postponed.as_ref(),
             staple_path: &file.staple_path,
             disk: PlaceStatus::of(&file.disk, staple),
             live: live.collect(),

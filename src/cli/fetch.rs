@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::input::{choose_issuer, read_certificates};
 use super::{configuration, wording};
 use crate::config::{Config, Options};
-use crate::fetch::{self, Answer, Judged, Report};
+use crate::fetch::{self, Answer, Judged, Need, Report};
 use crate::ocsp::{
     self, Assessment, CertId, CertificateStatus, Policy, Standing, Staple, Subject,
     check_succession,
@@ -201,14 +201,14 @@ fn ask(
             .overrides
             .apply(question.issuer.subject_display(), urls),
         request: ocsp::encode_request(&cert_id, None).into(),
-        urgent: false,
+        need: Need::default(),
         conditional: None,
         key: question,
     };
     let judge = |question: &Arc<Question>, response: &[u8]| {
         let now = wall_clock();
         let judged = ocsp::verify(response, question.subject(), None, now, question.policy);
-        fetch::verdict(judged, question.held.as_ref(), now)
+        fetch::verdict(judged, question.held.as_ref(), false, now)
     };
     let settings = fetch_settings(config);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -32,6 +32,9 @@ pub(super) fn run(arguments: &RenewArguments) -> ExitCode {
                 _ => "certificate files",
             };
             println!("renewing {count} {noun}; staplerd status shows what becomes of it");
+            for not_asked in &renewal.not_asked {
+                println!("{not_asked}");
+            }
             return ExitCode::SUCCESS;
         }
         Ok(_) => OUT_OF_STEP.to_owned(),

@@ -26,6 +26,9 @@ pub(super) const REFRESH: RangeInclusive<Duration> =
 /// The bounds of `minimum_validity`: no response lives longer than a year.
 pub(super) const MINIMUM_VALIDITY: RangeInclusive<Duration> =
     Duration::ZERO..=Duration::from_secs(366 * 86_400);
+/// The bounds of `maximum_age`.
+const MAXIMUM_AGE: RangeInclusive<Duration> =
+    Duration::from_secs(86_400)..=Duration::from_secs(366 * 86_400);
 /// The bounds of the timeouts.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 /// The bounds of `keep_backups`.
@@ -49,6 +52,7 @@ pub(super) struct File {
     pub control_socket: Option<Option<PathBuf>>,
     pub minimum_validity: Option<Duration>,
     pub minimum_validity_percentage: Option<f64>,
+    pub maximum_age: Option<Duration>,
     pub on_revoked: OnRevoked,
     pub refresh_interval: Option<Duration>,
     pub no_recycle: bool,
@@ -183,6 +187,7 @@ impl File {
             minimum_validity: duration("minimum_validity", MINIMUM_VALIDITY),
             minimum_validity_percentage: table
                 .read("minimum_validity_percentage", |value| value.percentage()),
+            maximum_age: duration("maximum_age", MAXIMUM_AGE),
             on_revoked: table
                 .read("on_revoked", |value| value.one_of(&OnRevoked::WORDS))
                 .unwrap_or_default(),

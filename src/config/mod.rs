@@ -346,6 +346,7 @@ impl Config {
                 minimum_validity: minimum_validity
                     .unwrap_or(schedule::Settings::default().minimum_validity),
                 minimum_validity_percentage: file.minimum_validity_percentage.unwrap_or_default(),
+                maximum_age: file.maximum_age.unwrap_or(schedule::MAXIMUM_AGE),
             },
             single_run: schedule::SingleRun::new(
                 minimum_validity,

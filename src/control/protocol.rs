@@ -69,10 +69,47 @@ pub enum Reply {
 }
 
 /// What is being renewed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Renewal {
-    /// The number of certificate files whose responses are asked for now.
+    /// The number of certificate files that are meant.
     pub certificates: usize,
+    /// Those of them that are not asked for now.
+    #[serde(default)]
+    pub not_asked: Vec<NotAsked>,
+}
+
+/// Certificate files that are not asked for, because their responder has failed repeatedly and is
+/// left alone. One request goes there all the same; should it be answered, the others follow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NotAsked {
+    /// The responder: scheme, host and port.
+    pub responder: String,
+    /// How many certificate files wait for it.
+    pub certificates: usize,
+    /// For how many seconds it is left alone; zero while it is being probed.
+    pub seconds: u64,
+}
+
+impl std::fmt::Display for NotAsked {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NotAsked {
+            responder,
+            certificates,
+            seconds,
+        } = self;
+        write!(
+            formatter,
+            "not asked for {certificates} of them: {responder} has failed repeatedly and is "
+        )?;
+        match seconds {
+            0 => write!(formatter, "being probed")?,
+            _ => write!(formatter, "left alone for {seconds} s more")?,
+        }
+        write!(
+            formatter,
+            "; one request goes there, and when it is answered the others follow"
+        )
+    }
 }
 
 /// Why nothing is done.

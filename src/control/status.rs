@@ -36,15 +36,15 @@ pub struct Status {
 pub struct CertificateStatus {
     /// The file, as HAProxy names it.
     pub path: String,
-    /// `fresh`, `renewing`, `waiting`, `failing`, `revoked`, `expired`, `unreadable`, `no_issuer`,
+    /// `fresh`, `outdated`, `renewing`, `waiting`, `failing`, `revoked`, `expired`, `unreadable`, `no_issuer`,
     /// `no_responder` or `not_applicable`.
     pub state: String,
     /// The state in words, with its reason.
     pub message: String,
     /// What the last request failed by, as in the log's `reason`; null unless it failed.
     pub reason: Option<String>,
-    /// It is revoked, expired, unreadable, without issuer, without a staple while requests fail, or
-    /// its staple cannot be written or delivered.
+    /// It is revoked, expired, unreadable, without issuer, without a staple while requests fail or are
+    /// put off, its staple is so old that clients refuse it, or cannot be written or delivered.
     pub needs_attention: bool,
     /// The certificate's subject.
     pub subject: Option<String>,
@@ -60,6 +60,10 @@ pub struct CertificateStatus {
     pub next_request: Option<Timestamp>,
     /// Failed requests in a row.
     pub failures: u32,
+    /// Why nobody was asked, if that is what came of the last request: the responder is being left
+    /// alone, or could not be looked up yet.
+    #[serde(default)]
+    pub not_asked: Option<Problem>,
     /// Where the staple belongs on disk.
     pub staple_path: Option<String>,
     /// Whether it lies there.

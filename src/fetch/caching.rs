@@ -18,8 +18,9 @@ use crate::time::Timestamp;
 
 /// A responder is left alone at least this long when it sends `Retry-After`.
 pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(10);
-/// A responder is left alone at most this long, whatever its `Retry-After` says.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A responder is left alone at most this long, whatever its `Retry-After` says: one that is back for
+/// an hour is asked within it.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Validators longer than this are not kept: no honest responder needs them.
 const VALIDATOR_MAX: usize = 256;
 
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(wait(&[("retry-after", "0")]), Some(10));
         assert_eq!(
             wait(&[("retry-after", "99999999999999999999999")]),
-            Some(86_400)
+            Some(3600)
         );
         let later = "Sun, 06 Nov 1994 08:59:37 GMT";
         assert_eq!(

@@ -371,12 +371,15 @@ pub(super) fn parse_url(url: &str) -> Result<Uri, Error> {
     Ok(uri)
 }
 
-/// The responder a URL belongs to: host and port. Faults and permits are counted per responder.
+/// The responder a URL belongs to: scheme, host and port. Faults and permits are counted per
+/// responder; what `https://CA:80/` comes to says nothing about `http://CA/`.
 pub(super) fn responder_of(url: &str) -> Result<String, Error> {
     let uri = parse_url(url)?;
     let proxies = Proxies::default();
     let (Route::Direct { host, port } | Route::Proxied { host, port, .. }) = proxies.route(&uri)?;
-    Ok(format!("{}:{port}", host.to_ascii_lowercase()))
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let responder = format!("{scheme}://{host}:{port}");
+    Ok(responder.to_ascii_lowercase())
 }
 
 /// Where a redirect leads (RFC 3986 §5.2, without dot segments); `None` without a `Location`.
@@ -527,11 +530,13 @@ mod tests {
     }
 
     #[test]
-    fn a_responder_is_a_host_and_a_port() {
+    fn a_responder_is_a_scheme_a_host_and_a_port() {
         for (url, responder) in [
-            ("http://OCSP.example/a", "ocsp.example:80"),
-            ("https://ocsp.example/b", "ocsp.example:443"),
-            ("http://[::1]:8080", "[::1]:8080"),
+            ("http://OCSP.example/a", "http://ocsp.example:80"),
+            ("HTTP://ocsp.example:80/a", "http://ocsp.example:80"),
+            ("https://ocsp.example/b", "https://ocsp.example:443"),
+            ("https://ocsp.example:80/b", "https://ocsp.example:80"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
         ] {
             assert_eq!(responder_of(url).unwrap(), responder);
         }

@@ -1,11 +1,16 @@
 //! Who is asked when: admission, fairness between responders, circuit breaker.
 //!
 //! Pure: time (a monotonic duration) and randomness are arguments, so a month of outages is a test.
-//! A responder is a host and port. It may hold at most half of all permits, and only as many as it
-//! has earned: its window starts small, grows with every quick answer and shrinks with every slow or
-//! failed one. So a responder that never answers holds few permits, and nobody else's. After
-//! [`FAILURES_TO_OPEN`] failures in a row its circuit opens: whoever waits for it is sent away, and
-//! after a pause one request at a time probes it.
+//! A responder is a scheme, a host and a port. It may hold at most half of all permits, and only as
+//! many as it has earned: its window starts small, grows with every quick answer and shrinks with
+//! every slow or failed one. So a responder that never answers holds few permits, and nobody else's.
+//!
+//! After [`FAILURES_TO_OPEN`] failures in a row, each of another certificate, its circuit opens:
+//! whoever waits for it is sent away, and after a pause one request at a time probes it. One
+//! certificate alone opens no circuit (whoever wrote it could silence a host for all others); its own
+//! backoff spares the responder. The probe is the request for the certificate whose staple ends
+//! first, so that nobody who never had an answer there can keep the circuit open; and the pause is
+//! over before that staple is.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,12 +20,19 @@ use std::time::Duration;
 pub const WINDOW_INITIAL: usize = 8;
 /// An answer that took longer than this costs its responder permits instead of earning it some.
 pub const QUICK_ANSWER: Duration = Duration::from_secs(1);
-/// Failures in a row that open a responder's circuit; more than a few bad certificates' worth.
-pub const FAILURES_TO_OPEN: u32 = 10;
+/// Certificates whose requests failed, without any answer in between, that open a responder's
+/// circuit; more than a few bad ones.
+pub const FAILURES_TO_OPEN: usize = 10;
 /// First pause of an open circuit; doubled with each failed probe.
 pub const PAUSE_FIRST: Duration = Duration::from_secs(10);
 /// Longest pause of an open circuit, before jitter.
 pub const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// Longest pause that a responder can ask for, before jitter: with it, an hour.
+pub const PAUSE_ASKED_MAX: Duration = Duration::from_secs(48 * 60);
+/// A staple that is about to end does not shorten a pause below this.
+const PAUSE_NEEDED_MIN: Duration = Duration::from_secs(60);
+/// Whoever is sent away comes back within a quarter of the pause, and this.
+const COMEBACK: Duration = Duration::from_secs(8);
 /// Responders remembered; beyond it those that are idle and healthy are forgotten.
 pub const RESPONDERS_MAX: usize = 4096;
 
@@ -35,6 +47,19 @@ pub enum Health {
     Busy(Duration),
     /// Nothing was learnt about it.
     Unknown,
+}
+
+/// For whom a job is, and how much it matters.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Need {
+    /// Tells certificates apart.
+    pub certificate: u64,
+    /// It goes before others.
+    pub is_urgent: bool,
+    /// How long the staple that is held lasts; none where none is held.
+    pub lasts: Option<Duration>,
+    /// The operator wants it: where the circuit is open, it is the probe.
+    pub is_wanted_now: bool,
 }
 
 /// A job that was not let in, because its responder's circuit is open.
@@ -59,21 +84,43 @@ pub struct Limits<J> {
 
 #[derive(Debug)]
 struct Responder<J> {
-    waiting: [VecDeque<J>; 2],
+    waiting: [VecDeque<(Applicant, J)>; 2],
     has_turn: [bool; 2],
     in_flight: usize,
     window: usize,
     circuit: Circuit,
 }
 
+/// A certificate that a responder is to be asked about, and when its staple ends; never for one that
+/// has none. Whoever ends first is the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Applicant {
+    ends: Duration,
+    certificate: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Circuit {
-    /// Requests flow; so many of the last ones failed in a row.
-    Closed { failures: u32 },
-    /// No request before this time; so many pauses came before this one.
-    Open { until: Duration, pauses: u32 },
-    /// One request is on its way to see whether the responder is back.
-    Probing { pauses: u32 },
+    /// Requests flow; those for these certificates were the last ones, and failed.
+    Closed { failed: Vec<u64> },
+    /// No request for a while.
+    Open(Pause),
+    /// One request, for this certificate, is on its way to see whether the responder is back.
+    Probing { certificate: u64, pauses: u32 },
+}
+
+/// A time without requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Pause {
+    until: Duration,
+    /// How long whoever is sent away may take to come back, after the end.
+    comeback: Duration,
+    /// So many pauses came before this one.
+    pauses: u32,
+    /// The last probe was for this certificate, and failed.
+    failed: Option<u64>,
+    /// Of those who were sent away, the one whose staple ends first.
+    first: Option<Applicant>,
 }
 
 impl<J> Limits<J> {
@@ -93,6 +140,16 @@ impl<J> Limits<J> {
         self.waiting
     }
 
+    /// How long a responder is still left alone; nothing where requests flow, zero where it is being
+    /// probed.
+    pub fn pause(&self, responder: &str, now: Duration) -> Option<Duration> {
+        match &self.responders.get(responder)?.circuit {
+            Circuit::Closed { .. } => None,
+            Circuit::Open(pause) => Some(pause.until.saturating_sub(now)),
+            Circuit::Probing { .. } => Some(Duration::ZERO),
+        }
+    }
+
     /// Lets a job in to wait for its turn.
     ///
     /// # Errors
@@ -101,7 +158,7 @@ impl<J> Limits<J> {
         &mut self,
         responder: &str,
         job: J,
-        urgent: bool,
+        need: Need,
         now: Duration,
     ) -> Result<(), Dismissed<J>> {
         let window = WINDOW_INITIAL.min(self.window_max());
@@ -110,21 +167,29 @@ impl<J> Limits<J> {
             .responders
             .entry(name.clone())
             .or_insert_with(|| Responder::new(window));
-        match state.circuit {
+        let applicant = Applicant {
+            ends: need.lasts.map_or(Duration::MAX, |lasts| now + lasts),
+            certificate: need.certificate,
+        };
+        match &mut state.circuit {
             Circuit::Closed { .. } => {}
-            Circuit::Open { until, pauses } if until <= now => {
-                state.circuit = Circuit::Probing { pauses };
-            }
-            Circuit::Open { until, .. } => {
-                let retry_after = until.saturating_sub(now);
-                return Err(Dismissed { job, retry_after });
+            Circuit::Open(pause) => {
+                pause.hear(applicant, now);
+                let wait = pause.wait(applicant, now);
+                if let (Some(retry_after), false) = (wait, need.is_wanted_now) {
+                    return Err(Dismissed { job, retry_after });
+                }
+                state.circuit = Circuit::Probing {
+                    certificate: need.certificate,
+                    pauses: pause.pauses,
+                };
             }
             Circuit::Probing { .. } => {
                 let retry_after = PAUSE_FIRST;
                 return Err(Dismissed { job, retry_after });
             }
         }
-        state.waiting[usize::from(!urgent)].push_back(job);
+        state.waiting[usize::from(!need.is_urgent)].push_back((applicant, job));
         self.waiting += 1;
         state.take_turns(&name, &mut self.turns);
         Ok(())
@@ -145,7 +210,7 @@ impl<J> Limits<J> {
                 if state.in_flight >= state.window {
                     continue;
                 }
-                if let Some(job) = state.waiting[class].pop_front() {
+                if let Some((_, job)) = state.waiting[class].pop_front() {
                     state.in_flight += 1;
                     self.in_flight += 1;
                     self.waiting -= 1;
@@ -157,11 +222,13 @@ impl<J> Limits<J> {
         None
     }
 
-    /// Gives a permit back and learns from the outcome. When this opens the circuit, the jobs that
-    /// were waiting for the responder are returned. `random` is uniform in 0..1 and spreads pauses.
+    /// Gives a permit back and learns from the outcome of a request for this certificate. When this
+    /// opens the circuit, the jobs that were waiting for the responder are returned. `random` is
+    /// uniform in 0..1 and spreads pauses.
     pub fn finished(
         &mut self,
         responder: &str,
+        certificate: u64,
         health: Health,
         now: Duration,
         random: f64,
@@ -182,20 +249,23 @@ impl<J> Limits<J> {
             // What it began with it keeps: one bad certificate is not to hold up the others.
             _ => state.window.min((state.window / 2).max(WINDOW_INITIAL)),
         };
-        state.circuit = state.circuit.after(health, now, random);
-        let Circuit::Open { until, .. } = state.circuit else {
+        state.circuit.learn(certificate, health, now, random);
+        let Circuit::Open(pause) = &mut state.circuit else {
             state.take_turns(&name, &mut self.turns);
             return Vec::new();
         };
-        let retry_after = until.saturating_sub(now);
-        let dismissed: Vec<_> = state
-            .waiting
-            .iter_mut()
-            .flat_map(|jobs| jobs.drain(..))
-            .map(|job| Dismissed { job, retry_after })
+        let waiting = state.waiting.iter_mut().flat_map(|jobs| jobs.drain(..));
+        let jobs: Vec<J> = waiting
+            .map(|(applicant, job)| {
+                pause.hear(applicant, now);
+                job
+            })
             .collect();
-        self.waiting -= dismissed.len();
-        dismissed
+        self.waiting -= jobs.len();
+        let retry_after = pause.until.saturating_sub(now);
+        jobs.into_iter()
+            .map(|job| Dismissed { job, retry_after })
+            .collect()
     }
 
     /// One responder's largest share: with two permits or more, half is always left to the others.
@@ -221,14 +291,14 @@ impl<J> Responder<J> {
             has_turn: [false, false],
             in_flight: 0,
             window,
-            circuit: Circuit::Closed { failures: 0 },
+            circuit: Circuit::Closed { failed: Vec::new() },
         }
     }
 
     fn is_forgettable(&self) -> bool {
         self.in_flight == 0
             && self.waiting.iter().all(VecDeque::is_empty)
-            && self.circuit == Circuit::Closed { failures: 0 }
+            && matches!(&self.circuit, Circuit::Closed { failed } if failed.is_empty())
     }
 
     /// Queues the responder for each class of jobs it could start one of.
@@ -246,34 +316,83 @@ impl<J> Responder<J> {
 }
 
 impl Circuit {
-    fn after(self, health: Health, now: Duration, random: f64) -> Circuit {
-        let open = |pause: Duration, pauses: u32| Circuit::Open {
-            // Between 100 % and 125 %: the agents of a fleet do not come back in step.
-            until: now.saturating_add(pause.mul_f64(1.0 + random.clamp(0.0, 1.0) / 4.0)),
-            pauses,
-        };
-        match (self, health) {
+    /// A request for this certificate has come to its end.
+    fn learn(&mut self, certificate: u64, health: Health, now: Duration, random: f64) {
+        let pauses = match self {
             // Stragglers from before it opened: known already.
-            (Circuit::Open { .. }, _) => self,
-            (_, Health::Answered(_)) => Circuit::Closed { failures: 0 },
-            (Circuit::Closed { failures }, Health::Failed | Health::Busy(_))
-                if failures + 1 < FAILURES_TO_OPEN =>
-            {
-                Circuit::Closed {
-                    failures: failures + 1,
-                }
+            Circuit::Open(_) => return,
+            Circuit::Probing {
+                certificate: probe, ..
+            } if *probe != certificate && !matches!(health, Health::Answered(_)) => {
+                return;
             }
-            (Circuit::Closed { .. }, Health::Failed) => open(PAUSE_FIRST, 1),
-            (Circuit::Closed { .. }, Health::Busy(pause)) => open(pause, 1),
-            (Circuit::Probing { pauses }, Health::Failed) => {
-                let pause = PAUSE_FIRST.saturating_mul(1 << pauses.min(16));
-                open(pause.min(PAUSE_MAX), pauses.saturating_add(1))
+            Circuit::Probing { pauses, .. } => *pauses,
+            Circuit::Closed { .. } => 0,
+        };
+        let is_probe = pauses > 0;
+        let pause = match health {
+            Health::Answered(_) => {
+                *self = Circuit::Closed { failed: Vec::new() };
+                return;
             }
-            (Circuit::Probing { pauses }, Health::Busy(pause)) => open(pause, pauses),
-            (Circuit::Closed { .. }, Health::Unknown) => self,
-            // The probe never reached the responder: the next job may be the probe.
-            (Circuit::Probing { pauses }, Health::Unknown) => Circuit::Open { until: now, pauses },
+            Health::Unknown => match self {
+                // The probe never reached the responder: the next job may be the probe.
+                Circuit::Probing { .. } => Duration::ZERO,
+                _ => return,
+            },
+            Health::Failed => PAUSE_FIRST
+                .saturating_mul(1 << pauses.min(16))
+                .min(PAUSE_MAX),
+            Health::Busy(pause) => pause.min(PAUSE_ASKED_MAX),
+        };
+        if let Circuit::Closed { failed } = self {
+            if !failed.contains(&certificate) {
+                failed.push(certificate);
+            }
+            if failed.len() < FAILURES_TO_OPEN {
+                return;
+            }
         }
+        // Between 100 % and 125 %: the agents of a fleet do not come back in step.
+        let spread = pause.mul_f64(random.clamp(0.0, 1.0) / 4.0);
+        let counts = u32::from(health == Health::Failed || !is_probe);
+        *self = Circuit::Open(Pause {
+            until: now.saturating_add(pause).saturating_add(spread),
+            comeback: pause / 4 + COMEBACK,
+            pauses: pauses.saturating_add(counts),
+            failed: (is_probe && health != Health::Unknown).then_some(certificate),
+            first: None,
+        });
+    }
+}
+
+impl Pause {
+    /// Takes note of who is sent away: the pause does not outlast a staple that needs a successor.
+    fn hear(&mut self, applicant: Applicant, now: Duration) {
+        if applicant.ends == Duration::MAX {
+            return;
+        }
+        let needs = applicant.ends.saturating_sub(now) / 2;
+        self.until = self.until.min(now + needs.max(PAUSE_NEEDED_MIN));
+        let is_first = self.first.is_none_or(|first| applicant.ends < first.ends);
+        if is_first && self.failed != Some(applicant.certificate) {
+            self.first = Some(applicant);
+        }
+    }
+
+    /// How long this one has to wait; not at all when it is to be the probe.
+    fn wait(&self, applicant: Applicant, now: Duration) -> Option<Duration> {
+        if now < self.until {
+            return Some(self.until - now);
+        }
+        let is_expected = |first: Applicant| {
+            first.certificate == applicant.certificate || applicant.ends <= first.ends
+        };
+        let may_probe =
+            self.first.is_none_or(is_expected) && self.failed != Some(applicant.certificate);
+        // Who was expected may not come any more.
+        let at_last = self.until + self.comeback;
+        (!may_probe && now < at_last).then(|| (at_last - now).min(PAUSE_FIRST))
     }
 }
 
@@ -288,9 +407,25 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// A certificate without a staple.
+    fn need(certificate: u32) -> Need {
+        Need {
+            certificate: u64::from(certificate),
+            ..Need::default()
+        }
+    }
+
+    /// A certificate with a staple that lasts so many seconds.
+    fn holder(certificate: u32, seconds: u64) -> Need {
+        Need {
+            lasts: Some(at(seconds)),
+            ..need(certificate)
+        }
+    }
+
     fn admit(limits: &mut Limits<u32>, responder: &str, jobs: std::ops::Range<u32>) {
         for job in jobs {
-            limits.admit(responder, job, false, at(0)).unwrap();
+            limits.admit(responder, job, need(job), at(0)).unwrap();
         }
     }
 
@@ -300,16 +435,28 @@ mod tests {
     }
 
     fn finish(limits: &mut Limits<u32>, responder: &str, health: Health) -> usize {
-        limits.finished(responder, health, at(0), 0.0).len()
+        finish_one(limits, responder, 0, health)
+    }
+
+    fn finish_one(
+        limits: &mut Limits<u32>,
+        responder: &str,
+        certificate: u64,
+        health: Health,
+    ) -> usize {
+        limits
+            .finished(responder, certificate, health, at(0), 0.0)
+            .len()
     }
 
     /// Limits of a responder whose circuit has just opened.
     fn opened(responder: &str) -> Limits<u32> {
         let mut limits = Limits::new(16);
-        admit(&mut limits, responder, 0..FAILURES_TO_OPEN);
+        admit(&mut limits, responder, 0..FAILURES_TO_OPEN as u32);
         start(&mut limits);
-        for _ in 0..FAILURES_TO_OPEN {
-            assert_eq!(finish(&mut limits, responder, Health::Failed), 0);
+        for certificate in 0..FAILURES_TO_OPEN as u64 {
+            let dismissed = finish_one(&mut limits, responder, certificate, Health::Failed);
+            assert_eq!(dismissed, 0);
             start(&mut limits);
         }
         limits
@@ -376,7 +523,11 @@ mod tests {
         let mut limits = Limits::new(8);
         admit(&mut limits, "a", 0..3);
         admit(&mut limits, "b", 10..12);
-        limits.admit("b", 99, true, at(0)).unwrap();
+        let urgent = Need {
+            is_urgent: true,
+            ..need(99)
+        };
+        limits.admit("b", 99, urgent, at(0)).unwrap();
         let order: Vec<u32> =
             std::iter::from_fn(|| limits.start_next().map(|(_, job)| job)).collect();
         assert_eq!(order, [99, 0, 10, 1, 11, 2]);
@@ -387,40 +538,145 @@ mod tests {
         let mut limits = Limits::new(16);
         admit(&mut limits, "dead", 0..30);
         start(&mut limits);
-        for _ in 1..FAILURES_TO_OPEN {
-            assert_eq!(finish(&mut limits, "dead", Health::Failed), 0);
+        for certificate in 1..FAILURES_TO_OPEN as u64 {
+            assert_eq!(
+                finish_one(&mut limits, "dead", certificate, Health::Failed),
+                0
+            );
             start(&mut limits);
         }
         let started = WINDOW_INITIAL + 9;
-        assert_eq!(finish(&mut limits, "dead", Health::Failed), 30 - started);
+        assert_eq!(
+            finish_one(&mut limits, "dead", 10, Health::Failed),
+            30 - started
+        );
         assert_eq!(limits.waiting(), 0);
-        let dismissed = limits.admit("dead", 7, false, at(4)).unwrap_err();
+        let dismissed = limits.admit("dead", 7, need(7), at(4)).unwrap_err();
         assert_eq!(dismissed.retry_after, at(6));
         assert_eq!(dismissed.job, 7);
+        assert_eq!(limits.pause("dead", at(4)), Some(at(6)));
+        assert_eq!(limits.pause("alive", at(4)), None);
+    }
+
+    #[test]
+    fn few_certificates_open_no_circuit_however_often_they_fail() {
+        let mut limits = Limits::new(16);
+        for round in 0..100 {
+            for certificate in 1..FAILURES_TO_OPEN as u32 {
+                limits
+                    .admit("host", certificate, need(certificate), at(round))
+                    .unwrap();
+                start(&mut limits);
+                finish_one(&mut limits, "host", u64::from(certificate), Health::Failed);
+            }
+        }
+        assert_eq!(limits.pause("host", at(0)), None);
     }
 
     #[test]
     fn an_open_circuit_is_probed_by_one_job_with_growing_pauses() {
         let mut limits = opened("dead");
         let mut now = at(0);
-        for pause in [10, 20, 40, 80, 160, 320, 600, 600] {
-            let early = limits.admit("dead", 0, false, now).unwrap_err();
+        for (round, pause) in [10, 20, 40, 80, 160, 320, 600, 600].into_iter().enumerate() {
+            let probe = 100 + round as u32;
+            let early = limits.admit("dead", 0, need(probe), now).unwrap_err();
             assert_eq!(early.retry_after, at(pause));
             now += at(pause);
-            limits.admit("dead", 1, false, now).unwrap();
+            limits.admit("dead", 1, need(probe), now).unwrap();
             assert!(
-                limits.admit("dead", 2, false, now).is_err(),
+                limits.admit("dead", 2, need(2), now).is_err(),
                 "one probe at a time"
             );
             assert_eq!(start(&mut limits).len(), 1);
-            limits.finished("dead", Health::Failed, now, 0.0);
+            // Somebody else's request, from before, is not the probe.
+            limits.finished("dead", 5, Health::Failed, now, 0.0);
+            assert_eq!(limits.pause("dead", now), Some(at(0)));
+            limits.finished("dead", u64::from(probe), Health::Failed, now, 0.0);
         }
         now += at(600);
-        limits.admit("dead", 1, false, now).unwrap();
+        limits.admit("dead", 1, need(1), now).unwrap();
         start(&mut limits);
-        limits.finished("dead", QUICK, now, 0.0);
-        limits.admit("dead", 2, false, now).unwrap();
-        limits.admit("dead", 3, false, now).unwrap();
+        limits.finished("dead", 1, QUICK, now, 0.0);
+        limits.admit("dead", 2, need(2), now).unwrap();
+        limits.admit("dead", 3, need(3), now).unwrap();
+    }
+
+    #[test]
+    fn the_probe_is_for_the_certificate_whose_staple_ends_first() {
+        let mut limits = opened("dead");
+        for (certificate, lasts) in [(50, 5000), (51, 3000), (52, 90_000)] {
+            let need = holder(certificate, lasts);
+            assert!(limits.admit("dead", 0, need, at(1)).is_err());
+        }
+        // Who has no staple, and who has one that lasts, wait for the one that is expected.
+        for other in [need(60), holder(52, 90_000)] {
+            assert!(limits.admit("dead", 0, other, at(10)).is_err());
+        }
+        limits.admit("dead", 0, holder(51, 2990), at(11)).unwrap();
+        start(&mut limits);
+        limits.finished("dead", 51, Health::Failed, at(11), 0.0);
+        // Next time it is another one's turn first.
+        assert!(limits.admit("dead", 0, holder(51, 2980), at(31)).is_err());
+        limits.admit("dead", 0, holder(50, 4970), at(31)).unwrap();
+    }
+
+    #[test]
+    fn who_was_expected_and_does_not_come_is_not_waited_for_for_ever() {
+        let mut limits = opened("dead");
+        assert!(limits.admit("dead", 0, holder(50, 5000), at(1)).is_err());
+        let mut now = at(10);
+        while let Err(dismissed) = limits.admit("dead", 0, need(60), now) {
+            assert!(dismissed.retry_after <= PAUSE_FIRST);
+            now += dismissed.retry_after;
+        }
+        assert!(now <= at(10) + PAUSE_FIRST / 4 + COMEBACK, "{now:?}");
+    }
+
+    #[test]
+    fn a_certificate_that_always_fails_does_not_keep_the_circuit_open_for_others() {
+        let mut limits = opened("host");
+        let (mut now, mut probes) = (at(0), 0);
+        loop {
+            // The bad one is always there first; it may even have a staple that ends soon.
+            let bad = limits.admit("host", 0, holder(7, 700), now);
+            if bad.is_ok() {
+                probes += 1;
+                start(&mut limits);
+                limits.finished("host", 7, Health::Failed, now, 0.0);
+            } else if limits.admit("host", 1, holder(8, 90_000), now).is_ok() {
+                break;
+            }
+            now += at(1);
+        }
+        assert!(probes <= 1 && now <= at(60), "{probes} probes, {now:?}");
+    }
+
+    #[test]
+    fn a_pause_is_over_before_a_staple_behind_it_ends() {
+        for (lasts, pause) in [(100_000, 2880), (1000, 500), (1, 60)] {
+            let mut limits = Limits::new(16);
+            admit(&mut limits, "busy", 0..10);
+            for certificate in 0..10 {
+                start(&mut limits);
+                finish_one(&mut limits, "busy", certificate, Health::Busy(at(3000)));
+            }
+            let dismissed = limits.admit("busy", 0, holder(50, lasts), at(0));
+            assert_eq!(dismissed.unwrap_err().retry_after, at(pause), "{lasts}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_wants_now_goes_through_once() {
+        let mut limits = opened("dead");
+        let wanted = Need {
+            is_wanted_now: true,
+            ..need(70)
+        };
+        limits.admit("dead", 0, wanted, at(1)).unwrap();
+        assert!(limits.admit("dead", 1, wanted, at(1)).is_err());
+        start(&mut limits);
+        limits.finished("dead", 70, QUICK, at(2), 0.0);
+        limits.admit("dead", 1, need(1), at(2)).unwrap();
     }
 
     #[test]
@@ -434,34 +690,38 @@ mod tests {
             } else {
                 Health::Failed
             };
-            assert_eq!(finish(&mut limits, "shaky", health), 0);
+            assert_eq!(finish_one(&mut limits, "shaky", round, health), 0);
             start(&mut limits);
         }
     }
 
     #[test]
-    fn a_responder_that_keeps_asking_for_a_pause_gets_it_in_full() {
-        let mut limits = Limits::new(16);
-        admit(&mut limits, "busy", 0..30);
-        start(&mut limits);
-        let busy = Health::Busy(at(3600));
-        for _ in 1..FAILURES_TO_OPEN {
-            assert_eq!(finish(&mut limits, "busy", busy), 0);
+    fn a_responder_that_keeps_asking_for_a_pause_gets_an_hour_at_most() {
+        for (asked, least, most) in [(1800, 2025, 2025), (86_400, 3240, 3240)] {
+            let mut limits = Limits::new(16);
+            admit(&mut limits, "busy", 0..30);
             start(&mut limits);
+            let busy = Health::Busy(at(asked));
+            for certificate in 1..FAILURES_TO_OPEN as u64 {
+                assert_eq!(finish_one(&mut limits, "busy", certificate, busy), 0);
+                start(&mut limits);
+            }
+            let dismissed = limits.finished("busy", 10, busy, at(0), 0.5);
+            let pause = dismissed[0].retry_after;
+            assert!((at(least)..=at(most)).contains(&pause), "{pause:?}");
+            assert!(limits.admit("busy", 1, need(1), pause - at(1)).is_err());
+            limits.admit("busy", 1, need(1), pause).unwrap();
         }
-        let dismissed = limits.finished("busy", busy, at(0), 0.5);
-        assert_eq!(dismissed[0].retry_after, at(4050));
-        assert!(limits.admit("busy", 1, false, at(4049)).is_err());
-        limits.admit("busy", 1, false, at(4050)).unwrap();
+        assert!(PAUSE_ASKED_MAX * 5 / 4 <= at(3600));
     }
 
     #[test]
     fn a_probe_that_never_reached_the_responder_decides_nothing() {
         let mut limits = opened("dead");
-        limits.admit("dead", 1, false, at(10)).unwrap();
+        limits.admit("dead", 1, need(1), at(10)).unwrap();
         start(&mut limits);
-        limits.finished("dead", Health::Unknown, at(10), 0.0);
-        limits.admit("dead", 2, false, at(10)).unwrap();
+        limits.finished("dead", 1, Health::Unknown, at(10), 0.0);
+        limits.admit("dead", 2, need(2), at(10)).unwrap();
     }
 
     #[test]
@@ -469,9 +729,9 @@ mod tests {
         let mut limits = Limits::new(4);
         for number in 0..2 * RESPONDERS_MAX {
             let name = format!("responder-{number}:80");
-            limits.admit(&name, 0, false, at(0)).unwrap();
+            limits.admit(&name, 0, need(0), at(0)).unwrap();
             limits.start_next().unwrap();
-            limits.finished(&name, QUICK, at(0), 0.0);
+            limits.finished(&name, 0, QUICK, at(0), 0.0);
         }
         assert!(limits.responders.len() <= RESPONDERS_MAX);
     }

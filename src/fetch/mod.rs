@@ -18,6 +18,7 @@ mod limits;
 mod off_limits;
 mod outcome;
 mod overrides;
+mod pauses;
 mod proxy;
 mod race;
 mod resolver;
@@ -38,10 +39,11 @@ use tokio_util::sync::CancellationToken;
 pub use address::{AddressKind, AddressRules, Author, InvalidNetwork, RefusedAddress};
 pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
 pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
-pub use limits::{Dismissed, Health, Limits};
+pub use limits::{Dismissed, Health, Limits, Need};
 pub use off_limits::{Listener, ListenerKind, OffLimits};
 pub use outcome::{Error, NextStep};
 pub use overrides::{InvalidOverride, Overrides};
+pub use pauses::Pauses;
 pub use proxy::{InvalidProxy, Proxies};
 pub use resolver::{Destinations, LOOKUPS_MAX, Lookup, system_lookup};
 pub use verdict::{Judged, verdict};
@@ -84,6 +86,8 @@ pub struct Settings {
     pub proxies: Proxies,
     /// How host names become addresses.
     pub lookup: Lookup,
+    /// Which responders are being left alone, for whoever wants to know.
+    pub pauses: Pauses,
     /// The wall clock; asked only what a `Retry-After` date without a `Date` beside it means.
     pub now: fn() -> Timestamp,
 }
@@ -99,6 +103,7 @@ impl Default for Settings {
             off_limits: OffLimits::default(),
             proxies: Proxies::default(),
             lookup: system_lookup(),
+            pauses: Pauses::default(),
             now: || SystemTime::now().into(),
         }
     }
@@ -128,8 +133,8 @@ pub struct Job<K> {
     pub urls: Vec<String>,
     /// The DER OCSPRequest.
     pub request: Arc<[u8]>,
-    /// Whether it goes before others (must-staple).
-    pub urgent: bool,
+    /// For whom it is, and how much it matters.
+    pub need: Need,
     /// Validators of the answer held, where a 304 would do.
     pub conditional: Option<Validators>,
 }
@@ -263,6 +268,11 @@ pub async fn run<K, A>(
     let _ = tokio::time::timeout(STOP_GRACE, ended).await;
 }
 
+/// The responder of a URL, by the name that [`Pauses`] and circuits know it by.
+fn responder_of(url: &str) -> Option<String> {
+    client::responder_of(url).ok()
+}
+
 /// Time since the machine was started, which no setting of the clock changes. It runs on while the
 /// machine is suspended: a responder that wanted an hour's pause has had it by then.
 fn steady() -> Duration {
@@ -299,9 +309,15 @@ impl<K, A> Case<K, A> {
         )
     }
 
-    /// Notes the outcome at the present URL and goes on to the next; an answer outranks a failure.
+    /// Notes the outcome at the present URL and goes on to the next. An answer outranks a failure,
+    /// and a failure that nobody was asked: that says nothing about the certificate.
     fn move_on(&mut self, outcome: Result<Answer<A>, Failure>) {
-        if outcome.is_ok() || !matches!(self.so_far, Some(Ok(_))) {
+        let worth = |outcome: &Result<Answer<A>, Failure>| match outcome {
+            Ok(_) => 2,
+            Err(failure) => u8::from(!failure.error.is_postponement()),
+        };
+        let before = self.so_far.as_ref().map(worth);
+        if before.is_none_or(|before| before <= worth(&outcome)) {
             self.so_far = Some(outcome);
         }
         self.place += 1;
@@ -311,6 +327,7 @@ impl<K, A> Case<K, A> {
 /// The service's state between two events: who waits, who is in flight, what is to be reported.
 struct Desk<K, A> {
     limits: Limits<Case<K, A>>,
+    pauses: Pauses,
     reports: VecDeque<Report<K, A>>,
     /// First URL of a certificate → the one of its URLs that answered last.
     better_urls: HashMap<String, String>,
@@ -320,6 +337,7 @@ impl<K, A> Desk<K, A> {
     fn new(settings: &Settings) -> Self {
         Desk {
             limits: Limits::new(settings.renewal_threads),
+            pauses: settings.pauses.clone(),
             reports: VecDeque::new(),
             better_urls: HashMap::new(),
         }
@@ -348,8 +366,10 @@ impl<K, A> Desk<K, A> {
             let error = match client::responder_of(url.as_deref().unwrap_or_default()) {
                 Err(error) => error,
                 Ok(responder) => {
-                    let urgent = case.job.urgent;
-                    match self.limits.admit(&responder, case, urgent, now) {
+                    let need = case.job.need;
+                    let admitted = self.limits.admit(&responder, case, need, now);
+                    self.tell_pause(&responder, now);
+                    match admitted {
                         Ok(()) => return,
                         Err(dismissed) => {
                             let Dismissed { job, retry_after } = dismissed;
@@ -372,7 +392,7 @@ impl<K, A> Desk<K, A> {
     }
 
     fn finished(&mut self, responder: &str, mut case: Case<K, A>, attempt: Attempt<A>) {
-        self.learn(responder, attempt.health);
+        self.learn(responder, case.job.need.certificate, attempt.health);
         if attempt.settled {
             self.remember(&case);
             self.reports.push_back(Report {
@@ -385,9 +405,13 @@ impl<K, A> Desk<K, A> {
         }
     }
 
-    fn learn(&mut self, responder: &str, health: Health) {
+    fn learn(&mut self, responder: &str, certificate: u64, health: Health) {
         let (now, random) = (steady(), fastrand::f64());
-        for dismissed in self.limits.finished(responder, health, now, random) {
+        let dismissed = self
+            .limits
+            .finished(responder, certificate, health, now, random);
+        self.tell_pause(responder, now);
+        for dismissed in dismissed {
             let Dismissed {
                 job: mut case,
                 retry_after,
@@ -397,6 +421,11 @@ impl<K, A> Desk<K, A> {
             case.move_on(Err(Failure { url, error }));
             self.dispatch(case);
         }
+    }
+
+    fn tell_pause(&self, responder: &str, now: Duration) {
+        self.pauses
+            .tell(responder, self.limits.pause(responder, now), now);
     }
 
     /// The URL that answered is tried first for the next certificate with the same URLs.

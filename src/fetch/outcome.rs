@@ -151,6 +151,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nobody was asked: it says nothing about the certificate, nor about the responder.
+    pub fn is_postponement(&self) -> bool {
+        matches!(self, Error::CircuitOpen { .. })
+    }
+
     /// The variant's name in snake_case: metric label and log reason.
     pub fn kind(&self) -> &'static str {
         match self {

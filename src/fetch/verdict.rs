@@ -14,12 +14,23 @@ use crate::time::Timestamp;
 pub type Judged = Result<Assessment, Rejection>;
 
 /// Whether to take `judged`, or to ask again and how. `held` is the response held for the same
-/// certificate, if there is one.
-pub fn verdict(judged: Judged, held: Option<&Standing>, now: Timestamp) -> Verdict<Judged> {
+/// certificate, if there is one; where its successor `is_overdue`, the same again is as outdated as an
+/// older one.
+pub fn verdict(
+    judged: Judged,
+    held: Option<&Standing>,
+    is_overdue: bool,
+    now: Timestamp,
+) -> Verdict<Judged> {
     match &judged {
         Ok(assessment) => {
             let older = held.is_some_and(|held| {
-                now < held.expires && assessment.this_update < held.this_update
+                let is_same = is_overdue
+                    && assessment.status == held.status
+                    && assessment.this_update == held.this_update
+                    && assessment.expires <= held.expires;
+                let is_older = assessment.this_update < held.this_update;
+                now < held.expires && (is_older || is_same)
             });
             let nearly_over =
                 matches!(assessment.stapling, Err(NotStapleable::LifeTooShort { .. }));
@@ -86,19 +97,22 @@ mod tests {
     #[test]
     fn a_current_answer_is_taken_and_an_unknown_one_only_for_want_of_a_better() {
         let good = assessment(CertificateStatus::Good, at(-10));
-        assert!(matches!(verdict(Ok(good), None, NOW), Verdict::Settled(_)));
+        assert!(matches!(
+            verdict(Ok(good), None, false, NOW),
+            Verdict::Settled(_)
+        ));
         let revoked = CertificateStatus::Revoked {
             at: at(-100),
             reason: None,
         };
         let revoked = assessment(revoked, at(-10));
         assert!(matches!(
-            verdict(Ok(revoked), None, NOW),
+            verdict(Ok(revoked), None, false, NOW),
             Verdict::Settled(_)
         ));
         let unknown = assessment(CertificateStatus::Unknown, at(-10));
         assert!(matches!(
-            verdict(Ok(unknown), None, NOW),
+            verdict(Ok(unknown), None, false, NOW),
             Verdict::NextUrl(_)
         ));
     }
@@ -107,7 +121,7 @@ mod tests {
     fn an_answer_older_than_the_one_held_is_asked_for_again() {
         let judge = |held: Standing| {
             let good = assessment(CertificateStatus::Good, at(-500));
-            verdict(Ok(good), Some(&held), NOW)
+            verdict(Ok(good), Some(&held), false, NOW)
         };
         assert!(matches!(
             judge(held(at(-10), at(1000))),
@@ -121,13 +135,29 @@ mod tests {
     }
 
     #[test]
+    fn the_same_answer_again_is_outdated_once_its_successor_is_overdue() {
+        let judge = |is_overdue, held: Standing| {
+            let good = assessment(CertificateStatus::Good, at(-500));
+            verdict(Ok(good), Some(&held), is_overdue, NOW)
+        };
+        let same = held(at(-500), at(1000));
+        assert!(matches!(judge(false, same), Verdict::Settled(_)));
+        assert!(matches!(judge(true, same), Verdict::Outdated(_)));
+        // Newer, or good for longer: worth taking.
+        let older = held(at(-600), at(1000));
+        assert!(matches!(judge(true, older), Verdict::Settled(_)));
+        let shorter = held(at(-500), at(900));
+        assert!(matches!(judge(true, shorter), Verdict::Settled(_)));
+    }
+
+    #[test]
     fn an_answer_past_or_near_its_end_is_asked_for_again_past_the_caches() {
         let expired = Rejection::Expired {
             next_update: at(-1),
             now: NOW,
         };
         assert!(matches!(
-            verdict(Err(expired), None, NOW),
+            verdict(Err(expired), None, false, NOW),
             Verdict::Outdated(_)
         ));
         let mut ending = assessment(CertificateStatus::Good, at(-500));
@@ -136,14 +166,14 @@ mod tests {
             minimum: 600,
         });
         assert!(matches!(
-            verdict(Ok(ending), None, NOW),
+            verdict(Ok(ending), None, false, NOW),
             Verdict::Outdated(_)
         ));
     }
 
     #[test]
     fn each_responder_error_has_its_rule() {
-        let judge = |error| verdict(Err(Rejection::Responder(error)), None, NOW);
+        let judge = |error| verdict(Err(Rejection::Responder(error)), None, false, NOW);
         use ResponderError::*;
         assert!(matches!(judge(MalformedRequest), Verdict::OtherForm(_)));
         assert!(matches!(judge(InternalError), Verdict::Unable(_)));
@@ -155,6 +185,9 @@ mod tests {
     #[test]
     fn nonsense_is_asked_for_once_more_in_the_other_form() {
         let judged = Err(Rejection::NoSingleResponse);
-        assert!(matches!(verdict(judged, None, NOW), Verdict::OtherForm(_)));
+        assert!(matches!(
+            verdict(judged, None, false, NOW),
+            Verdict::OtherForm(_)
+        ));
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Without a control socket it goes on all the same: nothing of its work depends on one.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -11,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::snapshot::{Snapshot, Target};
 use super::{Daemon, wall_clock};
-use crate::agent::Event;
+use crate::agent::{Event, Subject};
 use crate::config::CONTROL_SOCKET;
 use crate::control::{
-    Answer, BindError, Listener, Names, Question, Refusal, Renewal, Reply, Request,
+    Answer, BindError, Listener, Names, NotAsked, Question, Refusal, Renewal, Reply, Request,
 };
+use crate::fetch::Pauses;
 use crate::printable::Printable;
 
 /// Requests of clients that may wait for the daemon's loop.
@@ -127,12 +130,16 @@ impl Daemon {
         let mut names = Names::new(names);
         let mut paths = Vec::new();
         let mut passed_over = None;
+        let mut postponed = Postponed::new(self.rooms.pauses());
         for file in self.agent.status(wall_clock()) {
             if !names.mean(file.path, file.dns_names()) {
                 continue;
             }
             match file.certificate {
-                Some(_) => paths.push(file.path.to_owned()),
+                Some(certificate) => {
+                    paths.push(file.path.to_owned());
+                    postponed.add(certificate.subject);
+                }
                 None => passed_over = Some((file.path.to_owned(), file.state)),
             }
         }
@@ -146,7 +153,8 @@ impl Daemon {
             return Reply::Refused(Refusal { message });
         }
         let certificates = paths.len();
-        tracing::info!("asked to renew {certificates} certificate files now");
+        let not_asked = postponed.not_asked();
+        log_renewal(certificates, &not_asked);
         if names.is_empty() {
             self.handle(Event::RenewAll);
         } else {
@@ -154,7 +162,79 @@ impl Daemon {
                 self.handle(Event::Renew(path));
             }
         }
-        Reply::Renewal(Renewal { certificates })
+        Reply::Renewal(Renewal {
+            certificates,
+            not_asked,
+        })
+    }
+
+    /// Renews everything, as a signal says.
+    pub(super) fn renew_all(&mut self) {
+        let mut postponed = Postponed::new(self.rooms.pauses());
+        let mut certificates = 0;
+        for file in self.agent.status(wall_clock()) {
+            if let Some(certificate) = file.certificate {
+                certificates += 1;
+                postponed.add(certificate.subject);
+            }
+        }
+        log_renewal(certificates, &postponed.not_asked());
+        self.handle(Event::RenewAll);
+    }
+}
+
+fn log_renewal(certificates: usize, not_asked: &[NotAsked]) {
+    tracing::info!("asked to renew {certificates} certificate files now");
+    for not_asked in not_asked {
+        tracing::warn!(reason = "circuit_open", "{not_asked}");
+    }
+}
+
+/// The certificate files that are not asked for, because each of their responders is left alone, but
+/// for one certificate of each responder.
+struct Postponed<'daemon> {
+    pauses: &'daemon Pauses,
+    /// Of each responder: for how long, whose request goes through, and how many files wait.
+    responders: BTreeMap<String, (Duration, [u8; 32], usize)>,
+}
+
+impl<'daemon> Postponed<'daemon> {
+    fn new(pauses: &'daemon Pauses) -> Self {
+        Postponed {
+            pauses,
+            responders: BTreeMap::new(),
+        }
+    }
+
+    /// A file with this certificate is to be asked for.
+    fn add(&mut self, subject: &Subject) {
+        let urls = subject.responders.iter();
+        let pauses: Option<Vec<_>> = urls.map(|url| self.pauses.at(url)).collect();
+        // The first one is asked, if only once.
+        let Some((responder, pause)) = pauses.and_then(|pauses| pauses.into_iter().next()) else {
+            return;
+        };
+        let certificate = subject.certificate.sha256_fingerprint();
+        // Nobody goes through while a probe is on its way.
+        let probe = match pause.is_zero() {
+            true => [0; 32],
+            false => certificate,
+        };
+        let (_, probe, waiting) = self
+            .responders
+            .entry(responder)
+            .or_insert((pause, probe, 0));
+        *waiting += usize::from(*probe != certificate);
+    }
+
+    fn not_asked(self) -> Vec<NotAsked> {
+        let responders = self.responders.into_iter();
+        let not_asked = responders.map(|(responder, (pause, _, certificates))| NotAsked {
+            responder,
+            certificates,
+            seconds: pause.as_secs(),
+        });
+        not_asked.filter(|it| it.certificates > 0).collect()
     }
 }
 

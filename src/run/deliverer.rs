@@ -1,6 +1,6 @@
 //! The agent's orders to deliver, carried out by the session of one control socket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -102,7 +102,9 @@ struct Translator {
     target: TargetId,
     address: Address,
     /// Whose deliveries are under way: the session knows a certificate by what HAProxy prints.
-    open: HashMap<Fingerprint, Vec<CertificateNumber>>,
+    /// A certificate that was forgotten and found again has two numbers; the session answers in the
+    /// order in which it was asked.
+    open: HashMap<Fingerprint, VecDeque<CertificateNumber>>,
     /// The process that answered last, and what has been said about it.
     process: Option<Process>,
     said: Vec<Notice>,
@@ -114,12 +116,12 @@ impl Translator {
         self.open
             .entry(fingerprint)
             .or_default()
-            .push(order.certificate);
+            .push_back(order.certificate);
     }
 
     fn closed(&mut self, fingerprint: Fingerprint) -> Option<CertificateNumber> {
         let numbers = self.open.get_mut(&fingerprint)?;
-        let number = numbers.pop();
+        let number = numbers.pop_front();
         if numbers.is_empty() {
             self.open.remove(&fingerprint);
         }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -31,12 +32,33 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// How often a directory is tried that another staplerd looks after.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
 
+/// A scan that is wanted before its time.
+#[derive(Default)]
+pub(super) struct Rescan {
+    wanted: Notify,
+    /// What has not changed is to be reported as well.
+    is_everything: AtomicBool,
+}
+
+impl Rescan {
+    /// Looks for what has changed, now.
+    pub(super) fn changes(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Reports everything that is there, now.
+    pub(super) fn everything(&self) {
+        self.is_everything.store(true, Ordering::Relaxed);
+        self.wanted.notify_one();
+    }
+}
+
 /// Scans at start, at every hint, at every rescan request, whenever the plan is another, and every
 /// refresh interval.
 pub(super) async fn run(
     mut plans: watch::Receiver<Arc<Plan>>,
     claims: Arc<Claims>,
-    rescan: Arc<Notify>,
+    rescan: Arc<Rescan>,
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
     stop: CancellationToken,
@@ -54,6 +76,9 @@ pub(super) async fn run(
         let begun = Instant::now();
         let plan = Arc::clone(&plans.borrow_and_update());
         let refresh_interval = plan.refresh_interval;
+        if rescan.is_everything.swap(false, Ordering::Relaxed) {
+            finder.doubt_everything();
+        }
         let Ok(scanned) = tokio::task::spawn_blocking(move || finder.scan(plan)).await else {
             return;
         };
@@ -72,7 +97,7 @@ pub(super) async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(refresh_interval.min(outcome.look_again_in)) => {}
-            () = rescan.notified() => {}
+            () = rescan.wanted.notified() => {}
             changed = plans.changed() => if changed.is_err() {
                 return;
             },
@@ -135,6 +160,13 @@ impl Finder {
             unreadable: Unreadable::default(),
             in_use: BTreeSet::new(),
             begun: (0, Instant::now()),
+        }
+    }
+
+    /// Has the next scan report everything that is there.
+    fn doubt_everything(&mut self) {
+        for source in self.plan.sources.keys() {
+            self.scanner.report_again(*source);
         }
     }
 

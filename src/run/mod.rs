@@ -229,7 +229,7 @@ impl Daemon {
                         self.reload(reload());
                         self.listen().await;
                     }
-                    Request::RenewAll => self.handle(Event::RenewAll),
+                    Request::RenewAll => self.renew_all(),
                 },
                 Some(news) = self.news.recv() => self.learn(news),
                 event = self.events.recv() => match event {
@@ -315,9 +315,12 @@ impl Daemon {
 
     fn change(&mut self, config: Config) -> Result<(), Error> {
         let haproxy_configs = haproxy_files::read(&config.haproxy_config)?;
-        self.rooms.change(&self.config, &config)?;
+        let are_ways_changed = self.rooms.change(&self.config, &config)?;
         self.config = config;
         self.handle(Event::Reconfigured(agent_settings(&self.config)));
+        if are_ways_changed {
+            self.handle(Event::WaysChanged);
+        }
         self.learn(News::HaproxyConfigured(Arc::new(haproxy_configs)));
         self.watch_haproxy_files();
         Ok(())

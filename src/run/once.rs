@@ -268,7 +268,7 @@ impl Run<'_> {
             }
             request @ Action::Request { .. } => self.request(request),
             order => {
-                self.open_placements += 1;
+                self.open_placements += usize::from(!matches!(order, Action::LookAgain));
                 self.daemon.rooms.carry_out(order);
             }
         }
@@ -295,7 +295,7 @@ impl Run<'_> {
             });
             match file.state {
                 State::Excluded(exclusion) if exclusion.is_normal() => summary.passed_over += 1,
-                State::Fresh if is_placed => summary.unchanged += 1,
+                State::Fresh | State::Outdated(_) if is_placed => summary.unchanged += 1,
                 State::Waiting if self.once.is_dry => {}
                 _ => summary.failed += 1,
             }

@@ -1,6 +1,7 @@
 //! The agent's requests, carried out by the fetch room and judged by the `ocsp` room.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,12 @@ pub(super) struct Order {
     pub(super) subject: Arc<Subject>,
     pub(super) must_staple: bool,
     pub(super) held: Option<Standing>,
+    /// Its successor is overdue: the same once more is of no use.
+    pub(super) is_overdue: bool,
+    /// How long the staple that is held lasts.
+    pub(super) lasts: Option<Duration>,
+    /// The operator wants it asked for even where the responder is being left alone.
+    pub(super) is_wanted_now: bool,
     pub(super) validators: Validators,
 }
 
@@ -27,6 +34,7 @@ struct Key {
     certificate: CertificateNumber,
     subject: Arc<Subject>,
     held: Option<Standing>,
+    is_overdue: bool,
 }
 
 /// Reports of the fetch room that may wait to be translated.
@@ -43,6 +51,7 @@ pub(crate) fn settings(config: &Config) -> fetch::Settings {
         off_limits: off_limits::of(config, &[]),
         proxies: config.proxies.clone(),
         lookup: fetch::system_lookup(),
+        pauses: fetch::Pauses::default(),
         now: wall_clock,
     }
 }
@@ -92,6 +101,9 @@ fn job(order: Order) -> fetch::Job<Key> {
         subject,
         must_staple,
         held,
+        is_overdue,
+        lasts,
+        is_wanted_now,
         validators,
     } = order;
     let conditional = (validators != Validators::default()).then_some(fetch::Validators {
@@ -102,12 +114,18 @@ fn job(order: Order) -> fetch::Job<Key> {
     fetch::Job {
         urls: subject.responders.clone(),
         request: ocsp::encode_request(&subject.cert_id, None).into(),
-        urgent: must_staple,
+        need: fetch::Need {
+            certificate: certificate.as_u64(),
+            is_urgent: must_staple,
+            lasts,
+            is_wanted_now,
+        },
         conditional,
         key: Key {
             certificate,
             subject,
             held,
+            is_overdue,
         },
     }
 }
@@ -122,7 +140,7 @@ fn judge(key: &Key, response: &[u8]) -> Verdict<Judged> {
         now,
         key.subject.policy,
     );
-    fetch::verdict(judged, key.held.as_ref(), now)
+    fetch::verdict(judged, key.held.as_ref(), key.is_overdue, now)
 }
 
 fn event(report: Report<Key, Judged>) -> Event {
@@ -147,7 +165,7 @@ fn event(report: Report<Key, Judged>) -> Event {
                 message: failure.to_string(),
             },
             retry_after: failure.error.retry_after(),
-            postponed: matches!(failure.error, fetch::Error::CircuitOpen { .. }),
+            postponed: failure.error.is_postponement(),
         }),
     };
     Event::Answered {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +20,7 @@ use super::{
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
 use crate::discovery::haproxy_config::HaproxyConfig;
-use crate::fetch::{self, OffLimits};
+use crate::fetch::{self, OffLimits, Pauses};
 use crate::haproxy::Processes;
 use crate::hooks;
 use crate::store::{Claims, Ownership, UnknownGroup};
@@ -28,12 +28,12 @@ use crate::systemd;
 
 /// The rooms that carry out the agent's orders, and what they are told.
 pub(super) struct Rooms {
-    requests: mpsc::UnboundedSender<requester::Order>,
+    requester: Requester,
     writes: mpsc::UnboundedSender<writer::Order>,
     hooks: mpsc::UnboundedSender<hooks::Order>,
     sessions: BTreeMap<TargetId, Session>,
     plans: watch::Sender<Arc<Plan>>,
-    rescan: Arc<Notify>,
+    rescan: Arc<finder::Rescan>,
     /// Ends the watch over the HAProxy configurations.
     haproxy_watch: CancellationToken,
     results: Results,
@@ -49,6 +49,12 @@ struct Results {
     off_limits: OffLimits,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// Who asks the responders.
+struct Requester {
+    orders: mpsc::UnboundedSender<requester::Order>,
+    pauses: Pauses,
 }
 
 /// The session of one control socket.
@@ -76,7 +82,7 @@ impl Rooms {
             stop: CancellationToken::new(),
         };
         let (plans, planned) = watch::channel(Arc::new(plan));
-        let rescan = Arc::new(Notify::new());
+        let rescan = Arc::new(finder::Rescan::default());
         results.tasks.spawn(finder::run(
             planned,
             Arc::clone(&results.claims),
@@ -86,7 +92,7 @@ impl Rooms {
             results.stop.clone(),
         ));
         let mut rooms = Rooms {
-            requests: results.requester(config),
+            requester: results.requester(config),
             writes: results.writer(ownership(config)?, config),
             hooks: results.hooks(),
             sessions: BTreeMap::new(),
@@ -99,16 +105,22 @@ impl Rooms {
         Ok(rooms)
     }
 
-    /// Goes over to another configuration, as far as it does not say what to look after.
-    pub(super) fn change(&mut self, before: &Config, config: &Config) -> Result<(), UnknownGroup> {
+    /// Goes over to another configuration, as far as it does not say what to look after. Whether
+    /// requests take another way from now on.
+    pub(super) fn change(
+        &mut self,
+        before: &Config,
+        config: &Config,
+    ) -> Result<bool, UnknownGroup> {
         let ownership = ownership(config)?;
         if !writes_alike(before, config) {
             self.writes = self.results.writer(ownership, config);
         }
-        if !asks_alike(before, config) {
-            self.requests = self.results.requester(config);
+        let is_asking_alike = asks_alike(before, config);
+        if !is_asking_alike {
+            self.requester = self.results.requester(config);
         }
-        Ok(())
+        Ok(!is_asking_alike)
     }
 
     /// Has no request sent to the listeners that these configurations name.
@@ -165,9 +177,14 @@ impl Rooms {
         }
     }
 
+    /// Which responders are being left alone.
+    pub(super) fn pauses(&self) -> &Pauses {
+        &self.requester.pauses
+    }
+
     /// Has everything on disk looked at, now.
     pub(super) fn rescan(&self) {
-        self.rescan.notify_one();
+        self.rescan.changes();
     }
 
     /// Lets the tasks finish what they have in hand; whether they did in time. A transaction in
@@ -207,16 +224,23 @@ impl Rooms {
                 subject,
                 must_staple,
                 held,
+                is_overdue,
+                lasts,
+                is_wanted_now,
                 validators,
             } => {
-                let _ = self.requests.send(requester::Order {
+                let _ = self.requester.orders.send(requester::Order {
                     certificate,
                     subject,
                     must_staple,
                     held,
+                    is_overdue,
+                    lasts,
+                    is_wanted_now,
                     validators,
                 });
             }
+            Action::LookAgain => self.rescan.everything(),
             Action::Write {
                 certificate,
                 path,
@@ -249,16 +273,20 @@ impl Rooms {
 }
 
 impl Results {
-    fn requester(&self, config: &Config) -> mpsc::UnboundedSender<requester::Order> {
+    fn requester(&self, config: &Config) -> Requester {
         let settings = fetch::Settings {
             off_limits: self.off_limits.clone(),
             ..requester::settings(config)
         };
+        let pauses = settings.pauses.clone();
         let (sender, orders) = mpsc::unbounded_channel();
         let (events, stop) = (self.events.clone(), self.stop.clone());
         self.tasks
             .spawn(requester::run(settings, orders, events, stop));
-        sender
+        Requester {
+            orders: sender,
+            pauses,
+        }
     }
 
     fn writer(

@@ -62,8 +62,9 @@ impl Snapshot {
             .collect();
         let files = agent.status(now);
         let meant = files.filter(|file| names.mean(file.path, file.dns_names()));
-        let certificates: Vec<CertificateStatus> =
-            meant.map(|file| certificate(&file, &sockets)).collect();
+        let certificates: Vec<CertificateStatus> = meant
+            .map(|file| certificate(&file, &sockets, now))
+            .collect();
         let is_part = !names.is_empty();
         let concerned = targets.iter().filter(|target| {
             let socket = sockets.get(&target.id);
@@ -141,7 +142,11 @@ fn badness(certificate: &CertificateStatus) -> u8 {
     }
 }
 
-fn certificate(file: &FileStatus<'_>, sockets: &BTreeMap<TargetId, String>) -> CertificateStatus {
+fn certificate(
+    file: &FileStatus<'_>,
+    sockets: &BTreeMap<TargetId, String>,
+    now: Timestamp,
+) -> CertificateStatus {
     let known = file.certificate.as_ref();
     let certificate = known.map(|it| &it.subject.certificate);
     let mut status = CertificateStatus {
@@ -160,6 +165,7 @@ fn certificate(file: &FileStatus<'_>, sockets: &BTreeMap<TargetId, String>) -> C
         staple: known.and_then(|it| it.staple).map(|it| staple(it)),
         next_request: known.and_then(|it| it.next_request),
         failures: known.map(|it| it.failures).unwrap_or_default(),
+        not_asked: known.and_then(|it| it.not_asked).map(problem),
         staple_path: known.map(|it| it.staple_path.printable().to_string()),
         disk: known.map(|it| place(&it.disk)),
         live: Vec::new(),
@@ -170,7 +176,7 @@ fn certificate(file: &FileStatus<'_>, sockets: &BTreeMap<TargetId, String>) -> C
             place: place(live),
         });
     }
-    status.needs_attention = needs_attention(&file.state, &status);
+    status.needs_attention = needs_attention(&file.state, &status, now);
     status
 }
 
@@ -181,11 +187,12 @@ fn names(certificate: &Certificate) -> impl Iterator<Item = String> {
 }
 
 /// Whether a person has to do something, as the documentation of the key says.
-fn needs_attention(state: &State, status: &CertificateStatus) -> bool {
+fn needs_attention(state: &State, status: &CertificateStatus, now: Timestamp) -> bool {
     let is_wrong = match state {
         State::Revoked { .. } | State::Expired { .. } => true,
         State::Excluded(Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. }) => true,
         State::Failing(_) => status.staple.is_none(),
+        State::Outdated(outdated) => outdated.refused_from.is_some_and(|from| from <= now),
         State::Excluded(Exclusion::NoResponder | Exclusion::NotApplicable { .. })
         | State::Waiting
         | State::Fresh

@@ -7,7 +7,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use tracing::{debug, error, info, warn};
 
-use crate::agent::{Delivery, Report, State, TargetId};
+use crate::agent::{Delivery, Outdated, Report, State, TargetId};
 use crate::haproxy::Address;
 use crate::printable::Printable;
 use crate::time::Timestamp;
@@ -99,6 +99,34 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             certificate = %names.certificate(path),
             "the responder has nothing newer yet{}",
             outlook.next_request(*next_request)
+        ),
+        Report::Outdated {
+            path,
+            outdated,
+            staple_until,
+            next_request,
+            repeated,
+        } => {
+            let (certificate, reason) = (names.certificate(path), Outdated::KIND);
+            let rest = format!(
+                "{outdated}; next request {next_request}; {}",
+                held(Some(*staple_until))
+            );
+            match repeated {
+                true => debug!(%certificate, reason, "{rest}"),
+                false => warn!(%certificate, reason, "{rest}"),
+            }
+        }
+        Report::NotKnownYet {
+            path,
+            failure,
+            retry_in,
+        } => info!(
+            certificate = %names.certificate(path),
+            reason = failure.kind,
+            "new, and not known to its responder yet: {}; next attempt in {}",
+            failure.message,
+            in_seconds(*retry_in)
         ),
         Report::RequestFailed {
             path,

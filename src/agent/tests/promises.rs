@@ -74,7 +74,7 @@ impl Run {
         self.open.extend(
             actions
                 .into_iter()
-                .filter(|action| !matches!(action, Action::Report(_))),
+                .filter(|action| !matches!(action, Action::Report(_) | Action::LookAgain)),
         );
     }
 
@@ -182,7 +182,7 @@ impl Run {
                     result,
                 });
             }
-            Action::Report(_) => {}
+            Action::Report(_) | Action::LookAgain => {}
         }
     }
 

@@ -89,10 +89,30 @@ fn waiting_becomes_failing_and_says_why() {
 }
 
 #[test]
-fn waiting_stays_waiting_while_its_responder_is_left_alone() {
-    let (mut bench, _, number) = waiting(&Authority::new());
+fn without_a_staple_not_being_asked_about_is_failing_and_with_one_it_is_only_said() {
+    let authority = Authority::new();
+    let (mut bench, subject, number) = waiting(&authority);
     bench.postponed(number, Duration::from_secs(100));
-    assert_eq!(kind(&bench), "waiting");
+    let state = bench.state("/a.pem");
+    assert_eq!(
+        (state.kind(), state.to_string().as_str()),
+        ("failing", "left alone")
+    );
+    bench.event(Event::RenewAll);
+    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    assert_eq!(kind(&bench), "fresh");
+    bench.event(Event::RenewAll);
+    bench.postponed(number, Duration::from_secs(100));
+    assert_eq!(kind(&bench), "fresh");
+    let not_asked = |bench: &Bench| {
+        let status = bench.agent.status_of(Path::new("/a.pem"), NOW).unwrap();
+        let not_asked = status.certificate.unwrap().not_asked;
+        not_asked.map(|failure| failure.kind)
+    };
+    assert_eq!(not_asked(&bench), Some("circuit_open"));
+    bench.event(Event::RenewAll);
+    bench.fail(number, None);
+    assert_eq!(not_asked(&bench), None);
 }
 
 #[test]
@@ -261,10 +281,10 @@ fn what_lives_shorter_than_the_operator_wants_is_expiring_in_the_last_third_of_i
 }
 
 #[test]
-fn a_new_certificate_is_expiring_after_ten_minutes_without_a_staple() {
+fn a_new_certificate_is_expiring_after_half_an_hour_without_a_staple() {
     let (mut bench, _, number) = waiting(&Authority::new());
     assert_eq!(expiring(&bench.fail(number, None)), []);
-    assert_eq!(expiring(&bench.pass(Duration::from_secs(599))), []);
+    assert_eq!(expiring(&bench.pass(Duration::from_secs(1799))), []);
     let due = bench.pass(Duration::from_secs(1));
     assert_eq!(expiring(&due), [(None, Some("timeout"))]);
     assert_eq!(expiring(&bench.pass(10 * DAY)), []);

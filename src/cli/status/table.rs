@@ -153,6 +153,11 @@ pub(super) fn troubles(certificate: &CertificateStatus) -> Vec<String> {
         }
         troubles.push(message);
     }
+    if let Some(not_asked) = certificate.not_asked.as_ref()
+        && troubles.is_empty()
+    {
+        troubles.push(format!("not asked: {}", not_asked.message));
+    }
     if let Some(error) = certificate
         .disk
         .as_ref()

@@ -52,7 +52,7 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
                     });
                     told.push((report, facts));
                 }
-                Action::Write { .. } | Action::Deliver { .. } => {}
+                Action::Write { .. } | Action::Deliver { .. } | Action::LookAgain => {}
             }
         }
         number.unwrap()

@@ -28,7 +28,7 @@ fn fetch_verified(urls: &[String]) -> Result<Judged, Failure> {
             issuer: &certificate,
         };
         let judged = verify(response, subject, None, now, Policy::default());
-        verdict(judged, None, now)
+        verdict(judged, None, false, now)
     };
     let report = fetch_jobs(settings(), vec![job(0, urls)], judge).remove(0);
     report.outcome.map(|answer| match answer {
@@ -167,7 +167,7 @@ fn urgent_jobs_overtake_those_that_wait() {
     let jobs = (0..50)
         .map(|key| {
             let mut job = job(key, &[format!("{}{key}", responder.url())]);
-            job.urgent = key >= 40;
+            job.need.is_urgent = key >= 40;
             job
         })
         .collect();

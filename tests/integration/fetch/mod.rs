@@ -13,10 +13,11 @@ mod wire;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use staplerd::fetch::{
-    AddressRules, Answer, Error, Failure, Job, Overrides, Report, Settings, Verdict, run,
+    AddressRules, Answer, Error, Failure, Job, Need, Overrides, Report, Settings, Verdict, run,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -45,12 +46,17 @@ fn impatient() -> Settings {
     }
 }
 
+/// A job for a certificate of its own.
 fn job<K>(key: K, urls: &[String]) -> Job<K> {
+    static CERTIFICATES: AtomicU64 = AtomicU64::new(0);
     Job {
         key,
         urls: urls.to_vec(),
         request: Arc::from(REQUEST),
-        urgent: false,
+        need: Need {
+            certificate: CERTIFICATES.fetch_add(1, Ordering::Relaxed),
+            ..Need::default()
+        },
         conditional: None,
     }
 }

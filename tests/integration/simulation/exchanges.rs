@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{Answer, CertificateNumber, Event, RequestFailure, Validators};
-use staplerd::fetch::{Dismissed, Health, Verdict, verdict};
+use staplerd::fetch::{Dismissed, Health, Need, RETRY_AFTER_MAX, Verdict, verdict};
 use staplerd::ocsp::{Policy, Standing, verify};
 
 use super::authority::LIES;
@@ -21,8 +21,9 @@ const STATUSES: [u8; 5] = [1, 2, 3, 5, 6];
 pub struct Request {
     pub certificate: CertificateNumber,
     pub case: usize,
-    pub must_staple: bool,
+    pub need: Need,
     pub held: Option<Standing>,
+    pub is_overdue: bool,
     /// What a responder may compare with to answer 304.
     pub etag: Option<String>,
     /// The URL to be asked now, of those in the certificate.
@@ -76,8 +77,8 @@ impl World {
                 return Some(self.hand_over(request));
             };
             let name = &self.responders[*responder].name;
-            let must_staple = request.must_staple;
-            match self.limits.admit(name, request, must_staple, now) {
+            let need = request.need;
+            match self.limits.admit(name, request, need, now) {
                 Ok(()) => return None,
                 Err(dismissed) => request = moved_on_from(dismissed),
             }
@@ -123,7 +124,8 @@ impl World {
         let (health, outcome) = self.answer(&request, responder, mode, now - begun);
         let random = self.random.f64();
         let name = &self.responders[responder].name;
-        let dismissed = self.limits.finished(name, health, now, random);
+        let certificate = request.need.certificate;
+        let dismissed = self.limits.finished(name, certificate, health, now, random);
         let event = if outcome.is_settled {
             self.responders[responder].hour.answers += 1;
             self.figures.from_second_url += u64::from(request.place > 0);
@@ -157,6 +159,7 @@ impl World {
             Mode::Refusing => return lost("connect_refused"),
             Mode::Flaky if self.random.bool() => return lost("reset"),
             Mode::Busy { retry_after } => {
+                let retry_after = retry_after.min(RETRY_AFTER_MAX);
                 self.left_alone(responder, retry_after);
                 let failure = RequestFailure {
                     failure: words("http_status"),
@@ -228,7 +231,7 @@ impl World {
         let subject = Arc::clone(&self.authority.cases[request.case].subject);
         let wall = self.wall();
         let judged = verify(bytes, subject.as_ocsp(), None, wall, Policy::default());
-        let verdict = verdict(judged, request.held.as_ref(), wall);
+        let verdict = verdict(judged, request.held.as_ref(), request.is_overdue, wall);
         if matches!(verdict, Verdict::Outdated(_) | Verdict::OtherForm(_)) {
             // Asked once more, past the caches or by POST; the answer is the same.
             self.count_request(request.case, responder);
@@ -293,9 +296,15 @@ impl World {
 }
 
 impl Request {
-    /// Goes on to the next URL; an answer outranks a failure.
+    /// Goes on to the next URL; an answer outranks a failure, and that outranks not having been asked.
     fn moved_on(mut self, outcome: Outcome) -> Self {
-        if outcome.is_answer || self.so_far.as_ref().is_none_or(|so_far| !so_far.is_answer) {
+        let worth = |outcome: &Outcome| match &outcome.result {
+            _ if outcome.is_answer => 2,
+            Err(failure) if failure.postponed => 0,
+            _ => 1,
+        };
+        let before = self.so_far.as_ref().map(worth);
+        if before.is_none_or(|before| before <= worth(&outcome)) {
             self.so_far = Some(outcome);
         }
         self.place += 1;

@@ -53,6 +53,11 @@ impl World {
                 self.delivery_ends(target, generation);
             }
             Happening::Look => self.event(Event::Wakeup),
+            Happening::LookedAgain => {
+                for file in 0..self.files.len() {
+                    self.look_at(file);
+                }
+            }
             Happening::Lapses(number) => self.lapses(number),
             Happening::Hour => self.hour(),
             Happening::Minute => self.minute(),

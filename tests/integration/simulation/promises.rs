@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use staplerd::agent::{SHORTEST_LIFE, TargetId};
+use staplerd::fetch::RETRY_AFTER_MAX;
 use staplerd::ocsp::verify::{CLOCK_SKEW, MAX_STAPLE_BYTES};
 use staplerd::ocsp::{CertificateStatus, Staple};
 use staplerd::schedule::{self, Life};
@@ -23,7 +24,7 @@ const CONVERGED_WITHIN: Duration = Duration::from_secs(3600 + 300);
 /// A certificate whose staple has less life left is said to be expiring.
 pub const EXPIRING_WITHIN: Duration = DAY;
 /// The longest pause that a responder asks for here, and the agent gives it.
-const LONGEST_PAUSE: Duration = Duration::from_secs(7200 * 5 / 4);
+const LONGEST_PAUSE: Duration = Duration::from_secs(RETRY_AFTER_MAX.as_secs() * 5 / 4);
 /// Nothing may be wrong with a HAProxy process for this long before it is expected to hold what it
 /// should: a delivery is tried again after a minute at the latest.
 const QUIET: Duration = Duration::from_secs(300);
@@ -223,6 +224,7 @@ impl World {
         self.figures.renewals += 1;
         let case = &self.authority.cases[self.files[self.file_of[path]].case];
         let life = Life {
+            this_update,
             start: this_update.max(case.subject.certificate.not_before()),
             end: until,
         };

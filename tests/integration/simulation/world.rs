@@ -14,7 +14,7 @@ use staplerd::agent::{
     Action, Agent, CertificateNumber, Content, Event, Exclusion, Failure, FoundFile, Report,
     TargetId,
 };
-use staplerd::fetch::{Limits, RENEWAL_THREADS};
+use staplerd::fetch::{Limits, Need, RENEWAL_THREADS};
 use staplerd::ocsp::{Policy, Staple, verify};
 use staplerd::schedule;
 use staplerd::time::{Now, Timestamp};
@@ -60,6 +60,8 @@ pub enum Happening {
     Suspension,
     AgentRestarts,
     RenewAll,
+    /// Discovery has looked at everything once more.
+    LookedAgain,
     /// A staple that was accepted stops being stapled.
     Lapses(u64),
     Hour,
@@ -303,6 +305,9 @@ impl World {
                 subject,
                 must_staple,
                 held,
+                is_overdue,
+                lasts,
+                is_wanted_now,
                 validators,
             } => {
                 let case = self.authority.place_of(&subject);
@@ -310,8 +315,14 @@ impl World {
                 let request = Request {
                     certificate,
                     case,
-                    must_staple,
+                    need: Need {
+                        certificate: certificate.as_u64(),
+                        is_urgent: must_staple,
+                        lasts,
+                        is_wanted_now,
+                    },
                     held,
+                    is_overdue,
                     etag: validators.etag,
                     place: 0,
                     so_far: None,
@@ -345,6 +356,7 @@ impl World {
                 };
                 self.deliver(target.0, order);
             }
+            Action::LookAgain => self.plan(Duration::ZERO, Happening::LookedAgain),
             Action::Report(report) => self.reported(&report),
         }
     }
@@ -367,9 +379,14 @@ impl World {
 
     /// Discovery looks at a file and says what it finds.
     pub fn find(&mut self, number: usize) {
+        self.files[number].changed_at = self.time;
+        self.look_at(number);
+    }
+
+    /// The same, for a file that need not have changed.
+    pub fn look_at(&mut self, number: usize) {
         let wall = self.wall();
-        let file = &mut self.files[number];
-        file.changed_at = self.time;
+        let file = &self.files[number];
         let path = file.path.clone();
         let content = match file.hidden {
             Some(Hidden::Deleted) => return self.event(Event::FileGone(path)),
