@@ -28,6 +28,8 @@ use crate::run::wall_clock;
 
 /// The configuration makes no sense (sysexits.h, EX_CONFIG).
 const EXIT_CONFIGURATION: u8 = 78;
+/// How similar a word has to be to a command to be meant as one (Damerau-Levenshtein, 1 is the same).
+const SIMILAR: f64 = 0.6;
 /// Help fits a terminal of this many columns.
 const HELP_WIDTH: usize = 80;
 
@@ -126,6 +128,14 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(refusal) => return refuse(&refusal),
     };
+    let daemon = match &arguments.command {
+        None => Some(&arguments.daemon),
+        Some(Command::Run(daemon)) => Some(daemon),
+        Some(_) => None,
+    };
+    if let Some(word) = daemon.and_then(daemon::DaemonArguments::misplaced_word) {
+        return refuse(&no_such_place(word));
+    }
     match arguments.command {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
@@ -142,6 +152,23 @@ pub fn run() -> ExitCode {
         Some(Command::Validate(validate)) => validate::run(&validate),
         Some(Command::Responder(responder)) => responder::run(responder),
     }
+}
+
+/// What to say of a word that is neither a command nor the name of a directory.
+fn no_such_place(word: &str) -> clap::Error {
+    let mut command = Arguments::command();
+    let names = command.get_subcommands().map(|command| command.get_name());
+    let similarity = |name: &&str| strsim::normalized_damerau_levenshtein(word, name);
+    let nearest = names.max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+    let hint = match nearest.filter(|name| similarity(name) >= SIMILAR) {
+        Some(name) if name == word => {
+            format!("{word} is a command: it comes first, as in 'staplerd {word} …'")
+        }
+        Some(name) => format!("there is no such directory; did you mean 'staplerd {name}'?"),
+        None => "there is no such directory, nor a command of this name".to_owned(),
+    };
+    let message = format!("'{}': {hint}", word.escape_debug());
+    command.error(clap::error::ErrorKind::InvalidSubcommand, message)
 }
 
 /// Prints what is wrong with the command line, or the help that was asked for.

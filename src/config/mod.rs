@@ -50,6 +50,8 @@ use sources::Gathering;
 
 /// Where the daemon listens for its own commands, unless configured otherwise.
 pub const CONTROL_SOCKET: &str = "/run/staplerd/control.sock";
+/// The word in place of that path that turns it off, as in the file; `./null` is a path.
+const NO_CONTROL_SOCKET: &str = "null";
 /// The directory of the log file, where one is wanted and none is named.
 pub const LOG_DIRECTORY: &str = "/var/log/staplerd";
 /// The bounds of `verbosity`: nothing but errors, everything.
@@ -95,7 +97,7 @@ pub struct Options {
     pub no_recycle: bool,
     /// HAProxy's configuration files, or directories of them.
     pub haproxy_config: Vec<PathBuf>,
-    /// Where the daemon listens for its own commands.
+    /// Where the daemon listens for its own commands; nowhere where it is [`NO_CONTROL_SOCKET`].
     pub control_socket: Option<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,
@@ -321,7 +323,7 @@ impl Config {
             no_haproxy_sockets: options.no_haproxy_sockets,
             control_socket: options
                 .control_socket
-                .map(Some)
+                .map(|path| Some(path).filter(|path| path != Path::new(NO_CONTROL_SOCKET)))
                 .or(file.control_socket)
                 .unwrap_or_else(|| Some(PathBuf::from(CONTROL_SOCKET))),
             selection: Selection {

@@ -1,6 +1,6 @@
 //! The daemon's options: `stapled`'s, with its names and short forms, and a few more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
@@ -120,7 +120,8 @@ pub(in crate::cli) struct DaemonArguments {
     #[arg(long, visible_alias = "no-daemon", help_heading = "Process and log")]
     interactive: bool,
 
-    /// Where status and renew reach this daemon [default: /run/staplerd/control.sock]
+    /// Where status and renew reach this daemon; null: nowhere
+    /// [default: /run/staplerd/control.sock]
     #[arg(long, value_name = "PATH", help_heading = "Process and log")]
     control_socket: Option<PathBuf>,
 
@@ -171,6 +172,13 @@ impl DaemonArguments {
     /// Whether the foreground is insisted on.
     pub(super) fn is_interactive(&self) -> bool {
         self.interactive
+    }
+
+    /// A word among the directories that is no path and names nothing here: a command that is
+    /// misspelt, or that stands after options.
+    pub(in crate::cli) fn misplaced_word(&self) -> Option<&str> {
+        let mut words = self.positional.iter().filter_map(|path| path.to_str());
+        words.find(|word| !word.contains('/') && !Path::new(word).exists())
     }
 
     /// What they say about everything.

@@ -15,6 +15,8 @@ use std::fmt::{self, Display};
 use std::rc::Rc;
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(super) use table::ASKED_FOR;
 pub(super) use table::Table;
 pub(super) use value::{Value, lasting, within};
 

@@ -9,6 +9,16 @@ use super::Value;
 /// How similar a known key has to be to be meant (Damerau-Levenshtein, 1 is the same).
 const SIMILAR: f64 = 0.6;
 
+/// The most keys that are named where none of them is similar.
+const SHORT_LIST: usize = 6;
+
+#[cfg(test)]
+thread_local! {
+    /// Every key that tables of this thread have asked for.
+    pub(in crate::config) static ASKED_FOR: RefCell<BTreeSet<&'static str>> =
+        const { RefCell::new(BTreeSet::new()) };
+}
+
 /// A mapping whose keys are known.
 pub(in crate::config) struct Table<'a> {
     value: Value<'a>,
@@ -72,20 +82,23 @@ impl<'a> Table<'a> {
     /// The keys that were not asked for are mistakes.
     pub(super) fn refuse_unknown(&self) {
         let known = self.known.borrow();
+        #[cfg(test)]
+        ASKED_FOR.with_borrow_mut(|keys| keys.extend(known.iter()));
         for (key, value) in &self.entries {
             if known.contains(key) {
                 continue;
             }
-            let nearest = known
-                .iter()
-                .map(|known| (strsim::normalized_damerau_levenshtein(key, known), known))
-                .filter(|(similarity, _)| *similarity >= SIMILAR)
-                .max_by(|(one, _), (other, _)| one.total_cmp(other));
-            let hint = match nearest {
-                Some((_, nearest)) => format!("did you mean {nearest}?"),
-                None => {
-                    let known: Vec<&str> = known.iter().copied().collect();
-                    format!("expected one of {}", known.join(", "))
+            let similarity = |known: &str| strsim::normalized_damerau_levenshtein(key, known);
+            let mut nearest: Vec<&str> = known.iter().copied().collect();
+            nearest.sort_by(|one, other| similarity(other).total_cmp(&similarity(one)));
+            let hint = match nearest.first() {
+                Some(first) if similarity(first) >= SIMILAR => format!("did you mean {first}?"),
+                _ if nearest.len() <= SHORT_LIST => {
+                    format!("expected one of {}", nearest.join(", "))
+                }
+                _ => {
+                    nearest.truncate(SHORT_LIST);
+                    format!("the nearest keys are {}", nearest.join(", "))
                 }
             };
             let message = format!("unknown key; {hint}");

@@ -297,3 +297,17 @@ fn backups_never_lie_where_haproxy_loads_a_whole_directory() {
     // The command line's directories count as well.
     assert!(read(options(&["/certs"], &[]), staples).is_err());
 }
+
+#[test]
+fn the_control_socket_can_be_turned_off_on_the_command_line_as_in_the_file() {
+    let socket = |given: &str| {
+        let options = Options {
+            control_socket: Some(given.into()),
+            ..options(&["/a"], &[])
+        };
+        check(options).unwrap().control_socket
+    };
+    assert_eq!(socket("null"), None);
+    assert_eq!(socket("./null"), Some("./null".into()));
+    assert_eq!(socket("/run/s.sock"), Some("/run/s.sock".into()));
+}

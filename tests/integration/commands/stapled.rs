@@ -187,3 +187,29 @@ fn its_configuration_file_is_read_from_its_place_unless_there_is_our_own() {
         1
     );
 }
+
+#[test]
+fn a_word_that_names_nothing_is_no_directory_to_watch() {
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("staplerd.yaml");
+    fs::write(&config, "").unwrap();
+    let config = config.to_str().unwrap();
+    for (arguments, hint) in [
+        (&["stauts"][..], "did you mean 'staplerd status'?"),
+        (
+            &["-c", config, "status"],
+            "status is a command: it comes first",
+        ),
+        (&["run", "certs"], "there is no such directory"),
+        (&["--recursiv", "."], "--recursive"),
+        (&["--haproxy-socket", "/a"], "--haproxy-sockets"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .current_dir(place.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    }
+}
