@@ -116,6 +116,11 @@ pub enum RefusedAddress {
     /// HAProxy takes commands there.
     #[error("{0} is a control socket of HAProxy, which is never asked")]
     ControlSocket(SocketAddr),
+    /// HAProxy takes commands at this port of some address, and a proxy would resolve the name.
+    #[error(
+        "port {0} is that of a control socket of HAProxy, which a proxy could find by this name"
+    )]
+    ControlPort(u16),
     /// This program listens there.
     #[error("{0} is this program's own responder, which certificates may not point to")]
     OwnResponder(SocketAddr),

@@ -1,8 +1,8 @@
 //! One HTTP exchange with a responder, as RFC 6960 appendix A and RFC 9919 §5 want it.
 //!
 //! Blocking, with a total deadline. Follows redirects itself (the address rules hold on each hop
-//! because every hop is resolved by `resolver`; a redirect is a stranger's word whoever wrote the
-//! first URL), bounds header and body, refuses content codings, and sends a request once more when a
+//! because every hop is resolved by `resolver`; a redirect to another host is a stranger's word whoever
+//! wrote the first URL), bounds header and body, refuses content codings, and sends a request once more when a
 //! kept connection turned out dead, or when who is there had to be asked first whether it speaks
 //! HTTP. TLS sessions are not resumed: a ticket is a stranger's bytes, too. What an answer means, and
 //! what to do after a failure, is decided elsewhere.
@@ -154,7 +154,7 @@ impl Client {
         let mut post = ask.post;
         let mut visited = Vec::new();
         while visited.len() <= REDIRECTS_MAX {
-            if author == Author::Stranger {
+            if author == Author::Stranger || !visited.is_empty() {
                 uri = wire::harmless(&uri).ok_or_else(|| Error::InvalidUrl {
                     url: shown(ask.url.as_bytes()),
                     reason: "it is not a URL",
@@ -193,7 +193,11 @@ impl Client {
                 code: response.status().as_u16(),
                 retry_after: None,
             })??;
-            author = Author::Stranger;
+            // Within the host and port that the operator wrote nothing else is reached.
+            let is_elsewhere = (next.scheme(), next.authority()) != (uri.scheme(), uri.authority());
+            if is_elsewhere {
+                author = Author::Stranger;
+            }
             visited.push(std::mem::replace(&mut uri, next));
             if visited.contains(&uri) {
                 break;

@@ -40,6 +40,18 @@ impl OffLimits {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 
+    /// Whether a URL may lead to `port` at an address that only a proxy will know.
+    pub(super) fn check_port(&self, port: u16) -> Result<(), RefusedAddress> {
+        let listeners = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_controls = |listener: &Listener| {
+            listener.kind == ListenerKind::ControlSocket && listener.port == port
+        };
+        match listeners.iter().any(is_controls) {
+            true => Err(RefusedAddress::ControlPort(port)),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a URL of this author may lead to `destination`, as far as this list goes; `is_own`
     /// says of an address whether it is one of this machine's interfaces', `is_named` of an address
     /// and port whether the operator allows exactly that.

@@ -20,7 +20,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::address::{AddressRules, Author, RefusedAddress};
+use super::address::{AddressRules, Author, RefusedAddress, inner};
 use super::client::parse_url;
 use super::off_limits::OffLimits;
 use super::proxy::{Proxies, Route};
@@ -81,14 +81,15 @@ impl AddressBook {
 
     /// Whether a URL of this author may lead to `destination`.
     fn check(&self, destination: SocketAddr, author: Author) -> Result<(), RefusedAddress> {
+        let is_named = |destination| self.rules.names(destination);
         self.off_limits
-            .check(destination, author, this_machine::has, |destination| {
-                self.rules.names(destination)
-            })?;
+            .check(destination, author, this_machine::has, is_named)?;
         match author {
             Author::Operator => Ok(()),
             Author::Stranger => {
-                let is_own = this_machine::has(destination.ip());
+                let address = destination.ip();
+                // Dressed up as IPv6 it is still here.
+                let is_own = [address, inner(address)].into_iter().any(this_machine::has);
                 self.rules.check(destination, is_own)
             }
         }
@@ -306,8 +307,13 @@ impl ResponderResolver {
                 url: host.to_owned(),
                 reason: "the host is neither a name nor a usual address",
             }),
-            None if self.author == Author::Stranger => Ok(self.book.rules.check_port(port)?),
-            None => Ok(()),
+            None => {
+                self.book.off_limits.check_port(port)?;
+                match self.author {
+                    Author::Stranger => Ok(self.book.rules.check_port(port)?),
+                    Author::Operator => Ok(()),
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod haproxy_faults;
 mod haproxy_lifecycle;
 mod haproxy_session;
 mod hostile;
+mod judges;
 mod once;
 mod openssl;
 mod responder;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::skip::skipped;
 use crate::support::haproxy::{free_addresses, wait_for};
+use crate::support::judged;
 
 const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
     subjectKeyIdentifier=hash\n";
@@ -226,7 +227,8 @@ impl OpensslAuthority {
         wait_for(words, || self.read(log).contains(words));
     }
 
-    /// Whether openssl itself finds `response` good for `name`, signature and all.
+    /// Whether openssl itself finds `response` good for `name`, signature and all. What is good is
+    /// kept for the other judges.
     pub fn accepts(&self, name: &str, response: &[u8]) -> bool {
         fs::write(self.path("response.der"), response).unwrap();
         let output = Command::new("openssl")
@@ -237,7 +239,17 @@ impl OpensslAuthority {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);
-        said.contains("Response verify OK") && said.contains(&format!("{name}.pem: good"))
+        let is_good =
+            said.contains("Response verify OK") && said.contains(&format!("{name}.pem: good"));
+        if is_good {
+            let certificate = self.read(&format!("{name}.pem"));
+            judged::keep(
+                response,
+                self.read("issuer.pem").as_bytes(),
+                Some(certificate.as_bytes()),
+            );
+        }
+        is_good
     }
 
     fn openssl(&self, command: &str) {

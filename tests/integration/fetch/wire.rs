@@ -207,7 +207,20 @@ fn the_operators_own_url_needs_no_permission_and_is_sent_as_it_is() {
     let outcome = fetch_one(rules.clone(), &[inside.url()]);
     assert_eq!(error(outcome).kind(), "address_refused");
 
-    // Where it redirects to is not his word.
+    // Within the host he wrote redirects are followed; what is there is the responder's to say.
+    let moved = ScriptedResponder::start(|request| {
+        vec![Step::Send(match request.target.as_str() {
+            "/there/%3Bx" => ocsp_answer(RESPONSE),
+            _ => answer("302 Found", "Location: /there/;x\r\n", b""),
+        })]
+    });
+    let by_the_operator = Settings {
+        operators_urls: Arc::new([moved.url()].into()),
+        ..Settings::default()
+    };
+    assert_eq!(body(&fetch_one(by_the_operator, &[moved.url()])), RESPONSE);
+
+    // Where it redirects to otherwise is not his word.
     let headers = format!("Location: {}\r\n", inside.url());
     let redirecting = ScriptedResponder::always(answer("302 Found", &headers, b""));
     let rules = Settings {
@@ -319,4 +332,25 @@ fn a_responder_that_is_silent_when_asked_by_get_is_asked_by_post_next_time() {
         .map(|it| it.method)
         .collect();
     assert_eq!(methods, ["GET", "POST", "POST", "POST"]);
+}
+
+#[test]
+fn a_name_that_a_proxy_resolves_does_not_lead_to_a_control_sockets_port() {
+    let proxy = ScriptedResponder::always(ocsp_answer(RESPONSE));
+    let off_limits = OffLimits::default();
+    off_limits.replace(vec![Listener {
+        address: Some([10, 0, 0, 5].into()),
+        port: 9999,
+        kind: ListenerKind::ControlSocket,
+    }]);
+    let settings = Settings {
+        proxies: Proxies::parse(Some(&proxy.url()), None, "").unwrap(),
+        off_limits,
+        ..settings()
+    };
+    let outcome = fetch_one(settings.clone(), &["http://haproxy.test:9999/".to_owned()]);
+    assert_eq!(error(outcome).kind(), "address_refused");
+    assert_eq!(proxy.connections(), 0);
+    let other = fetch_one(settings, &["http://haproxy.test:9998/".to_owned()]);
+    assert_eq!(body(&other), RESPONSE);
 }

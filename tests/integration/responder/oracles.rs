@@ -10,6 +10,7 @@ use std::process::Command;
 use super::post;
 use super::process::{Files, KEYS, Process, SERIALS, have_openssl, openssl_responder};
 use crate::skip::skipped;
+use crate::support::judged;
 
 #[test]
 fn openssl_verifies_answers_signed_with_every_kind_of_key() {
@@ -19,8 +20,9 @@ fn openssl_verifies_answers_signed_with_every_kind_of_key() {
     for (name, key) in KEYS {
         let files = Files::new(key);
         let responder = Process::start(&files, &["--nonce"]);
-        let text = files.ask(responder.address, &[]);
+        let text = files.ask(responder.address, &["-respout", "answer"]);
         assert!(text.contains("Response verify OK"), "{name}: {text}");
+        keep(&files, "answer");
         assert!(!text.contains("WARNING"), "{name}: {text}");
         for words in [
             "0x03A2EF: good",
@@ -32,6 +34,12 @@ fn openssl_verifies_answers_signed_with_every_kind_of_key() {
             assert!(text.contains(words), "{name}: no '{words}' in {text}");
         }
     }
+}
+
+/// Keeps an answer to be judged by others.
+fn keep(files: &Files, name: &str) {
+    let read = |name: &str| fs::read(files.path().join(name)).unwrap();
+    judged::keep(&read(name), &read("ca.pem"), None);
 }
 
 /// The lines that state statuses: without those that depend on the moment.
@@ -188,6 +196,7 @@ print(response.signature_algorithm_oid._name)
         let files = Files::new(key);
         let responder = Process::start(&files, &[]);
         keep_answer(&files, &responder, "good", &["-serial", SERIALS[0]]);
+        keep(&files, "good");
         assert_eq!(printed(&files, VERIFIER, &["good"]).trim(), algorithm);
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::handshake;
+use crate::skip::skipped;
 
 /// How long a test waits for anything of HAProxy's before it fails.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -45,16 +46,16 @@ pub fn installations(test: &str) -> Vec<Installation> {
         let binary = cache().join(version).join("usr/sbin/haproxy");
         match probe(&binary) {
             Some(version) => found.push(Installation { version, binary }),
-            None => eprintln!(
-                "SKIPPED: {test} with HAProxy {version}: run tests/haproxy-versions to unpack it"
-            ),
+            None => skipped(format!(
+                "{test} with HAProxy {version}: run tests/haproxy-versions to unpack it"
+            )),
         }
     }
     if found.is_empty() {
         let binary = PathBuf::from("haproxy");
         match probe(&binary) {
             Some(version) => found.push(Installation { version, binary }),
-            None => eprintln!("SKIPPED: {test}: there is no haproxy on this machine"),
+            None => skipped(format!("{test}: there is no haproxy on this machine")),
         }
     }
     found
