@@ -35,6 +35,8 @@ pub(super) struct Loaded {
     pub(super) file: Option<String>,
     /// What is worth a word about it.
     pub(super) notice: Option<String>,
+    /// The default places that cannot be looked at, with the system's words.
+    pub(super) passed_over: Vec<String>,
     /// Whether the daemon is to go into the background.
     pub(super) background: bool,
 }
@@ -53,7 +55,11 @@ pub(super) fn check(options: Options, named: Option<&Path>) -> Result<Config, Ve
 /// # Errors
 /// Every mistake that was found.
 pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec<Error>> {
-    let path = named.map(Path::to_owned).or_else(default_file);
+    let mut passed_over = Vec::new();
+    let path = match named {
+        Some(path) => Some(path.to_owned()),
+        None => default_file(&mut passed_over),
+    };
     let text = path.as_deref().map(text_of).transpose();
     let text = text.map_err(|error| vec![error])?;
     let (options, file, notice) = match &text {
@@ -78,6 +84,7 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
         config: Config::read(options, file, &surroundings)?,
         file: text.as_ref().map(|(name, _)| name.clone()),
         notice,
+        passed_over,
         background,
     })
 }
@@ -85,21 +92,28 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
 /// The `error_log` of a file that makes no sense otherwise, of the `named` one or of that in its
 /// default place.
 pub(super) fn error_log(named: Option<&Path>) -> Option<LogFile> {
-    let path = named.map(Path::to_owned).or_else(default_file)?;
+    let named = named.map(Path::to_owned);
+    let path = named.or_else(|| default_file(&mut Vec::new()))?;
     let (name, text) = text_of(&path).ok()?;
     Config::error_log(&name, &text)
 }
 
-/// The first of the default places where there is anything: our own, then the ancestors'.
-fn default_file() -> Option<PathBuf> {
+/// The first of the default places where there is anything: our own, then the ancestors'. A place
+/// that cannot be looked at (the home directory of a unit with `ProtectHome=`) is passed over.
+fn default_file(passed_over: &mut Vec<String>) -> Option<PathBuf> {
     let home = std::env::home_dir();
     let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
     let own = [Some(PathBuf::from(SYSTEM_FILE)), in_home(USER_FILE)];
     let others = ANCESTORS
         .iter()
         .flat_map(|(user, system)| [in_home(user), Some(PathBuf::from(system))]);
-    // What cannot be looked at is not passed over: reading it says why.
-    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
+    let is_there = |path: &PathBuf| match path.try_exists() {
+        Ok(is_there) => is_there,
+        Err(error) => {
+            passed_over.push(format!("{}: {error}; passed over", path.display()));
+            false
+        }
+    };
     own.into_iter().chain(others).flatten().find(is_there)
 }
 

@@ -15,6 +15,7 @@ use super::{EXIT_CONFIGURATION, once};
 use crate::background::{self, Outcome};
 use crate::config::{Config, Error, Logging, Options, Origin};
 use crate::run;
+use crate::systemd;
 use crate::telemetry::{self, Verbosity};
 
 /// What is taken where nothing is configured.
@@ -33,8 +34,9 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    let goes = loaded.background && !arguments.is_interactive();
-    if goes && !background::is_here() {
+    let wants_background = loaded.background && !arguments.is_interactive();
+    let stays = wants_background && systemd::is_notified();
+    if wants_background && !stays && !background::is_here() {
         return start_in_background();
     }
     let settings = log_settings(&loaded.config.logging);
@@ -52,8 +54,14 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    for place in &loaded.passed_over {
+        tracing::warn!("{place}");
+    }
     if let Some(notice) = &loaded.notice {
         tracing::info!("{notice}");
+    }
+    if stays {
+        tracing::warn!("systemd waits for this process: -D has no effect");
     }
     warn(&loaded.config);
     if arguments.has_keepalive() {
@@ -96,7 +104,7 @@ fn cannot_run(error: &run::Error) -> ExitCode {
 }
 
 /// The configuration; where nothing names anything, what HAProxy's own says.
-fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
+pub(super) fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
     let options = arguments.options();
     let named = arguments.config.as_deref();
     let loaded = configuration::load(options.clone(), named)?;

@@ -9,8 +9,10 @@ mod daemon;
 mod fetch;
 mod generate;
 mod input;
+mod limits;
 mod once;
 mod probe;
+mod reload;
 mod renew;
 mod responder;
 mod status;
@@ -74,6 +76,15 @@ Examples:
   staplerd status www.example.com --timeline
   staplerd status --json | jq '.certificates[] | select(.needs_attention)'")]
     Status(status::StatusArguments),
+    /// Have the running daemon read its configuration again.
+    ///
+    /// Takes the options that the daemon was started with. A configuration with a mistake is
+    /// refused whole, and the old one goes on.
+    #[command(after_help = "\
+Examples:
+  staplerd reload
+  staplerd reload -c /etc/staplerd/staplerd.yaml")]
+    Reload(daemon::DaemonArguments),
     /// Have the running daemon renew responses now.
     #[command(after_help = "\
 Examples:
@@ -136,11 +147,13 @@ pub fn run() -> ExitCode {
     if let Some(word) = daemon.and_then(daemon::DaemonArguments::misplaced_word) {
         return refuse(&no_such_place(word));
     }
+    limits::raise_open_files();
     match arguments.command {
         None => daemon::run(arguments.daemon),
         Some(Command::Run(daemon)) => daemon::run(daemon),
         Some(Command::Once(once)) => once::run(&once),
         Some(Command::Status(status)) => status::run(&status),
+        Some(Command::Reload(daemon)) => reload::run(&daemon),
         Some(Command::Renew(renew)) => renew::run(&renew),
         Some(Command::Fetch(fetch)) => fetch::run(&fetch),
         Some(Command::Probe(probe)) => probe::run(&probe),

@@ -16,7 +16,10 @@ mod status;
 pub use client::{AskError, ask};
 pub use listener::{Answer, BindError, Listener, Question};
 pub use names::Names;
-pub use protocol::{InvalidRequest, MAX_REQUEST_BYTES, NotAsked, Refusal, Renewal, Reply, Request};
+pub use protocol::{
+    InvalidRequest, MAX_REQUEST_BYTES, NotAsked, Refusal, Reloaded, Renewal, Reply,
+    Request,
+};
 pub use status::{
     CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA,
     SocketStatus, StapleStatus, Status,

@@ -30,6 +30,8 @@ pub enum Request {
         #[serde(default)]
         names: Vec<String>,
     },
+    /// Read the configuration again.
+    Reload,
 }
 
 /// A line that is no request.
@@ -64,8 +66,17 @@ pub enum Reply {
     Status(Status),
     /// To [`Request::Renew`]: it is under way.
     Renewal(Renewal),
+    /// To [`Request::Reload`]: the configuration as it is now is gone by.
+    Reloaded(Reloaded),
     /// Nothing is done.
     Refused(Refusal),
+}
+
+/// What came of reading the configuration again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What the operator should know about it, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// What is being renewed.
@@ -169,12 +180,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_request_is_one_line_and_read_as_it_was_written(
-            is_status: bool,
+            kind in 0..3,
             names in prop::collection::vec(".*", 0..4),
         ) {
-            let request = match is_status {
-                true => Request::Status { names },
-                false => Request::Renew { names },
+            let request = match kind {
+                0 => Request::Status { names },
+                1 => Request::Renew { names },
+                _ => Request::Reload,
             };
             let line = serde_json::to_string(&request).unwrap();
             prop_assert!(!line.contains('\n'));

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::chains::Chains;
@@ -70,6 +71,26 @@ pub enum Refusal {
     /// The file could not be read.
     #[error("cannot be read: {0}")]
     Io(String),
+    /// The system is short of what it takes to open any file: nothing is known of this one.
+    #[error("not read yet: {0}")]
+    Shortage(String),
+}
+
+impl Refusal {
+    fn unread(error: &io::Error) -> Self {
+        match is_shortage(error) {
+            true => Refusal::Shortage(error.to_string()),
+            false => Refusal::Io(error.to_string()),
+        }
+    }
+}
+
+/// Whether an error says nothing of the file, but of the process or the machine.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    )
 }
 
 /// Reads a certificate file and finds its issuer.
@@ -90,6 +111,7 @@ pub fn read(path: &Path, companions: &Companions, chains: &mut Chains) -> Result
             certificate,
             issuer,
         }),
+        Err(shortage @ Refusal::Shortage(_)) => Err(shortage),
         // Nothing would come of it with an issuer either.
         Err(_) if certificate.ocsp_urls().is_empty() => Err(Refusal::NoResponder),
         Err(refusal) => Err(refusal),
@@ -106,6 +128,7 @@ fn issuer(
     let beside = match &companions.issuer {
         Some(issuer_path) => match read_bundle(issuer_path) {
             Ok(bundle) => Some(bundle.leaf().clone()),
+            Err(shortage @ Refusal::Shortage(_)) => return Err(shortage),
             Err(_) if !issuer_path.exists() => None,
             Err(_) => return Err(Refusal::WrongIssuerFile(issuer_path.clone())),
         },
@@ -139,6 +162,9 @@ fn issuer(
             return Ok(issuer.clone());
         }
     }
+    if let Some(shortage) = chains.shortage() {
+        return Err(Refusal::Shortage(shortage.to_owned()));
+    }
     if let Some(error) = x509::unsupported_issuer(certificate, bundle.chain()) {
         return Err(Refusal::UnsupportedIssuer(error));
     }
@@ -156,7 +182,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 pub(super) fn read_bundle(path: &Path) -> Result<Bundle, Refusal> {
-    let bytes = read_bounded(path).map_err(|error| Refusal::Io(error.to_string()))?;
+    let bytes = read_bounded(path).map_err(|error| Refusal::unread(&error))?;
     Bundle::from_pem(&bytes).map_err(|error| match error {
         x509::Error::OnlyPrivateKey => Refusal::KeyOnly,
         x509::Error::CutOff => Refusal::Incomplete,

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::certificate_file::read_bundle;
+use super::certificate_file::{Refusal, read_bundle};
 use super::listing::Stamp;
-use crate::x509::Certificate;
+use crate::x509::{Bundle, Certificate};
 
 /// What one scan has read of chains.
 #[derive(Debug, Default)]
@@ -18,13 +18,15 @@ pub struct Chains {
     certificates: HashMap<PathBuf, Vec<Certificate>>,
     first_certificates: HashMap<PathBuf, Vec<Certificate>>,
     stamps: HashMap<PathBuf, Vec<Option<Stamp>>>,
+    /// What kept files from being read that may be in order.
+    shortage: Option<String>,
 }
 
 impl Chains {
     /// The certificates of a file; none where it cannot be read.
     pub(super) fn certificates(&mut self, file: &Path) -> &[Certificate] {
         if !self.certificates.contains_key(file) {
-            let bundle = read_bundle(file).ok();
+            let bundle = self.read(file);
             let certificates = bundle.map(|bundle| bundle.certificates().to_vec());
             let certificates = certificates.unwrap_or_default();
             self.certificates.insert(file.to_owned(), certificates);
@@ -36,13 +38,29 @@ impl Chains {
     pub(super) fn first_certificates(&mut self, folder: &Path) -> &[Certificate] {
         if !self.first_certificates.contains_key(folder) {
             let files = files(folder);
-            let bundles = files.iter().filter_map(|file| read_bundle(file).ok());
+            let bundles = files.iter().filter_map(|file| self.read(file));
             let first = bundles.map(|bundle| bundle.leaf().clone()).collect();
             self.first_certificates.insert(folder.to_owned(), first);
         }
         self.first_certificates
             .get(folder)
             .map_or(&[], Vec::as_slice)
+    }
+
+    fn read(&mut self, file: &Path) -> Option<Bundle> {
+        match read_bundle(file) {
+            Ok(bundle) => Some(bundle),
+            Err(Refusal::Shortage(error)) => {
+                self.shortage = Some(error);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// What kept files from being read in this scan, if anything did that is not their fault.
+    pub(super) fn shortage(&self) -> Option<&str> {
+        self.shortage.as_deref()
     }
 
     /// What changes when the file, or one of the folder's files, does.

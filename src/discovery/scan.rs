@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Selection;
-use super::certificate_file::{self, Finding, Refusal};
+use super::certificate_file::{self, Finding, Refusal, is_shortage};
 use super::chains::Chains;
 use super::links::on_the_way;
 use super::listing::{Item, Listing, Stamps};
@@ -69,6 +69,12 @@ pub enum Change {
         /// The directory.
         path: PathBuf,
     },
+    /// The system is too short of file descriptors or memory to read files; reported once until a
+    /// scan can read them all.
+    Shortage {
+        /// The system's words.
+        error: String,
+    },
     /// A directory that had certificate files has none any more.
     DirectoryEmptied {
         /// The directory.
@@ -122,6 +128,8 @@ pub struct Scanner {
     sources: BTreeMap<SourceNumber, Watched>,
     selection: Selection,
     issuers: Issuers,
+    /// Whether the last scan could not read everything.
+    was_short: bool,
 }
 
 /// Issuers in use, each kept once, however many certificates it has issued.
@@ -187,6 +195,7 @@ impl Scanner {
             sources: BTreeMap::new(),
             selection,
             issuers: Issuers::default(),
+            was_short: false,
         };
         for (number, source) in sources {
             scanner.sources.insert(number, Watched::new(source));
@@ -218,9 +227,11 @@ impl Scanner {
     }
 
     /// Looks at all sources and hands every change to `report`, as it is found. Whether files
-    /// were found that may be half-written, so that it is worth looking again after [`PATIENCE`].
+    /// were found that may be half-written or could not be read for want of file descriptors, so
+    /// that it is worth looking again after [`PATIENCE`].
     pub fn scan(&mut self, now: Instant, mut report: impl FnMut(Change)) -> bool {
         let mut is_awaiting = false;
+        let mut shortage = None;
         let mut chains = Chains::default();
         for (number, watched) in &mut self.sources {
             let mut scan = Scan {
@@ -232,9 +243,17 @@ impl Scanner {
                 chains: &mut chains,
                 report: &mut report,
                 is_awaiting: false,
+                shortage: None,
             };
             scan.run(&mut watched.folders);
             is_awaiting |= scan.is_awaiting;
+            shortage = shortage.or(scan.shortage);
+        }
+        is_awaiting |= shortage.is_some();
+        let is_news = shortage.is_some() && !self.was_short;
+        self.was_short = shortage.is_some();
+        if let Some(error) = shortage.filter(|_| is_news) {
+            report(Change::Shortage { error });
         }
         self.issuers.keep_those_of(self.sources.values());
         is_awaiting
@@ -353,6 +372,8 @@ struct Scan<'a, R: FnMut(Change)> {
     chains: &'a mut Chains,
     report: &'a mut R,
     is_awaiting: bool,
+    /// What keeps files from being read that may be in order.
+    shortage: Option<String>,
 }
 
 impl<R: FnMut(Change)> Scan<'_, R> {
@@ -394,7 +415,10 @@ impl<R: FnMut(Change)> Scan<'_, R> {
             let listing = match listing {
                 Ok(listing) => listing,
                 Err(error) => {
-                    folder.failed(path.clone(), error.into(), self);
+                    match is_shortage(&error) {
+                        true => self.shortage = Some(error.to_string()),
+                        false => folder.failed(path.clone(), error.into(), self),
+                    }
                     // What lies in it may be there still.
                     let below = folders.keys().filter(|known| known.starts_with(&path));
                     present.extend(below.cloned());
@@ -492,12 +516,21 @@ impl Folder {
         };
         let path = folder.join(name);
         let mut content = certificate_file::read(&path, &companions, scan.chains);
+        if let Err(Refusal::Shortage(error)) = &content {
+            // What was known of it stays known, and it is read at the next scan.
+            scan.shortage = Some(error.clone());
+            if let Some(seen) = self.files.get_mut(name) {
+                seen.stamps = None;
+            }
+            return;
+        }
         let before = self.files.remove(name);
         let the_same_since = before
             .as_ref()
             .filter(|seen| seen.stamps.as_ref() == Some(&item.stamps))
             .and_then(|seen| seen.awaited_since)
             .unwrap_or(scan.now);
+        let had_staple = before.as_ref().is_some_and(|seen| seen.has_staple);
         let reported = before.and_then(|seen| seen.content);
         let mut way = Vec::new();
         if item.is_link {
@@ -521,6 +554,10 @@ impl Folder {
         let key = ContentKey::of(&content);
         if reported.as_ref() == Some(&key) {
             seen.content = reported;
+            // Another directory may have come in the place of the one that had it.
+            if had_staple && !item.has_staple {
+                (scan.report)(Change::StapleGone { path });
+            }
         } else if may_be_half_written(&content) && scan.now - the_same_since < PATIENCE {
             seen.awaited_since = Some(the_same_since);
             seen.content = reported;
@@ -553,7 +590,8 @@ fn may_be_half_written(content: &Result<Finding, Refusal>) -> bool {
             | Refusal::KeyOnly
             | Refusal::Incomplete
             | Refusal::NotACertificate(_)
-            | Refusal::Io(_) => true,
+            | Refusal::Io(_)
+            | Refusal::Shortage(_) => true,
         },
     }
 }

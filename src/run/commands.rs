@@ -12,11 +12,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::snapshot::{Snapshot, Target};
-use super::{Daemon, wall_clock};
+use super::{Daemon, Reload, Reloading, wall_clock};
 use crate::agent::{Event, Subject};
 use crate::config::CONTROL_SOCKET;
 use crate::control::{
-    Answer, BindError, Listener, Names, NotAsked, Question, Refusal, Renewal, Reply, Request,
+    Answer, BindError, Listener, Names, NotAsked, Question, Refusal, Reloaded, Renewal, Reply,
+    Request,
 };
 use crate::fetch::Pauses;
 use crate::printable::Printable;
@@ -90,9 +91,13 @@ impl Commands {
 impl Daemon {
     /// Does what is asked. What takes long and needs nothing more of the daemon is left to whoever
     /// waits for the answer.
-    pub(super) fn answer(&mut self, question: Question) {
+    pub(super) fn answer(&mut self, question: Question, reload: &mut Reload) {
         let answer = match question.request {
             Request::Status { names } => self.status(names),
+            Request::Reload => {
+                let reply = said_of(self.reload(reload()));
+                Box::new(move || reply)
+            }
             Request::Renew { names } => {
                 let reply = self.renew(names);
                 Box::new(move || reply)
@@ -235,6 +240,16 @@ impl<'daemon> Postponed<'daemon> {
             seconds: pause.as_secs(),
         });
         not_asked.filter(|it| it.certificates > 0).collect()
+    }
+}
+
+/// What became of reading the configuration again, as a reply.
+fn said_of(reloading: Reloading) -> Reply {
+    match reloading {
+        Ok(warnings) => Reply::Reloaded(Reloaded { warnings }),
+        Err(mistakes) => Reply::Refused(Refusal {
+            message: mistakes.join("\n"),
+        }),
     }
 }
 

@@ -367,6 +367,11 @@ fn log_directory(change: &Change) {
         Change::DirectoryRecovered { path } => {
             tracing::info!(directory = %path.printable(), "directory can be read again");
         }
+        Change::Shortage { error } => tracing::warn!(
+            reason = "shortage",
+            "some files are not read yet, and are looked at again: {error} (see LimitNOFILE= of \
+             the unit, or ulimit -n)"
+        ),
         Change::DirectoryEmptied { path } => tracing::warn!(
             directory = %path.printable(),
             reason = "emptied",
@@ -445,8 +450,10 @@ fn exclusion(refusal: &Refusal) -> Exclusion {
             Exclusion::NoIssuer { reason }
         }
         Refusal::CertificateAuthority | Refusal::SelfSigned => Exclusion::NotApplicable { reason },
-        Refusal::KeyOnly | Refusal::Incomplete | Refusal::NotACertificate(_) | Refusal::Io(_) => {
-            Exclusion::Unreadable { reason }
-        }
+        Refusal::KeyOnly
+        | Refusal::Incomplete
+        | Refusal::NotACertificate(_)
+        | Refusal::Io(_)
+        | Refusal::Shortage(_) => Exclusion::Unreadable { reason },
     }
 }

@@ -118,6 +118,9 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Erro
     result
 }
 
+/// The warnings about the configuration that was gone over to, or what is wrong with it.
+type Reloading = Result<Vec<String>, Vec<String>>;
+
 /// What other rooms tell the daemon that is not the agent's business.
 #[derive(Debug)]
 enum News {
@@ -162,6 +165,7 @@ struct Daemon {
     events: mpsc::Receiver<Event>,
     news: mpsc::UnboundedReceiver<News>,
     rooms: Rooms,
+    notifier: systemd::Notifier,
     is_ready: bool,
 }
 
@@ -199,6 +203,7 @@ impl Daemon {
             events,
             news,
             rooms,
+            notifier: systemd::Notifier::default(),
             is_ready: false,
         };
         daemon.learn_names();
@@ -217,16 +222,18 @@ impl Daemon {
     async fn work(mut self, mut reload: Reload) {
         let watchdog = systemd::watchdog_interval();
         let longest_sleep = watchdog.map_or(LONGEST_SLEEP, |limit| limit.min(LONGEST_SLEEP));
-        let mut alive_at = Instant::now();
         self.listen().await;
         loop {
-            let wakeup = self.agent.next_wakeup(self.now()).unwrap_or(longest_sleep);
+            self.tell_systemd(watchdog);
+            telemetry::tell_held_back(false);
+            let wakeup = self.next_wakeup().unwrap_or(longest_sleep);
             tokio::select! {
                 biased;
                 request = self.signals.next() => match request {
                     Request::Stop => break,
                     Request::Reload => {
-                        self.reload(reload());
+                        // It has been logged.
+                        let _ = self.reload(reload());
                         self.listen().await;
                     }
                     Request::RenewAll => self.renew_all(),
@@ -238,22 +245,43 @@ impl Daemon {
                 },
                 () = tokio::time::sleep(wakeup.min(longest_sleep)) => self.handle(Event::Wakeup),
                 // Last: however often somebody asks, the work goes on.
-                Some(question) = self.commands.next() => self.answer(question),
-            }
-            if let Some(interval) = watchdog
-                && alive_at.elapsed() >= interval / 2
-            {
-                systemd::alive();
-                alive_at = Instant::now();
+                Some(question) = self.commands.next() => {
+                    self.answer(question, &mut reload);
+                    self.listen().await;
+                }
             }
         }
+        telemetry::tell_held_back(true);
         tracing::info!("stopping");
         systemd::stopping();
         self.commands.stop().await;
         self.finish().await;
     }
 
+    /// When the loop has something to do even if nothing comes in.
+    fn next_wakeup(&self) -> Option<Duration> {
+        let agent = self.agent.next_wakeup(self.now());
+        let due = match self.is_ready {
+            true => self.notifier.due_in(Instant::now()),
+            false => None,
+        };
+        agent.into_iter().chain(due).min()
+    }
+
+    /// Keeps what `systemctl status` shows up to date, and the watchdog quiet.
+    fn tell_systemd(&mut self, watchdog: Option<Duration>) {
+        let now = Instant::now();
+        if let Some(interval) = watchdog {
+            self.notifier.alive(interval, now);
+        }
+        if self.is_ready && self.notifier.due_in(now) == Some(Duration::ZERO) {
+            let status = telemetry::status_line(self.agent.states(wall_clock()));
+            self.notifier.tell(status, now);
+        }
+    }
+
     fn handle(&mut self, event: Event) {
+        self.notifier.stale();
         if matches!(event, Event::Scanned { .. }) {
             self.scanned();
         }
@@ -281,36 +309,36 @@ impl Daemon {
 
     /// Everything on disk has been looked at: after the first time, the program is ready.
     fn scanned(&mut self) {
-        let status = telemetry::status_line(self.agent.states(wall_clock()));
-        if self.is_ready {
-            systemd::status(&status);
-        } else {
+        if !self.is_ready {
             self.is_ready = true;
+            let status = telemetry::status_line(self.agent.states(wall_clock()));
             tracing::info!("ready, {status}");
-            systemd::ready(&status);
             background::ready();
         }
     }
 
-    /// Goes over to the configuration as it is now, or stays with the one there is.
-    fn reload(&mut self, read: Result<Config, Vec<config::Error>>) {
-        let reason = "configuration_refused";
-        let config = match read {
-            Ok(config) => config,
+    /// Goes over to the configuration as it is now, whose warnings are returned, or stays with the
+    /// one there is and returns what is wrong.
+    fn reload(&mut self, read: Result<Config, Vec<config::Error>>) -> Reloading {
+        let mistakes =
+            |mistakes: Vec<config::Error>| mistakes.iter().map(ToString::to_string).collect();
+        let changed = read.map_err(mistakes).and_then(|config| {
+            let warnings = config.warnings.iter().map(ToString::to_string).collect();
+            let changed = self.change(config).map(|()| warnings);
+            changed.map_err(|error| vec![error.to_string()])
+        });
+        match &changed {
+            Ok(_) => tracing::info!("configuration read again"),
             Err(mistakes) => {
+                let reason = "configuration_refused";
                 for mistake in mistakes {
                     tracing::error!(reason, "{mistake}");
                 }
                 tracing::error!(reason, "the configuration there was goes on");
-                return self.rooms.rescan();
             }
-        };
-        if let Err(error) = self.change(config) {
-            tracing::error!(reason, "{error}; the configuration there was goes on");
-        } else {
-            tracing::info!("configuration read again");
         }
         self.rooms.rescan();
+        changed
     }
 
     fn change(&mut self, config: Config) -> Result<(), Error> {

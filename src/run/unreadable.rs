@@ -29,6 +29,7 @@ impl Unreadable {
                 self.0.remove(&path);
             }
             Change::DirectoryEmptied { .. }
+            | Change::Shortage { .. }
             | Change::Found { .. }
             | Change::Gone { .. }
             | Change::StapleGone { .. } => {}

@@ -52,7 +52,15 @@ pub enum Error {
     /// The disk or the quota is full.
     #[error("{}: no space left; what was there is still in place", .0.printable())]
     NoSpace(PathBuf),
-    /// This user may not write there, or the file system is read-only.
+    /// The file system is read-only: a mount, or the sandbox of the systemd unit.
+    #[error(
+        "{}: read-only file system; under systemd, name the directory in ReadWritePaths= \
+         (systemctl edit staplerd) and restart staplerd, which is needed too where the directory \
+         was made or moved there after the start",
+        .0.printable()
+    )]
+    ReadOnly(PathBuf),
+    /// This user may not write there.
     #[error("{}: {error}; let the user that staplerd runs as write to the directory", path.printable())]
     PermissionDenied {
         /// The file.
@@ -78,6 +86,7 @@ impl Error {
             Error::IsADirectory(_) => "is_a_directory",
             Error::InUse(_) => "in_use",
             Error::NoSpace(_) => "no_space",
+            Error::ReadOnly(_) => "read_only",
             Error::PermissionDenied { .. } => "permission_denied",
             Error::Io { .. } => "io",
         }
@@ -87,9 +96,8 @@ impl Error {
         let path = path.to_owned();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoSpace(path),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Error::PermissionDenied { path, error }
-            }
+            io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly(path),
+            io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, error },
             io::ErrorKind::IsADirectory => Error::IsADirectory(path),
             _ => Error::Io { path, error },
         }

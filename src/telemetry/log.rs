@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::fields::fields;
 use super::file::LogFile;
+use super::flood::Flood;
+use super::journal::Journal;
 use super::syslog::{self, DEVICE, Syslog};
 
 /// How much is logged.
@@ -101,11 +104,10 @@ pub fn start_with(settings: &Settings) -> io::Result<()> {
 }
 
 fn standard_error(verbosity: Verbosity) -> BoxedLayer {
-    let level = LevelFilter::from(verbosity);
     if stderr_is_the_journal()
-        && let Ok(journal) = tracing_journald::layer()
+        && let Ok(journal) = Journal::new()
     {
-        return journal.with_filter(level).boxed();
+        return gated(journal, verbosity);
     }
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
@@ -113,7 +115,16 @@ fn standard_error(verbosity: Verbosity) -> BoxedLayer {
         .with_ansi(terminal)
         .with_target(false)
         .fmt_fields(fields());
-    lines.with_filter(level).boxed()
+    gated(lines, verbosity)
+}
+
+/// What the verbosity lets through; of what comes in thousands, the number.
+fn gated(layer: impl Layer<Registry> + Send + Sync, verbosity: Verbosity) -> BoxedLayer {
+    let level = LevelFilter::from(verbosity);
+    match level > LevelFilter::INFO {
+        true => layer.with_filter(level).boxed(),
+        false => layer.with_filter(level.and(Flood::shared())).boxed(),
+    }
 }
 
 /// Whether standard error is connected to the journal: systemd gives the device and inode of that

@@ -4,11 +4,14 @@
 
 mod fields;
 mod file;
+mod flood;
+mod journal;
 mod log;
 mod once;
 mod report;
 mod syslog;
 
+pub use flood::tell_held_back;
 pub use log::{Settings, Verbosity, start, start_with};
 pub use once::{Sink, start_once};
 pub use report::{Names, Outlook, log_report, status_line};

@@ -74,6 +74,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "run",
             "signals",
             "store",
+            "systemd",
             "telemetry",
             "time",
             "x509",

@@ -107,6 +107,7 @@ impl Bench {
                 Change::DirectoryFailed { error, .. } => format!("failed {}", error.kind()),
                 Change::DirectoryRecovered { .. } => "recovered".to_owned(),
                 Change::DirectoryEmptied { .. } => "emptied".to_owned(),
+                Change::Shortage { .. } => "short".to_owned(),
             });
         });
         words
@@ -443,6 +444,23 @@ fn a_staple_that_was_there_and_goes_is_noticed() {
     fs::write(bench.path("a.pem.ocsp"), "x").unwrap();
     assert!(bench.scan().is_empty());
     fs::remove_file(bench.path("a.pem.ocsp")).unwrap();
+    assert_eq!(bench.scan(), ["staple gone a.pem"]);
+    assert!(bench.scan().is_empty());
+}
+
+#[test]
+fn a_staple_is_missed_also_where_another_directory_has_come_in_the_place_of_the_one_that_had_it() {
+    let mut bench = Bench::new();
+    bench.write("a.pem", &[&bench.leaf(1), &bench.world.issuer]);
+    fs::write(bench.path("a.pem.ocsp"), "x").unwrap();
+    bench.scan();
+    let pem = fs::read(bench.path("a.pem")).unwrap();
+    // The content is the same, and everything else about the file is not.
+    fs::remove_file(bench.path("a.pem")).unwrap();
+    fs::remove_file(bench.path("a.pem.ocsp")).unwrap();
+    fs::write(bench.path("other"), "takes the inode").unwrap();
+    fs::write(bench.path("a.pem"), pem).unwrap();
+    fs::remove_file(bench.path("other")).unwrap();
     assert_eq!(bench.scan(), ["staple gone a.pem"]);
     assert!(bench.scan().is_empty());
 }

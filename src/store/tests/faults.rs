@@ -133,7 +133,7 @@ fn whatever_is_refused_at_whatever_step_leaves_old_or_new_whole_and_a_retry_work
     for (errno, kind) in [
         (Errno::NOSPC, "no_space"),
         (Errno::DQUOT, "no_space"),
-        (Errno::ROFS, "permission_denied"),
+        (Errno::ROFS, "read_only"),
         (Errno::ACCESS, "permission_denied"),
         (Errno::IO, "io"),
     ] {

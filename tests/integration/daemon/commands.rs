@@ -439,3 +439,58 @@ fn the_socket_of_a_dead_daemon_is_replaced_and_that_of_a_living_one_is_not() {
     third.wait_for_line(&["ready"]);
     assert_eq!(fs::read(&file).unwrap(), b"text");
 }
+
+#[test]
+fn a_reload_says_whether_the_configuration_was_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("certs")).unwrap();
+    let file = path("staplerd.yaml");
+    let socket = path("control.sock");
+    let configure = |rest: &str| {
+        let certificates = path("certs");
+        let text = format!("directories: [{}]\n{rest}\n", certificates.display());
+        fs::write(&file, text).unwrap();
+    };
+    let listening = format!("control_socket: {}", socket.display());
+    configure(&listening);
+    let daemon = Daemon::start_configured(&file);
+    daemon.wait_for_line(&["ready"]);
+    let reload = |pid: Option<u32>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_staplerd"));
+        command.args(["reload", "-c", file.to_str().unwrap()]);
+        command.env_remove("MAINPID");
+        command.envs(pid.map(|pid| ("MAINPID", pid.to_string())));
+        command.output().unwrap()
+    };
+    let done = reload(None);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    daemon.wait_for_line(&["configuration read again"]);
+
+    // What the command sees itself, and what only the daemon can say.
+    configure(&format!("{listening}\nrefresh_intervall: 3"));
+    let refused = reload(Some(daemon.pid()));
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("refresh_interval?"));
+    configure(&format!("{listening}\nfile_group: no-such-group"));
+    let refused = reload(Some(daemon.pid()));
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no-such-group"));
+    daemon.wait_for_line(&["ERROR", "configuration_refused", "goes on"]);
+
+    // Where nobody can be asked, systemd says who the daemon is.
+    for elsewhere in [
+        "control_socket: null".to_owned(),
+        listening.replace("control.sock", "other.sock"),
+    ] {
+        configure(&elsewhere);
+        let unknown = reload(None);
+        assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+        let before = daemon.count_lines(&["configuration read again"]);
+        let signalled = reload(Some(daemon.pid()));
+        assert_eq!(signalled.status.code(), Some(0), "{signalled:?}");
+        wait_for("the reload by signal", || {
+            daemon.count_lines(&["configuration read again"]) > before
+        });
+    }
+}

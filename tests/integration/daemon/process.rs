@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
 use super::authority::OpensslAuthority;
 use super::{Daemon, names};
 use crate::skip::skipped;
@@ -116,6 +118,110 @@ fn systemd_is_told_ready_after_the_first_pass_then_alive_then_stopping() {
     notifications.wait_for("WATCHDOG=1");
     daemon.signal("TERM");
     notifications.wait_for("STOPPING=1");
+    assert!(daemon.ended().success());
+}
+
+#[test]
+fn systemd_is_told_ready_and_how_it_stands_also_where_it_could_not_be_told_at_first() {
+    let Some(mut authority) = OpensslAuthority::new("notification") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = directory.path().join("certs");
+    fs::create_dir(&certificates).unwrap();
+    let path = directory.path().join("notify");
+    let daemon = Daemon::start_with(
+        &[certificates.to_str().unwrap()],
+        &[("NOTIFY_SOCKET", path.to_str().unwrap())],
+    );
+    daemon.wait_for_line(&["ready"]);
+    let mut notifications = Notifications::bind(&path);
+    notifications.wait_for("READY=1");
+    notifications.wait_for("STATUS=0 certificate files");
+    // Told as soon as it is another, not at the next look at the directories.
+    authority.issue("site", "prime256v1");
+    fs::write(certificates.join("site.pem"), authority.bundle("site")).unwrap();
+    notifications.wait_for("STATUS=1 certificate file: 1 failing");
+    assert!(!notifications.seen.contains("READY=1\nREADY=1"));
+}
+
+#[test]
+fn without_file_descriptors_it_waits_and_says_nothing_about_certificates() {
+    let Some(mut authority) = OpensslAuthority::new("file descriptors") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = directory.path().join("certs");
+    fs::create_dir(&certificates).unwrap();
+    let daemon = Daemon::start(&[certificates.to_str().unwrap(), "-r", "1"]);
+    daemon.wait_for_line(&["ready"]);
+    let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+    let limit = |soft: u64| {
+        let limit = Rlimit {
+            current: Some(soft),
+            ..getrlimit(Resource::Nofile)
+        };
+        prlimit(pid, Resource::Nofile, limit).unwrap();
+    };
+    authority.issue("site", "prime256v1");
+    limit(3);
+    fs::write(certificates.join("site.pem"), authority.bundle("site")).unwrap();
+    daemon.wait_for_line(&["WARN", "not read yet", "shortage", "LimitNOFILE"]);
+    limit(1024);
+    daemon.wait_for_line(&["found", "site.pem"]);
+    for words in ["passed over", "emptied", "gone"] {
+        assert_eq!(daemon.count_lines(&[words]), 0, "{words}");
+    }
+}
+
+#[test]
+fn it_may_open_as_many_files_as_the_system_lets_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&[directory.path().to_str().unwrap()]);
+    daemon.wait_for_line(&["ready"]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard");
+}
+
+#[test]
+fn a_default_place_that_cannot_be_looked_at_is_passed_over_with_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    // Not a directory: also root cannot look into it.
+    let home = directory.path().join("home");
+    fs::write(&home, "").unwrap();
+    let daemon = Daemon::start_with(
+        &[directory.path().to_str().unwrap()],
+        &[("HOME", home.to_str().unwrap())],
+    );
+    daemon.wait_for_line(&["ready"]);
+    if Path::new("/etc/staplerd/staplerd.yaml").exists() {
+        skipped("default places: this machine has a configuration of its own");
+        return;
+    }
+    daemon.wait_for_line(&[
+        "WARN",
+        "home/.staplerd.yaml",
+        "Not a directory",
+        "passed over",
+    ]);
+}
+
+#[test]
+fn under_systemd_it_stays_the_process_that_systemd_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let mut notifications = Notifications::bind(&path);
+    let mut daemon = Daemon::start_with(
+        &["-D", directory.path().to_str().unwrap()],
+        &[("NOTIFY_SOCKET", path.to_str().unwrap())],
+    );
+    notifications.wait_for("READY=1");
+    daemon.wait_for_line(&["WARN", "-D has no effect"]);
+    daemon.signal("TERM");
     assert!(daemon.ended().success());
 }
 
