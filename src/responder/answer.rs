@@ -46,7 +46,7 @@ pub struct SingleAnswer {
 
 /// What is signed (ResponseData).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ResponseData<'a> {
+pub struct ResponseData {
     /// SHA-1 of the signer's public key bits.
     pub key_hash: [u8; 20],
     /// producedAt.
@@ -54,12 +54,12 @@ pub struct ResponseData<'a> {
     /// One for each certificate asked about, in that order.
     pub answers: Vec<SingleAnswer>,
     /// The request's nonce, where it is echoed.
-    pub nonce: Option<&'a [u8]>,
+    pub nonce: Option<Vec<u8>>,
     /// Bytes of an extension without meaning; 0 but for faults.
     pub padding: usize,
 }
 
-impl ResponseData<'_> {
+impl ResponseData {
     /// The OCSPResponse, signed with `key`; `certificates` is the DER of those sent along.
     ///
     /// # Errors
@@ -98,7 +98,8 @@ impl ResponseData<'_> {
 
     fn der(&self) -> Vec<u8> {
         let answers: Vec<u8> = self.answers.iter().flat_map(SingleAnswer::der).collect();
-        let nonce = self.nonce.map(|nonce| encode(der::OCTET_STRING, &[nonce]));
+        let nonce = self.nonce.as_deref();
+        let nonce = nonce.map(|nonce| encode(der::OCTET_STRING, &[nonce]));
         let padding = (self.padding > 0).then(|| vec![0; self.padding]);
         encode(
             der::SEQUENCE,

@@ -231,7 +231,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`SigningFailed`].
-    pub fn sign(&self, data: &ResponseData<'_>) -> Result<Vec<u8>, SigningFailed> {
+    pub fn sign(&self, data: &ResponseData) -> Result<Vec<u8>, SigningFailed> {
         self.sign_with(data, &self.key)
     }
 
@@ -241,7 +241,7 @@ impl Authority {
     /// [`SigningFailed`].
     pub fn sign_with(
         &self,
-        data: &ResponseData<'_>,
+        data: &ResponseData,
         key: &SigningKey,
     ) -> Result<Vec<u8>, SigningFailed> {
         let certificates = if signs_itself(&self.issuer, &self.signer) {

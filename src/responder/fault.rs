@@ -215,7 +215,7 @@ impl Faults {
 }
 
 /// Makes `data`, an answer for `issuer`'s certificates, wrong before it is signed.
-pub fn spoil(kind: Kind, data: &mut ResponseData<'_>, issuer: &Certificate) {
+pub fn spoil(kind: Kind, data: &mut ResponseData, issuer: &Certificate) {
     if kind == Kind::Oversized {
         data.padding = OVERSIZE;
     }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::error_response;
+use super::clients::Clients;
 use super::fault::{Faults, Kind, spoil, spoil_signed};
 use super::path::{PathContent, from_path};
 use super::question::Question;
@@ -31,12 +32,12 @@ use super::{Answer, Responder, caching};
 use crate::ocsp::request::{MAX_REQUEST_BYTES, RequestError};
 use crate::time::Timestamp;
 
-/// Connections at once; more wait in the listener's queue.
+/// Connections at once, of which one client gets a part; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 1024;
 /// Largest request line and headers, in bytes: a GET of the largest request, percent-encoded.
 const MAX_HEAD_BYTES: usize = 72 * 1024;
 /// Time for request line and headers, which is also how long a connection may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an oversize body that are read and dropped, for clients that read no answer before they
@@ -84,6 +85,7 @@ enum NoBody {
 pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
+    let clients = Clients::default();
     let service = Arc::new(Service {
         server,
         last_trouble: Mutex::new(None),
@@ -98,11 +100,15 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: Cancellatio
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
+                let Some(place) = clients.admit(client.ip()) else {
+                    tracing::debug!("a connection of {client} is refused: it has enough");
+                    continue;
+                };
                 let (service, stop) = (Arc::clone(&service), stop.clone());
                 connections.spawn(async move {
                     connection(stream, service, stop).await;
-                    drop(permit);
+                    drop((place, permit));
                 });
             }
             Err(error) => {

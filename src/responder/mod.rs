@@ -67,6 +67,7 @@
 mod answer;
 mod authority;
 mod caching;
+mod clients;
 pub mod crl;
 pub mod fault;
 mod http;
@@ -80,11 +81,14 @@ pub mod sources;
 mod status;
 mod trickle;
 
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use hyper::body::Bytes;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 pub use answer::{ResponseData, SingleAnswer, error_response};
 pub use authority::{Authority, AuthorityError, Warning};
@@ -178,18 +182,20 @@ pub enum Answer {
 /// Answers requests for one or several authorities.
 #[derive(Debug)]
 pub struct Responder {
-    authorities: Vec<Authority>,
+    authorities: Vec<Arc<Authority>>,
     settings: Settings,
     presigned: Mutex<Presigned>,
+    /// Signatures that may be made at once: as many as there are processors.
+    signatures: Semaphore,
 }
 
 /// An answer that is not signed yet.
 #[derive(Debug)]
 pub struct Draft<'a> {
     /// Who will sign it.
-    pub authority: &'a Authority,
+    pub authority: &'a Arc<Authority>,
     /// What will be signed.
-    pub data: ResponseData<'a>,
+    pub data: ResponseData,
 }
 
 impl std::fmt::Debug for Presigned {
@@ -201,19 +207,22 @@ impl std::fmt::Debug for Presigned {
 impl Responder {
     /// Answers for these authorities.
     pub fn new(authorities: Vec<Authority>, settings: Settings) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Responder {
-            authorities,
+            authorities: authorities.into_iter().map(Arc::new).collect(),
             settings,
             presigned: Mutex::new(Presigned::new(MAX_PRESIGNED_BYTES)),
+            signatures: Semaphore::new(processors),
         }
     }
 
     /// The authorities that are answered for.
-    pub fn authorities(&self) -> &[Authority] {
+    pub fn authorities(&self) -> &[Arc<Authority>] {
         &self.authorities
     }
 
-    /// Answers the DER of a request: from memory where possible, signed now otherwise.
+    /// Answers the DER of a request: from memory where possible, signed now otherwise, on a thread
+    /// for work that takes time. To be called within a tokio runtime.
     ///
     /// # Errors
     /// [`Refusal`], which says what the client is told instead.
@@ -232,12 +241,13 @@ impl Responder {
             }
         }
         let data = self.data(&question, nonce, authority, &statements, now)?;
-        let der = authority.sign(&data)?;
+        let ends = data.answers.iter().filter_map(|answer| answer.next_update);
+        let end = ends.min().unwrap_or(now);
+        let der = self.sign(authority, data).await?;
         if nonce.is_some() {
             return Ok(Answer::Personal(der.into()));
         }
-        let ends = data.answers.iter().filter_map(|answer| answer.next_update);
-        let signed = Arc::new(Signed::new(der, now, ends.min().unwrap_or(now)));
+        let signed = Arc::new(Signed::new(der, now, end));
         // Anybody can ask about numbers that no certificate has: they are not worth memory.
         if let Some((cert_id, statement)) = reusable
             && statement.status != CertificateStatus::Unknown
@@ -263,6 +273,21 @@ impl Responder {
         Ok(Draft { authority, data })
     }
 
+    /// Signs elsewhere than on the threads that serve connections: an RSA signature takes
+    /// milliseconds, and anybody can ask for some.
+    async fn sign(
+        &self,
+        authority: &Arc<Authority>,
+        data: ResponseData,
+    ) -> Result<Vec<u8>, SigningFailed> {
+        let permit = self.signatures.acquire().await;
+        let authority = Arc::clone(authority);
+        let signing = spawn_blocking(move || authority.sign(&data));
+        let signed = signing.await.unwrap_or(Err(SigningFailed));
+        drop(permit);
+        signed
+    }
+
     fn presigned(&self) -> std::sync::MutexGuard<'_, Presigned> {
         // A panic elsewhere leaves whole entries: the memory stays usable.
         self.presigned
@@ -275,9 +300,9 @@ impl Responder {
         &self,
         question: &Question<'_>,
         now: Timestamp,
-    ) -> Result<(&Authority, Vec<Statement>), Refusal> {
+    ) -> Result<(&Arc<Authority>, Vec<Statement>), Refusal> {
         let issued_all =
-            |authority: &&Authority| question.cert_ids.iter().all(|one| authority.issued(one));
+            |authority: &&Arc<Authority>| question.cert_ids.iter().all(|one| authority.issued(one));
         let authority = self.authorities.iter().find(issued_all);
         let authority = authority.ok_or(Refusal::Unauthorized)?;
         let mut statements = Vec::with_capacity(question.cert_ids.len());
@@ -292,14 +317,14 @@ impl Responder {
         Ok((authority, statements))
     }
 
-    fn data<'a>(
+    fn data(
         &self,
         question: &Question<'_>,
-        nonce: Option<&'a [u8]>,
+        nonce: Option<&[u8]>,
         authority: &Authority,
         statements: &[Statement],
         now: Timestamp,
-    ) -> Result<ResponseData<'a>, Refusal> {
+    ) -> Result<ResponseData, Refusal> {
         let not_after = authority.signer().not_after();
         if now >= not_after {
             return Err(Refusal::SignerExpired { not_after });
@@ -322,7 +347,7 @@ impl Responder {
             key_hash: authority.key_hash(),
             produced_at: now,
             answers: answers.collect(),
-            nonce,
+            nonce: nonce.map(<[u8]>::to_vec),
             padding: 0,
         })
     }

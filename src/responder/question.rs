@@ -16,6 +16,8 @@ const PREFERRED_SIGNATURE_ALGORITHMS: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x30\x01
 
 /// The most octets a nonce may have (RFC 9654 §2.1).
 const MAX_NONCE_BYTES: usize = 128;
+/// The most octets a serial number may have (RFC 5280 §4.1.2.2).
+const MAX_SERIAL_BYTES: usize = 20;
 
 /// What a request asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,7 +33,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// [`Refusal::Request`], [`Refusal::CriticalExtension`], [`Refusal::ResponseType`],
-    /// [`Refusal::Nonce`].
+    /// [`Refusal::Nonce`], [`Refusal::Serial`].
     pub fn read(request: &'a [u8]) -> Result<Self, Refusal> {
         let request = Request::decode(request)?;
         let known = [NONCE, ACCEPTABLE_RESPONSES, PREFERRED_SIGNATURE_ALGORITHMS];
@@ -51,11 +53,23 @@ impl<'a> Question<'a> {
         {
             return Err(Refusal::Nonce { bytes: nonce.len() });
         }
+        for cert_id in &request.cert_ids {
+            let bytes = magnitude(cert_id.serial).len();
+            if bytes > MAX_SERIAL_BYTES {
+                return Err(Refusal::Serial { bytes });
+            }
+        }
         Ok(Question {
             cert_ids: request.cert_ids,
             nonce: request.nonce,
         })
     }
+}
+
+/// A serial number without the octet that only says that it is positive: some authorities made
+/// numbers of 20 octets and needed it.
+fn magnitude(serial: &[u8]) -> &[u8] {
+    serial.strip_prefix(&[0]).unwrap_or(serial)
 }
 
 fn critical(extension: &Extension<'_>) -> Refusal {
@@ -103,6 +117,30 @@ mod tests {
         for bytes in [0, 129] {
             let refused = request(&world, &[], &[nonce(bytes)]);
             assert_eq!(Question::read(&refused), Err(Refusal::Nonce { bytes }));
+        }
+    }
+
+    #[test]
+    fn serial_numbers_have_at_most_20_octets() {
+        let world = World::new();
+        let asked = |serial: &[u8]| {
+            let hash = sequence(&[&pki::oid("1.3.14.3.2.26")]);
+            let cert_id = sequence(&[
+                &hash,
+                &octets(&[1; 20]),
+                &octets(&[2; 20]),
+                &pki::integer(serial),
+            ]);
+            let first = sequence(&[world.cert_id().der()]);
+            sequence(&[&sequence(&[&sequence(&[&first, &sequence(&[&cert_id])])])])
+        };
+        let positive = [&[0, 0x80][..], &[7; 19]].concat();
+        for serial in [vec![1], vec![0x7f; 20], positive] {
+            assert!(Question::read(&asked(&serial)).is_ok(), "{serial:?}");
+        }
+        for bytes in [21, 22, 15_000] {
+            let refused = asked(&vec![0x11; bytes]);
+            assert_eq!(Question::read(&refused), Err(Refusal::Serial { bytes }));
         }
     }
 

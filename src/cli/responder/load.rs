@@ -3,6 +3,8 @@
 //! Every problem is one line that names the file; all of them are found at once.
 
 use std::fmt::Display;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::cli::input;
@@ -11,6 +13,9 @@ use crate::printable::Printable;
 use crate::responder::sources::{CertificateDirectory, IndexFile};
 use crate::responder::{Authority, SigningKey};
 use crate::x509::Certificate;
+
+/// Reading and writing for everybody.
+const OTHERS: u32 = 0o006;
 
 /// Reads the files of all authorities; what is wrong with them is added to `problems`.
 pub(super) fn authorities(
@@ -59,8 +64,23 @@ fn certificate(path: &Path) -> Result<Certificate, String> {
     Ok(input::read_certificates(path)?.leaf().clone())
 }
 
+/// Says so where everybody on the machine may read, or even replace, the key. Its group may: that is
+/// how keys are shared with one service.
+fn warn_of_readers(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & OTHERS != 0 {
+        tracing::warn!(
+            "{}: everybody on this machine may read or write this private key (mode {:04o}): chmod \
+             o= it",
+            path.display(),
+            mode & 0o7777
+        );
+    }
+}
+
 fn signing_key(path: &Path) -> Result<SigningKey, String> {
     let pem = input::read(path)?;
+    warn_of_readers(path);
     let pem = std::str::from_utf8(&pem).map_err(|error| about(path, error))?;
     SigningKey::from_pem(pem).map_err(|error| about(path, error))
 }

@@ -3,16 +3,23 @@
 //! Promises: what RFC 9112 allows is answered, however the client spells it; what it forbids gets an
 //! error below 500 and the next client does not notice; oversize is refused and the client reads so.
 
+use std::future::{Future as _, poll_fn};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::task::Poll;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use staplerd::responder::{Responder, Settings};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 
-use super::{DEADLINE, Reply, Serving, exchange, request, verdict};
-use crate::pki::World;
+use super::{DEADLINE, Reply, Serving, authority, exchange, good, request, verdict};
+use crate::pki::{NOW, World};
 use crate::skip::skipped;
+use crate::support::haproxy::wait_for;
 
 const MALFORMED: &[u8] = &[0x30, 0x03, 0x0a, 0x01, 0x01];
 
@@ -319,4 +326,67 @@ for answer in answers:
             }
         }
     }
+}
+
+/// Connections from this address that send the beginning of a request and no more.
+async fn half_open(from: &str, to: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(from.parse().unwrap()).unwrap();
+        let mut stream = socket.connect(to).await.unwrap();
+        // A connection that is refused may be gone already.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHo").await;
+        streams.push(stream.into_std().unwrap());
+    }
+    streams
+}
+
+#[test]
+fn a_client_with_a_thousand_half_open_connections_keeps_nobody_out() {
+    // Both ends of them all are in this process.
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    let world = World::new();
+    let serving = Serving::good(&world);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let hostile = half_open("127.0.0.2:0", serving.address, 1_100);
+    let hostile = runtime.block_on(hostile);
+    assert_eq!(serving.post(&request(&world)).verdict(&world), "good");
+    drop(hostile);
+    // Its places are its own again.
+    wait_for("the hostile client's places", || {
+        let again = runtime.block_on(half_open("127.0.0.2:0", serving.address, 1));
+        let mut stream = &again[0];
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let _ = stream.write_all(b"st: responder\r\nConnection: close\r\n\r\n");
+        let mut reply = String::new();
+        let _ = stream.read_to_string(&mut reply);
+        reply.starts_with("HTTP/1.1 200")
+    });
+}
+
+#[test]
+fn nothing_is_signed_on_the_threads_that_serve_connections() {
+    let world = World::new();
+    let responder = Responder::new(vec![authority(&world, good)], Settings::default());
+    let request = request(&world);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut answering = std::pin::pin!(responder.answer(&request, NOW));
+        let at_once = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context)));
+        assert!(at_once.await.is_pending(), "signed here");
+        assert!(answering.await.is_ok());
+        // What is signed already is at hand.
+        let mut answering = std::pin::pin!(responder.answer(&request, NOW));
+        let at_once = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context)));
+        assert!(at_once.await.is_ready());
+    });
 }

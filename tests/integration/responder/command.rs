@@ -5,6 +5,7 @@
 //! loudly logged; a signal ends it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -240,4 +241,20 @@ fn a_signal_ends_it_with_0() {
     let pid = responder.child.id().to_string();
     Command::new("kill").args(["-TERM", &pid]).status().unwrap();
     assert_eq!(responder.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_private_key_that_everybody_may_read_is_warned_about() {
+    if !have_openssl() {
+        return;
+    }
+    let files = Files::new(KEYS[0].1);
+    let arguments = [&GROUP, &["--listen", "127.0.0.1:0"][..]].concat();
+    for (mode, is_warned_about) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+        let key = files.path().join("ocsp.key");
+        fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
+        let (_responder, log) = Process::spawn(command(files.path(), &arguments));
+        let warned = log.contains("ocsp.key: everybody on this machine");
+        assert_eq!(warned, is_warned_about, "{mode:o}: {log}");
+    }
 }
