@@ -17,8 +17,7 @@ pub use client::{AskError, ask};
 pub use listener::{Answer, BindError, Listener, Question};
 pub use names::Names;
 pub use protocol::{
-    InvalidRequest, MAX_REQUEST_BYTES, NotAsked, Refusal, Reloaded, Renewal, Reply,
-    Request,
+    InvalidRequest, MAX_REQUEST_BYTES, NotAsked, Refusal, Reloaded, Renewal, Reply, Request,
 };
 pub use status::{
     CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA,

@@ -16,8 +16,6 @@ const PREFERRED_SIGNATURE_ALGORITHMS: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x30\x01
 
 /// The most octets a nonce may have (RFC 9654 §2.1).
 const MAX_NONCE_BYTES: usize = 128;
-/// The most octets a serial number may have (RFC 5280 §4.1.2.2).
-const MAX_SERIAL_BYTES: usize = 20;
 
 /// What a request asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +31,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// [`Refusal::Request`], [`Refusal::CriticalExtension`], [`Refusal::ResponseType`],
-    /// [`Refusal::Nonce`], [`Refusal::Serial`].
+    /// [`Refusal::Nonce`].
     pub fn read(request: &'a [u8]) -> Result<Self, Refusal> {
         let request = Request::decode(request)?;
         let known = [NONCE, ACCEPTABLE_RESPONSES, PREFERRED_SIGNATURE_ALGORITHMS];
@@ -53,23 +51,11 @@ impl<'a> Question<'a> {
         {
             return Err(Refusal::Nonce { bytes: nonce.len() });
         }
-        for cert_id in &request.cert_ids {
-            let bytes = magnitude(cert_id.serial).len();
-            if bytes > MAX_SERIAL_BYTES {
-                return Err(Refusal::Serial { bytes });
-            }
-        }
         Ok(Question {
             cert_ids: request.cert_ids,
             nonce: request.nonce,
         })
     }
-}
-
-/// A serial number without the octet that only says that it is positive: some authorities made
-/// numbers of 20 octets and needed it.
-fn magnitude(serial: &[u8]) -> &[u8] {
-    serial.strip_prefix(&[0]).unwrap_or(serial)
 }
 
 fn critical(extension: &Extension<'_>) -> Refusal {
@@ -91,6 +77,7 @@ fn accepts_basic(value: &[u8]) -> Result<bool, der::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ocsp::ResponderError;
     use crate::pki::{self, World, extension, octets, sequence, tagged};
 
     fn request(world: &World, single: &[u8], extensions: &[Vec<u8>]) -> Vec<u8> {
@@ -140,7 +127,8 @@ mod tests {
         }
         for bytes in [21, 22, 15_000] {
             let refused = asked(&vec![0x11; bytes]);
-            assert_eq!(Question::read(&refused), Err(Refusal::Serial { bytes }));
+            let refusal = Question::read(&refused).unwrap_err();
+            assert_eq!(refusal.responder_error(), ResponderError::MalformedRequest);
         }
     }
 

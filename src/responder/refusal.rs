@@ -34,14 +34,6 @@ pub enum Refusal {
         /// How many it has.
         bytes: usize,
     },
-    /// A serial number that no certificate may have (RFC 5280 §4.1.2.2).
-    #[error(
-        "a serial number has {bytes} octets, and 20 at most are allowed (RFC 5280 section 4.1.2.2)"
-    )]
-    Serial {
-        /// How many it has.
-        bytes: usize,
-    },
     /// It asks about a certificate of an issuer that is not answered for here, or of several
     /// issuers at once, for whom no single signer can answer.
     #[error("the request asks about certificates of another issuer (RFC 9919 section 3.2.3)")]
@@ -68,8 +60,7 @@ impl Refusal {
             | Refusal::Base64
             | Refusal::CriticalExtension { .. }
             | Refusal::ResponseType
-            | Refusal::Nonce { .. }
-            | Refusal::Serial { .. } => ResponderError::MalformedRequest,
+            | Refusal::Nonce { .. } => ResponderError::MalformedRequest,
             Refusal::Unauthorized => ResponderError::Unauthorized,
             Refusal::Source(_) => ResponderError::TryLater,
             Refusal::SignerExpired { .. } | Refusal::Signing(_) => ResponderError::InternalError,
