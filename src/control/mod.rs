@@ -20,6 +20,6 @@ pub use protocol::{
     InvalidRequest, MAX_REQUEST_BYTES, NotAsked, Refusal, Reloaded, Renewal, Reply, Request,
 };
 pub use status::{
-    CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA,
-    SocketStatus, StapleStatus, Status,
+    CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process,
+    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, Status,
 };

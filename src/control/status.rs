@@ -134,6 +134,19 @@ pub struct SocketStatus {
     /// The stores that it has loaded and that nobody looks after. Those with names that are not
     /// paths (`@store/name`) are not told of.
     pub not_looked_after: Vec<String>,
+    /// The stores that are not asked about, or of whose description little is believed.
+    #[serde(default)]
+    pub quarantined: Vec<QuarantinedStore>,
+}
+
+/// A certificate store that is left alone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct QuarantinedStore {
+    /// Its name in HAProxy.
+    pub store: String,
+    /// Why.
+    #[serde(flatten)]
+    pub problem: Problem,
 }
 
 /// A HAProxy process.

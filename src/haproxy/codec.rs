@@ -3,21 +3,28 @@
 //! Pure; it neither connects nor knows what a command means. Three ways of speaking exist
 //! (management guide §9.3, §9.4): silent interactive (`prompt i`, HAProxy 3.2 and later), where a
 //! reply ends with an empty line; prompt mode (earlier), where `> ` follows it; and the master CLI,
-//! whose prompt is `master> ` or `<pid>> `. The answer to `prompt i` tells which one it is. Where
-//! commands and replies can be out of step, decoding fails and the connection has to go.
+//! whose prompt is `master> ` or `<pid>> `. The answer to `prompt i` tells which one it is.
+//!
+//! The end of a reply is not looked for in it, since others choose what stands there: a
+//! [`Guard`] follows every command, and what comes before its answer is the reply, whatever it
+//! contains and however it ends. Only the greeting, in which HAProxy alone speaks, is read by its
+//! empty lines. Where commands and replies can be out of step, decoding fails and the connection
+//! has to go.
 
 use std::collections::VecDeque;
-use std::io;
 
-use tokio_util::bytes::{Buf, BytesMut};
-use tokio_util::codec::{Decoder, Encoder};
+use tokio_util::bytes::{Buf, Bytes, BytesMut};
 
 use super::address::Cli;
-use super::command::{Command, ReplyForm};
+use super::command::{self, Command};
+use super::sentinel::Guard;
 
 /// The longest reply that is read. `show ssl cert` is the longest one asked for: this is room for
 /// sixty thousand certificates with the longest path names there are.
 pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// The longest reply in the greeting: 2.2 answers what it does not know with all that it knows.
+const MAX_GREETING_BYTES: usize = 64 * 1024;
 
 /// The longest prompt: `master[ReloadFailed]> ` or a process id.
 const MAX_PROMPT_BYTES: usize = 64;
@@ -25,12 +32,8 @@ const MAX_PROMPT_BYTES: usize = 64;
 /// The longest severity mark before a message: `[warning]: `.
 const MAX_SEVERITY_BYTES: usize = 12;
 
-/// Where HAProxy before 2.5 breaks off the description of a certificate with an Ed25519 key: the
-/// line feed after it is its last, there is no empty line.
-const BROKEN_OFF: &[u8] = b"\nAlgorithm: ";
-
 /// Why the bytes on a connection cannot be read as replies.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// Bytes arrived that belong to no command.
     #[error("bytes that belong to no command")]
@@ -44,16 +47,40 @@ pub enum CodecError {
     /// The connection ended in the middle of a reply or before one.
     #[error("the connection was closed before the reply was complete")]
     ClosedInReply,
-    /// The transport failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// One reply.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommandReply {
+    /// Its text, without line feeds at its end, continuation marks and severity mark.
+    pub text: String,
+    /// Its bytes as they came, with the prompt behind them.
+    pub raw: Bytes,
+    /// How many bytes HAProxy gave for it, without the prompt.
+    pub length: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Mode {
     Undecided,
     Silent,
-    Prompt,
+    /// Every reply has this behind it.
+    Prompt(Bytes),
+}
+
+/// How the end of the next reply is known.
+#[derive(Debug)]
+enum Expected {
+    /// The answer to `prompt i`.
+    Interactive,
+    /// By an empty line: in the greeting only.
+    EmptyLine,
+    /// By the answer to the sentinel behind it.
+    Guarded {
+        sentinel: Vec<u8>,
+        /// Lines followed the command, each of which HAProxy may have answered with `+ `.
+        has_payload: bool,
+    },
 }
 
 /// The codec of one connection; it starts anew with every connection.
@@ -61,18 +88,9 @@ enum Mode {
 pub struct Codec {
     cli: Cli,
     mode: Mode,
-    expected: VecDeque<ReplyForm>,
+    expected: VecDeque<Expected>,
     /// Bytes at the start of the buffer that need no second look.
     scanned: usize,
-    /// A base64 dump ends with one line feed where every other reply has two; should a HAProxy
-    /// send both, the second belongs to the dump.
-    line_feed_may_follow: bool,
-}
-
-/// Where a reply ends in the buffer.
-struct End {
-    text: usize,
-    total: usize,
 }
 
 enum PromptMatch {
@@ -82,164 +100,183 @@ enum PromptMatch {
 }
 
 impl Codec {
-    /// The codec for a fresh connection to `cli`. The first command must be
-    /// [`interactive`](super::command::interactive), followed by one whose output is not empty
-    /// without waiting for an answer in between.
+    /// The codec for a fresh connection to `cli`, which begins with [`greet`](Self::greet).
     pub fn new(cli: Cli) -> Self {
         Codec {
             cli,
             mode: Mode::Undecided,
             expected: VecDeque::new(),
             scanned: 0,
-            line_feed_may_follow: false,
         }
     }
 
-    /// Reads the answer to `prompt i`: `\n` or (master CLI) nothing where it was understood, a
-    /// prompt where the argument was ignored. The bytes after it, which answer the second command,
-    /// tell a bare `\n` from a prompt that is still on its way.
-    fn decide(&mut self, buffer: &mut BytesMut) -> Result<bool, CodecError> {
-        let line_feed = usize::from(buffer.first() == Some(&b'\n'));
-        let after = buffer.get(line_feed..).unwrap_or_default();
-        if after.is_empty() {
-            return Ok(false);
-        }
-        if line_feed == 0 && self.cli == Cli::Worker {
-            return Err(CodecError::NotHaproxy);
-        }
-        match prompt(after, self.cli) {
-            PromptMatch::Complete(length) => {
-                buffer.advance(line_feed + length);
-                self.mode = Mode::Prompt;
-            }
-            PromptMatch::Partial => return Ok(false),
-            PromptMatch::None => {
-                buffer.advance(line_feed);
-                self.mode = Mode::Silent;
-            }
-        }
-        Ok(true)
+    /// The first two commands: `prompt i`, whose answer tells how the others are framed, and one
+    /// with an answer that is not empty, since `prompt i` alone cannot be told from a prompt that
+    /// is still on its way.
+    pub fn greet(&mut self, buffer: &mut BytesMut) {
+        put(buffer, &command::interactive());
+        self.expected.push_back(Expected::Interactive);
+        self.ask_plainly(&command::show_cli_level(), buffer);
     }
 
-    fn end(&mut self, buffer: &[u8], form: ReplyForm) -> Option<End> {
-        if self.mode == Mode::Prompt {
-            // The master CLI leaves out the empty line where a worker could not be reached.
-            if let (Cli::Master, PromptMatch::Complete(total)) =
-                (self.cli, prompt(buffer, self.cli))
-            {
-                return Some(End { text: 0, total });
-            }
-        }
-        let mut from = self.scanned;
-        while let Some(offset) = buffer.get(from..)?.iter().position(|byte| *byte == b'\n') {
-            let at = from + offset;
-            self.scanned = at;
-            let line = buffer.get(..at)?;
-            let text = match line.split_last() {
-                None => Some(0),
-                Some((b'\n', text)) => Some(text.len()),
-                Some(_) if form == ReplyForm::Base64 && is_base64(line) => Some(at),
-                Some(_) if form == ReplyForm::Certificate && line.ends_with(BROKEN_OFF) => Some(at),
-                Some(_) => None,
-            };
-            if let Some(text) = text {
-                let after = at + 1;
-                if self.mode == Mode::Silent {
-                    return Some(End { text, total: after });
-                }
-                match prompt(buffer.get(after..)?, self.cli) {
-                    PromptMatch::Complete(length) => {
-                        return Some(End {
-                            text,
-                            total: after + length,
-                        });
-                    }
-                    PromptMatch::Partial => return None,
-                    PromptMatch::None => {}
-                }
-            }
-            from = at + 1;
-        }
-        // No line feed in what is left: none of it needs a second look.
-        self.scanned = buffer.len();
-        None
+    /// A command of the greeting, whose answer is HAProxy's own and ends with an empty line.
+    pub fn ask_plainly(&mut self, command: &Command, buffer: &mut BytesMut) {
+        self.put_for_worker(command, buffer);
+        self.expected.push_back(Expected::EmptyLine);
     }
-}
 
-impl Encoder<Command> for Codec {
-    type Error = CodecError;
+    /// A command with a sentinel behind it.
+    pub fn ask(&mut self, command: &Command, guard: Guard, buffer: &mut BytesMut) {
+        self.put_for_worker(command, buffer);
+        for question in &guard.questions {
+            self.put_for_worker(question, buffer);
+        }
+        self.expected.push_back(Expected::Guarded {
+            sentinel: guard.answer,
+            has_payload: command.payload().is_some(),
+        });
+    }
 
-    fn encode(&mut self, command: Command, buffer: &mut BytesMut) -> Result<(), CodecError> {
-        let form = command.form();
-        if self.cli == Cli::Master && form != ReplyForm::Interactive {
+    fn put_for_worker(&self, command: &Command, buffer: &mut BytesMut) {
+        if self.cli == Cli::Master && !command.is_for_any_process() {
             buffer.extend_from_slice(b"@1 ");
         }
-        buffer.extend_from_slice(command.line().as_bytes());
-        if let Some(payload) = command.payload() {
-            buffer.extend_from_slice(b" <<\n");
-            buffer.extend_from_slice(payload.as_bytes());
-            buffer.extend_from_slice(b"\n");
-        }
-        buffer.extend_from_slice(b"\n");
-        self.expected.push_back(form);
-        Ok(())
+        put(buffer, command);
     }
-}
 
-impl Decoder for Codec {
-    type Item = String;
-    type Error = CodecError;
-
-    /// The text of the next reply, without its terminator, continuation marks and severity mark.
-    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<String>, CodecError> {
-        if self.line_feed_may_follow && !buffer.is_empty() {
-            self.line_feed_may_follow = false;
-            if buffer.starts_with(b"\n") {
-                buffer.advance(1);
+    /// The next reply, once it is complete.
+    ///
+    /// # Errors
+    /// Every [`CodecError`] but [`CodecError::ClosedInReply`]; the connection must be dropped.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<CommandReply>, CodecError> {
+        let mut longest = MAX_GREETING_BYTES;
+        let reply = match self.expected.front() {
+            None if buffer.is_empty() => return Ok(None),
+            None => return Err(CodecError::OutOfStep),
+            Some(Expected::Interactive) => self.decide(buffer)?,
+            Some(Expected::EmptyLine) => self.plain_reply(buffer),
+            Some(Expected::Guarded { .. }) => {
+                longest = MAX_REPLY_BYTES;
+                self.guarded_reply(buffer)
             }
-        }
-        let Some(form) = self.expected.front().copied() else {
-            return if buffer.is_empty() {
-                Ok(None)
-            } else {
-                Err(CodecError::OutOfStep)
-            };
         };
-        if form == ReplyForm::Interactive {
-            if !self.decide(buffer)? {
-                return Ok(None);
-            }
+        let length = reply.as_ref().map_or(buffer.len(), |reply| reply.raw.len());
+        if length > longest {
+            return Err(CodecError::ReplyTooLarge);
+        }
+        if reply.is_some() {
             self.expected.pop_front();
-            return Ok(Some(String::new()));
+            self.scanned = 0;
         }
-        while self.scanned == 0 && buffer.starts_with(b"+ ") {
-            buffer.advance(2);
-        }
-        if buffer.as_ref() == b"+" {
-            return Ok(None);
-        }
-        let Some(end) = self.end(buffer, form) else {
-            return if buffer.len() > MAX_REPLY_BYTES {
-                Err(CodecError::ReplyTooLarge)
-            } else {
-                Ok(None)
-            };
-        };
-        let reply = buffer.split_to(end.total);
-        self.expected.pop_front();
-        self.scanned = 0;
-        self.line_feed_may_follow = self.mode == Mode::Silent && form == ReplyForm::Base64;
-        let text = reply.get(..end.text).unwrap_or_default();
-        Ok(Some(without_severity(&String::from_utf8_lossy(text))))
+        Ok(reply)
     }
 
-    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<String>, CodecError> {
+    /// The last reply of a connection that has ended.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode), and [`CodecError::ClosedInReply`].
+    pub fn decode_eof(
+        &mut self,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<CommandReply>, CodecError> {
         match self.decode(buffer)? {
             Some(reply) => Ok(Some(reply)),
             None if self.expected.is_empty() => Ok(None),
             None => Err(CodecError::ClosedInReply),
         }
     }
+
+    /// Reads the answer to `prompt i`: `\n` or (master CLI) nothing where it was understood, a
+    /// prompt where the argument was ignored. The bytes after it, which answer the second command,
+    /// tell a bare `\n` from a prompt that is still on its way.
+    fn decide(&mut self, buffer: &mut BytesMut) -> Result<Option<CommandReply>, CodecError> {
+        let line_feed = usize::from(buffer.first() == Some(&b'\n'));
+        let after = buffer.get(line_feed..).unwrap_or_default();
+        if after.is_empty() {
+            return Ok(None);
+        }
+        if line_feed == 0 && self.cli == Cli::Worker {
+            return Err(CodecError::NotHaproxy);
+        }
+        match prompt(after, self.cli) {
+            PromptMatch::Complete(length) => {
+                buffer.advance(line_feed);
+                self.mode = Mode::Prompt(buffer.split_to(length).freeze());
+            }
+            PromptMatch::Partial => return Ok(None),
+            PromptMatch::None => {
+                buffer.advance(line_feed);
+                self.mode = Mode::Silent;
+            }
+        }
+        Ok(Some(self.reply(Bytes::new(), false)))
+    }
+
+    /// A reply that ends at its first empty line and the prompt behind it.
+    fn plain_reply(&self, buffer: &mut BytesMut) -> Option<CommandReply> {
+        let prompt = self.prompt();
+        let is_end = |at: usize| {
+            let is_empty_line = at == 0 || buffer.get(at - 1) == Some(&b'\n');
+            let after = buffer.get(at + 1..).unwrap_or_default();
+            is_empty_line && buffer.get(at) == Some(&b'\n') && after.starts_with(prompt)
+        };
+        let end = (0..buffer.len()).find(|at| is_end(*at))?;
+        let raw = buffer.split_to(end + 1 + prompt.len());
+        Some(self.reply(raw.freeze(), false))
+    }
+
+    /// A reply that ends where the answer to its sentinel begins.
+    fn guarded_reply(&mut self, buffer: &mut BytesMut) -> Option<CommandReply> {
+        let Some(Expected::Guarded {
+            sentinel,
+            has_payload,
+        }) = self.expected.front()
+        else {
+            return None;
+        };
+        let unseen = buffer.get(self.scanned..)?;
+        let Some(at) = memchr::memmem::find(unseen, sentinel) else {
+            // The sentinel may have begun in the last bytes.
+            let seen = (buffer.len() + 1).saturating_sub(sentinel.len());
+            self.scanned = self.scanned.max(seen);
+            return None;
+        };
+        let raw = buffer.split_to(self.scanned + at).freeze();
+        buffer.advance(sentinel.len());
+        Some(self.reply(raw, *has_payload))
+    }
+
+    fn prompt(&self) -> &[u8] {
+        match &self.mode {
+            Mode::Prompt(prompt) => prompt,
+            Mode::Undecided | Mode::Silent => b"",
+        }
+    }
+
+    fn reply(&self, raw: Bytes, has_payload: bool) -> CommandReply {
+        let content = raw.strip_suffix(self.prompt()).unwrap_or(&raw);
+        let mut text = content;
+        while let (true, Some(rest)) = (has_payload, text.strip_prefix(b"+ ")) {
+            text = rest;
+        }
+        let text = String::from_utf8_lossy(text);
+        CommandReply {
+            text: without_severity(text.trim_end_matches('\n')),
+            length: content.len(),
+            raw,
+        }
+    }
+}
+
+/// The lines of a command, and the empty line that ends those that follow it.
+fn put(buffer: &mut BytesMut, command: &Command) {
+    buffer.extend_from_slice(command.line().as_bytes());
+    if let Some(payload) = command.payload() {
+        buffer.extend_from_slice(b" <<\n");
+        buffer.extend_from_slice(payload.as_bytes());
+        buffer.extend_from_slice(b"\n");
+    }
+    buffer.extend_from_slice(b"\n");
 }
 
 /// Whether `bytes` start with the prompt of `cli`, or could once more of them arrive.
@@ -268,11 +305,6 @@ fn prompt(bytes: &[u8], cli: Cli) -> PromptMatch {
     }
 }
 
-fn is_base64(line: &[u8]) -> bool {
-    line.iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
-}
-
 /// Takes off the mark of `set severity-output`, such as `[6]: ` or `[info]: `: a socket can be
 /// configured to send it, and through the master CLI it cannot be switched off.
 fn without_severity(text: &str) -> String {
@@ -287,116 +319,129 @@ fn without_severity(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// One conversation: who listens, the commands, the bytes that come back, the replies in them.
     struct Conversation {
         cli: Cli,
         commands: Vec<Command>,
+        /// What stands between a text and the next: `echo` is answered with its word and this.
+        end: &'static str,
         received: Vec<u8>,
         replies: Vec<&'static str>,
     }
 
-    fn greeting() -> Vec<Command> {
-        vec![command::interactive(), command::show_cli_level()]
-    }
-
-    fn conversation(
-        cli: Cli,
-        received: &str,
-        commands: impl IntoIterator<Item = Command>,
-        replies: &[&'static str],
-    ) -> Conversation {
-        Conversation {
-            cli,
-            commands: greeting().into_iter().chain(commands).collect(),
-            received: received.as_bytes().to_vec(),
-            replies: ["", "admin"].iter().chain(replies).copied().collect(),
+    fn guard(number: usize, end: &str) -> Guard {
+        Guard {
+            questions: vec![command::echo(&number.to_string())],
+            answer: format!("nonce {number}{end}").into_bytes(),
         }
     }
 
+    /// Each of `pieces` is what comes for one command, up to the answer to its sentinel.
+    fn conversation(
+        cli: Cli,
+        greeting: &str,
+        end: &'static str,
+        pieces: impl IntoIterator<Item = (Command, &'static str, &'static str)>,
+    ) -> Conversation {
+        let mut conversation = Conversation {
+            cli,
+            commands: Vec::new(),
+            end,
+            received: format!("{greeting}admin{end}").into_bytes(),
+            replies: vec!["", "admin"],
+        };
+        for (number, (command, received, reply)) in pieces.into_iter().enumerate() {
+            conversation.commands.push(command);
+            let piece = format!("{received}nonce {number}{end}");
+            conversation.received.extend(piece.into_bytes());
+            conversation.replies.push(reply);
+        }
+        conversation
+    }
+
+    fn dump() -> Command {
+        command::show_ocsp_response_base64(&[0x30, 0x00])
+    }
+
+    fn attach() -> Command {
+        command::set_certificate_ocsp("a", &[1])
+    }
+
     fn conversations() -> Vec<Conversation> {
-        let cert_id = [0x30, 0x00];
-        let attach = || command::set_certificate_ocsp("a", &[1]);
         vec![
-            // 3.2: silent, a dump without an empty line, an empty reply, an error to a dump.
+            // 3.2: silent; dumps without an empty line, dumps of nothing, an empty reply.
             conversation(
                 Cli::Worker,
-                "\nadmin\n\nMAA=\nUpdated!\n\n\nno such\n\nlast\nlines\n\n",
+                "\n",
+                "\n\n",
                 [
-                    command::show_ocsp_response_base64(&cert_id),
-                    command::set_ocsp_response(&[1]),
-                    command::without_severity(),
-                    command::show_ocsp_response_base64(&cert_id),
-                    command::show_info(),
+                    (dump(), "MAA=\n", "MAA="),
+                    (dump(), "\n", ""),
+                    (dump(), "no such\n\n", "no such"),
+                    (command::without_severity(), "\n", ""),
+                    (attach(), "+ created\n\n", "created"),
+                    (command::show_info(), "a\n\n\nb\n\n", "a\n\n\nb"),
                 ],
-                &["MAA=", "Updated!", "", "no such", "last\nlines"],
             ),
-            // A later version that ends the dump like everything else.
+            // Up to 3.1: the prompt, which content can imitate, and continuation marks.
             conversation(
                 Cli::Worker,
-                "\nadmin\n\nMAA=\n\nUpdated!\n\n",
+                "\n> ",
+                "\n\n> ",
                 [
-                    command::show_ocsp_response_base64(&cert_id),
-                    command::set_ocsp_response(&[1]),
+                    (attach(), "+ + created\n\n> ", "created"),
+                    (dump(), "MAA=\n> ", "MAA="),
+                    (dump(), "\n> ", ""),
+                    (command::show_info(), "a\n\n> b\n\n> ", "a\n\n> b"),
+                    // Cut at the buffer's size, and broken off (2.2, Ed25519).
+                    (
+                        command::show_certificate("a"),
+                        "Filename: a\nChain Iss\n> ",
+                        "Filename: a\nChain Iss",
+                    ),
+                    (
+                        command::show_certificate("a"),
+                        "Filename: a\nAlgorithm: \n> ",
+                        "Filename: a\nAlgorithm: ",
+                    ),
+                    (command::show_certificate("a"), "+ + names", "+ + names"),
                 ],
-                &["MAA=", "Updated!"],
             ),
-            // Up to 3.1: the prompt, continuation marks, the same dumps.
-            conversation(
-                Cli::Worker,
-                "\n> admin\n\n> + + created\n\n> MAA=\n> no such\n\n> \n> a\n> b\n\n> ",
-                [
-                    attach(),
-                    command::show_ocsp_response_base64(&cert_id),
-                    command::show_ocsp_response_base64(&cert_id),
-                    command::without_severity(),
-                    command::show_info(),
-                ],
-                &["created", "MAA=", "no such", "", "a\n> b"],
-            ),
-            // 2.2 and an Ed25519 key: broken off, and another certificate after it.
-            conversation(
-                Cli::Worker,
-                "\n> admin\n\n> Filename: a\nAlgorithm: \n> Filename: b\nAlgorithm: EC256\n\n> ",
-                [
-                    command::show_certificate("a"),
-                    command::show_certificate("b"),
-                ],
-                &["Filename: a\nAlgorithm: ", "Filename: b\nAlgorithm: EC256"],
-            ),
-            // The master CLI with its prompts, one of them after a failed reload.
+            // The master CLI, with a worker that cannot be reached and severity marks.
             conversation(
                 Cli::Master,
-                "master> admin\n\nmaster> + + created\n\nmaster[ReloadFailed]> MAA=\n123> \nmaster> master> [3]: no\n\nmaster> ",
+                "master> ",
+                "\n\nmaster> ",
                 [
-                    attach(),
-                    command::show_ocsp_response_base64(&cert_id),
-                    command::without_severity(),
-                    command::show_info(),
-                    command::show_info(),
+                    (attach(), "+ + created\n\nmaster> ", "created"),
+                    (command::show_info(), "master> ", ""),
+                    (command::show_info(), "[3]: no\n\nmaster> ", "no"),
                 ],
-                &["created", "MAA=", "", "", "no"],
             ),
             // The master CLI of 3.2, silent: `prompt i` is answered by nothing at all.
             conversation(
                 Cli::Master,
-                "admin\n\n[info]: fine\n\n\n",
-                [command::show_info(), command::without_severity()],
-                &["fine", ""],
+                "",
+                "\n\n",
+                [
+                    (command::show_info(), "[info]: fine\n\n", "fine"),
+                    (dump(), "\n", ""),
+                ],
             ),
         ]
     }
 
-    /// Feeds `received` in pieces that end at `cuts`, giving each command once all earlier ones are
-    /// answered, as a session does.
+    /// Feeds `received` in pieces that end at `cuts`.
     fn replies(conversation: &Conversation, cuts: &[usize]) -> Result<Vec<String>, CodecError> {
         let mut codec = Codec::new(conversation.cli);
         let mut sent = BytesMut::new();
-        let mut commands = conversation.commands.iter().cloned();
-        for command in commands.by_ref().take(2) {
-            codec.encode(command, &mut sent)?;
+        codec.greet(&mut sent);
+        for (number, command) in conversation.commands.iter().enumerate() {
+            codec.ask(command, guard(number, conversation.end), &mut sent);
         }
         let mut buffer = BytesMut::new();
         let mut replies = Vec::new();
@@ -404,18 +449,8 @@ mod tests {
         for cut in cuts.iter().copied().chain([conversation.received.len()]) {
             buffer.extend_from_slice(&conversation.received[from..cut]);
             from = cut;
-            loop {
-                let expected = codec.expected.len();
-                if expected == 0 {
-                    match commands.next() {
-                        Some(command) => codec.encode(command, &mut sent)?,
-                        None => break,
-                    }
-                }
-                match codec.decode(&mut buffer)? {
-                    Some(reply) => replies.push(reply),
-                    None => break,
-                }
+            while let Some(reply) = codec.decode(&mut buffer)? {
+                replies.push(reply.text);
             }
         }
         Ok(replies)
@@ -430,7 +465,6 @@ mod tests {
                 replies(&conversation, &every_byte).unwrap(),
                 conversation.replies
             );
-            assert_eq!(replies(&conversation, &[]).unwrap(), conversation.replies);
             for first in 0..length {
                 for second in first..length {
                     assert_eq!(
@@ -443,82 +477,97 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_master_is_asked_for_its_worker_and_payloads_end_with_one_empty_line() {
-        let mut codec = Codec::new(Cli::Master);
-        let mut sent = BytesMut::new();
-        for command in [
-            command::interactive(),
-            command::set_certificate_ocsp("a", &[0x30]),
-        ] {
-            codec.encode(command, &mut sent).unwrap();
-        }
-        assert_eq!(&sent[..], b"prompt i\n@1 set ssl cert a.ocsp <<\nMA==\n\n");
-    }
-
     fn greeted() -> Codec {
         let mut codec = Codec::new(Cli::Worker);
-        let mut sent = BytesMut::new();
-        for command in greeting() {
-            codec.encode(command, &mut sent).unwrap();
-        }
+        codec.greet(&mut BytesMut::new());
         let mut buffer = BytesMut::from(&b"\nadmin\n\n"[..]);
         codec.decode(&mut buffer).unwrap().unwrap();
         codec.decode(&mut buffer).unwrap().unwrap();
         codec
     }
 
+    fn asked() -> Codec {
+        let mut codec = greeted();
+        codec.ask(
+            &command::show_info(),
+            guard(0, "\n\n"),
+            &mut BytesMut::new(),
+        );
+        codec
+    }
+
+    proptest! {
+        /// Whatever stands in replies, none is taken for another.
+        #[test]
+        fn content_cannot_move_the_end_of_a_reply(
+            contents in proptest::collection::vec("[a\n> +]{0,12}(master> |nonce |\n\n> |admin\n\n){0,3}", 1..6),
+        ) {
+            let mut codec = greeted();
+            let mut received = BytesMut::new();
+            for (number, content) in contents.iter().enumerate() {
+                let guard = guard(number, "\n\n");
+                received.extend_from_slice(content.as_bytes());
+                received.extend_from_slice(&guard.answer);
+                codec.ask(&command::show_certificate("a"), guard, &mut BytesMut::new());
+            }
+            for content in &contents {
+                let reply = codec.decode(&mut received).unwrap().unwrap();
+                prop_assert_eq!(reply.raw.as_ref(), content.as_bytes());
+                prop_assert_eq!(reply.length, content.len());
+            }
+            prop_assert_eq!(codec.decode(&mut received), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_worker_is_asked_through_its_master_and_payloads_end_with_one_empty_line() {
+        let mut codec = Codec::new(Cli::Master);
+        let mut sent = BytesMut::new();
+        codec.greet(&mut sent);
+        let attach = command::set_certificate_ocsp("a", &[0x30]);
+        codec.ask(&attach, guard(7, ""), &mut sent);
+        assert_eq!(
+            &sent[..],
+            b"prompt i\n@1 show cli level\n@1 set ssl cert a.ocsp <<\nMA==\n\necho 7\n"
+        );
+    }
+
     #[test]
     fn bytes_nobody_asked_for_are_an_error() {
         let error = greeted().decode(&mut BytesMut::from(&b"late\n\n"[..]));
-        assert!(matches!(error, Err(CodecError::OutOfStep)));
+        assert_eq!(error, Err(CodecError::OutOfStep));
     }
 
     #[test]
     fn the_end_of_the_connection_is_an_error_wherever_a_reply_is_due() {
-        for received in ["", "half a line", "a line\n", "+ "] {
-            let mut codec = greeted();
-            codec
-                .encode(command::show_info(), &mut BytesMut::new())
-                .unwrap();
-            let error = codec.decode_eof(&mut BytesMut::from(received));
-            assert!(
-                matches!(error, Err(CodecError::ClosedInReply)),
-                "{received}"
-            );
+        for received in ["", "half a line", "a line\n", "+ ", "a line\n\nnonce "] {
+            let error = asked().decode_eof(&mut BytesMut::from(received));
+            assert_eq!(error, Err(CodecError::ClosedInReply), "{received}");
         }
         let end = greeted().decode_eof(&mut BytesMut::new());
-        assert!(matches!(end, Ok(None)));
+        assert_eq!(end, Ok(None));
     }
 
     #[test]
     fn a_reply_without_end_is_refused_at_the_bound() {
-        let mut codec = greeted();
-        codec
-            .encode(command::show_info(), &mut BytesMut::new())
-            .unwrap();
+        let mut codec = asked();
         let mut buffer = BytesMut::new();
         let piece = vec![b'x'; MAX_REPLY_BYTES / 4];
         for _ in 0..4 {
             buffer.extend_from_slice(&piece);
-            assert!(matches!(codec.decode(&mut buffer), Ok(None)));
+            assert_eq!(codec.decode(&mut buffer), Ok(None));
         }
         buffer.extend_from_slice(b"x");
-        assert!(matches!(
-            codec.decode(&mut buffer),
-            Err(CodecError::ReplyTooLarge)
-        ));
+        assert_eq!(codec.decode(&mut buffer), Err(CodecError::ReplyTooLarge));
     }
 
     #[test]
     fn who_answers_the_greeting_otherwise_is_no_haproxy() {
         for received in ["SSH-2.0-OpenSSH\r\n", "HTTP/1.1 400 Bad Request\r\n"] {
             let mut codec = Codec::new(Cli::Worker);
-            for command in greeting() {
-                codec.encode(command, &mut BytesMut::new()).unwrap();
-            }
+            codec.greet(&mut BytesMut::new());
             let error = codec.decode(&mut BytesMut::from(received));
-            assert!(matches!(error, Err(CodecError::NotHaproxy)));
+            assert_eq!(error, Err(CodecError::NotHaproxy));
         }
     }
 }

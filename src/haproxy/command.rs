@@ -11,25 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::x509::Certificate;
 
-/// How a command's reply is framed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReplyForm {
-    /// The answer to `prompt i`, which tells how all later replies are framed.
-    Interactive,
-    /// Lines, ended by an empty line.
-    Text,
-    /// Lines, ended by an empty line, which may be missing after an empty algorithm.
-    Certificate,
-    /// One line of base64 without an empty line after it; an error comes as text.
-    Base64,
-}
-
 /// One command, ready to be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
     line: String,
     payload: Option<String>,
-    form: ReplyForm,
 }
 
 impl Command {
@@ -54,16 +40,15 @@ impl Command {
         self.payload.as_deref()
     }
 
-    /// How the reply is framed.
-    pub fn form(&self) -> ReplyForm {
-        self.form
+    /// Whether it is answered the same by a worker and by its master, which then need not ask it.
+    pub(super) fn is_for_any_process(&self) -> bool {
+        self.line.starts_with(ECHO)
     }
 
     fn text(line: impl Into<String>) -> Self {
         Command {
             line: line.into(),
             payload: None,
-            form: ReplyForm::Text,
         }
     }
 }
@@ -71,12 +56,47 @@ impl Command {
 /// A name that no certificate store can have, for asking whether a transaction is open.
 const NO_STORE: &str = "/dev/null/no-such-certificate";
 
+/// What HAProxy since 3.1 answers with its argument.
+const ECHO: &str = "echo ";
+
+/// A word that is the name of nothing.
+const NOTHING: &str = "/dev/null/nothing";
+
+/// Asks to have `word` said back (3.1 and later).
+pub(super) fn echo(word: &str) -> Command {
+    Command::text(format!("{ECHO}{word}"))
+}
+
+/// Questions with short answers that stay the same as long as a connection lasts and differ from
+/// each other. They take no lock, and are there in every version before 3.1.
+pub(super) fn constant_questions() -> Vec<Command> {
+    let unanswerable = [
+        "show env",
+        "show table",
+        "show resolvers",
+        "show servers state",
+        "show errors",
+        "show peers",
+        "get weight",
+        "show map",
+        "show acl",
+        "show tls-keys",
+    ];
+    let unanswerable = unanswerable.map(|question| format!("{question} {NOTHING}"));
+    let lines = ["show cli level".to_owned()]
+        .into_iter()
+        .chain(unanswerable);
+    lines.map(Command::text).collect()
+}
+
+/// How large HAProxy's buffers are (`match`: 2.7 and later; earlier versions show all pools).
+pub(super) fn show_buffers() -> Command {
+    Command::text("show pools match buffer 9")
+}
+
 /// Asks for silent interactive mode (3.2 and later); earlier versions turn their prompt on.
 pub fn interactive() -> Command {
-    Command {
-        form: ReplyForm::Interactive,
-        ..Command::text("prompt i")
-    }
+    Command::text("prompt i")
 }
 
 /// Messages without severity marks, however the socket is configured.
@@ -101,18 +121,12 @@ pub fn show_certificates() -> Command {
 
 /// What one certificate store holds.
 pub fn show_certificate(store: &str) -> Command {
-    Command {
-        form: ReplyForm::Certificate,
-        ..Command::text(format!("show ssl cert {}", escape(store)))
-    }
+    Command::text(format!("show ssl cert {}", escape(store)))
 }
 
 /// The response HAProxy holds for a CertID, in base64 (2.8 and later).
 pub fn show_ocsp_response_base64(cert_id: &[u8]) -> Command {
-    Command {
-        form: ReplyForm::Base64,
-        ..Command::text(format!("show ssl ocsp-response base64 {}", hex(cert_id)))
-    }
+    Command::text(format!("show ssl ocsp-response base64 {}", hex(cert_id)))
 }
 
 /// The response HAProxy holds for a CertID, as OpenSSL prints it (2.5 and later).
@@ -162,6 +176,15 @@ pub fn ask_for_transaction() -> Command {
     abort_certificate(NO_STORE)
 }
 
+/// Whether a store's name arrives as one argument in every version, in a command of at most
+/// `longest` bytes. `<<` is taken for the mark of a payload however it is escaped.
+pub(super) fn is_sendable(store: &str, longest: usize) -> bool {
+    !store.is_empty()
+        && !store.contains("<<")
+        && !store.contains(char::is_control)
+        && set_certificate_ocsp(store, &[]).line().len() <= longest
+}
+
 fn escape(argument: &str) -> String {
     let mut escaped = String::with_capacity(argument.len());
     for (position, character) in argument.chars().enumerate() {
@@ -200,6 +223,27 @@ mod tests {
             ("relative*.pem", "show ssl cert relative*.pem"),
         ] {
             assert_eq!(show_certificate(store).line(), line);
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_not_arrive_as_one_argument_is_not_sent() {
+        const LONGEST: usize = 1000;
+        for name in ["/c/a b;c\\d.pem", "*a", "/c/ä.pem", "a<b", "a< <b", "'\"#$"] {
+            assert!(is_sendable(name, LONGEST), "{name}");
+        }
+        let long = "x".repeat(LONGEST);
+        for name in [
+            "",
+            "a <<x.pem",
+            "a<<",
+            "a\nb",
+            "a\rb",
+            "a\0b",
+            "a\u{1b}b",
+            &long,
+        ] {
+            assert!(!is_sendable(name, LONGEST), "{name:?}");
         }
     }
 

@@ -12,17 +12,18 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
+use aws_lc_rs::rand;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_util::bytes::BytesMut;
-use tokio_util::codec::{Decoder, Encoder};
 
 use super::address::{Address, Cli, Endpoint};
-use super::codec::{Codec, CodecError, MAX_REPLY_BYTES};
+use super::codec::{Codec, CodecError, CommandReply, MAX_REPLY_BYTES};
 use super::command::{self, Command};
 use super::outcome::{Error, Process};
 use super::reply;
+use super::sentinel::{self, Guard, Sentinel};
 use crate::time::Timestamp;
 
 /// How long connecting may take.
@@ -48,6 +49,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 pub struct Connection {
     transport: Box<dyn Transport>,
     codec: Codec,
+    /// Known once the greeting is over: nothing whose answer others choose is asked before.
+    sentinel: Option<Sentinel>,
+    buffer_size: usize,
+    /// How many replies to the last questions have come.
+    answered: usize,
     input: BytesMut,
     output: BytesMut,
 }
@@ -64,6 +70,9 @@ pub async fn connect(address: &Address) -> Result<(Connection, Process), Error> 
     let mut connection = Connection {
         transport,
         codec: Codec::new(address.cli()),
+        sentinel: None,
+        buffer_size: reply::SMALLEST_BUFFER,
+        answered: 0,
         input: BytesMut::new(),
         output: BytesMut::new(),
     };
@@ -79,7 +88,8 @@ impl Connection {
     pub async fn exchange(&mut self, command: Command) -> Result<String, Error> {
         let replies = self.exchange_all(vec![command]).await?;
         // As many replies as commands, or an error.
-        Ok(replies.into_iter().next().unwrap_or_default())
+        let reply = replies.into_iter().next();
+        Ok(reply.map(|reply| reply.text).unwrap_or_default())
     }
 
     /// Sends `command` and waits for its reply for as long as some of it comes within `silence`.
@@ -93,14 +103,19 @@ impl Connection {
     ) -> Result<String, Error> {
         self.refuse_unasked().await?;
         let name = command.name();
-        self.send(vec![command], &name).await?;
-        self.read_reply(silence).await.map_err(|error| match error {
-            Error::NoAnswer(after) => Error::ReplyTimedOut {
-                command: name,
-                after,
-            },
-            other => other,
-        })
+        self.codec.ask(&command, self.guard()?, &mut self.output);
+        self.send(&name).await?;
+        let reply = self
+            .read_reply(silence)
+            .await
+            .map_err(|error| match error {
+                Error::NoAnswer(after) => Error::ReplyTimedOut {
+                    command: name,
+                    after,
+                },
+                other => other,
+            })?;
+        Ok(reply.text)
     }
 
     /// Sends `questions` at once and waits for the reply to each, in their order. There may be at
@@ -108,24 +123,64 @@ impl Connection {
     /// nobody knows what became of the others.
     ///
     /// # Errors
-    /// Whatever ends the connection: it must be dropped then.
-    pub async fn exchange_all(&mut self, questions: Vec<Command>) -> Result<Vec<String>, Error> {
+    /// Whatever ends the connection: it must be dropped then. How many questions were answered
+    /// before, [`answered`](Self::answered) tells.
+    pub async fn exchange_all(
+        &mut self,
+        questions: Vec<Command>,
+    ) -> Result<Vec<CommandReply>, Error> {
+        self.answered = 0;
         self.refuse_unasked().await?;
-        let name = questions.first().map(Command::name).unwrap_or_default();
-        let count = questions.len();
-        self.send(questions, &name).await?;
+        let mut replies = Vec::with_capacity(questions.len());
+        let mut questions = questions.into_iter();
+        while let Some(first) = questions.next() {
+            let name = first.name();
+            let mut count = 1;
+            self.codec.ask(&first, self.guard()?, &mut self.output);
+            // The master CLI of 2.2 comes to a halt over more than its buffer takes.
+            while self.output.len() < self.buffer_size / 4
+                && let Some(next) = questions.next()
+            {
+                self.codec.ask(&next, self.guard()?, &mut self.output);
+                count += 1;
+            }
+            self.send(&name).await?;
+            replies.extend(self.replies(count, &name).await?);
+        }
+        Ok(replies)
+    }
+
+    /// How many of the questions that were sent last have been answered.
+    pub fn answered(&self) -> usize {
+        self.answered
+    }
+
+    /// How many bytes a buffer of HAProxy's has (`tune.bufsize`): most replies are cut there.
+    pub fn buffer_size(&self) -> usize {
+        self.buffer_size
+    }
+
+    async fn replies(&mut self, count: usize, name: &str) -> Result<Vec<CommandReply>, Error> {
         let mut replies = Vec::with_capacity(count);
         for _ in 0..count {
             let reply = self.reply().await.map_err(|error| match error {
                 Error::NoAnswer(after) => Error::ReplyTimedOut {
-                    command: name.clone(),
+                    command: name.to_owned(),
                     after,
                 },
                 other => other,
             });
             replies.push(reply?);
+            self.answered += 1;
         }
         Ok(replies)
+    }
+
+    /// A sentinel that nobody could know before.
+    fn guard(&self) -> Result<Guard, Error> {
+        let random = random_number()?;
+        let sentinel = self.sentinel.as_ref().ok_or(Error::OutOfStep)?;
+        Ok(sentinel.draw(random))
     }
 
     /// Waits for the end of a connection on which nothing is being said.
@@ -144,21 +199,20 @@ impl Connection {
     }
 
     async fn greet(&mut self, cli: Cli) -> Result<Process, Error> {
-        let name = "prompt i";
-        self.send(
-            vec![command::interactive(), command::show_cli_level()],
-            name,
-        )
-        .await?;
+        self.codec.greet(&mut self.output);
+        self.send("prompt i").await?;
         self.reply().await?;
-        let level = self.reply().await?;
+        let level = self.reply().await?.text;
         let level =
             reply::cli_level(&level).ok_or_else(|| Error::NotHaproxy(reply::first_line(&level)))?;
         if cli == Cli::Worker {
             // The master CLI speaks to the worker over a new connection for every command, so there
             // the setting would be lost again.
-            self.exchange(command::without_severity()).await?;
+            self.ask_plainly(vec![command::without_severity()]).await?;
         }
+        self.sentinel = Some(self.find_sentinel().await?);
+        let buffers = self.exchange(command::show_buffers()).await?;
+        self.buffer_size = reply::buffer_size(&buffers).unwrap_or(reply::SMALLEST_BUFFER);
         let info = self.exchange(command::show_info()).await?;
         let info = reply::info(&info).ok_or_else(|| Error::NotHaproxy(reply::first_line(&info)))?;
         if info.stopping {
@@ -178,28 +232,51 @@ impl Connection {
         })
     }
 
-    async fn send(&mut self, commands: Vec<Command>, name: &str) -> Result<(), Error> {
-        self.output.clear();
-        for command in commands {
-            let encoded = self.codec.encode(command, &mut self.output);
-            encoded.map_err(|error| self.codec_error(error))?;
+    /// Finds out what can be asked whose answer is known.
+    async fn find_sentinel(&mut self) -> Result<Sentinel, Error> {
+        let nonce = random_number()?;
+        let echo = command::echo(&sentinel::word(nonce));
+        let echoed = self.ask_plainly(vec![echo]).await?;
+        let echoing = echoed
+            .first()
+            .and_then(|reply| Sentinel::from_echo(nonce, reply));
+        if let Some(sentinel) = echoing {
+            return Ok(sentinel);
         }
-        timeout(WRITE_TIMEOUT, self.transport.write_all(&self.output))
-            .await
-            .map_err(|_| Error::WriteTimedOut {
-                command: name.to_owned(),
-                after: WRITE_TIMEOUT,
-            })?
-            .map_err(transport_error)
+        let questions = command::constant_questions();
+        let answers = self.ask_plainly(questions).await?;
+        let said = answers.first().map(|reply| reply::first_line(&reply.text));
+        Sentinel::from_answers(answers).ok_or(Error::NotHaproxy(said.unwrap_or_default()))
     }
 
-    async fn reply(&mut self) -> Result<String, Error> {
+    /// Asks what is part of the greeting.
+    async fn ask_plainly(&mut self, questions: Vec<Command>) -> Result<Vec<CommandReply>, Error> {
+        let name = questions.first().map(Command::name).unwrap_or_default();
+        for question in &questions {
+            self.codec.ask_plainly(question, &mut self.output);
+        }
+        self.send(&name).await?;
+        self.replies(questions.len(), &name).await
+    }
+
+    /// Sends what was asked.
+    async fn send(&mut self, name: &str) -> Result<(), Error> {
+        let sent = timeout(WRITE_TIMEOUT, self.transport.write_all(&self.output)).await;
+        self.output.clear();
+        sent.map_err(|_| Error::WriteTimedOut {
+            command: name.to_owned(),
+            after: WRITE_TIMEOUT,
+        })?
+        .map_err(transport_error)
+    }
+
+    async fn reply(&mut self) -> Result<CommandReply, Error> {
         timeout(REPLY_TIMEOUT, self.read_reply(REPLY_TIMEOUT))
             .await
             .unwrap_or(Err(Error::NoAnswer(REPLY_TIMEOUT)))
     }
 
-    async fn read_reply(&mut self, silence: Duration) -> Result<String, Error> {
+    async fn read_reply(&mut self, silence: Duration) -> Result<CommandReply, Error> {
         loop {
             match self.codec.decode(&mut self.input) {
                 Ok(Some(reply)) => return Ok(reply),
@@ -252,9 +329,15 @@ impl Connection {
             }
             CodecError::ReplyTooLarge => Error::ReplyTooLarge(MAX_REPLY_BYTES),
             CodecError::ClosedInReply => Error::Closed,
-            CodecError::Io(error) => transport_error(error),
         }
     }
+}
+
+fn random_number() -> Result<u64, Error> {
+    let mut octets = [0; 8];
+    let filled = rand::fill(&mut octets);
+    filled.map_err(|_| Error::Transport("the system has no random numbers".to_owned()))?;
+    Ok(u64::from_ne_bytes(octets))
 }
 
 async fn open(endpoint: &Endpoint) -> io::Result<Box<dyn Transport>> {

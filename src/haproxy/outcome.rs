@@ -5,10 +5,12 @@
 //!
 //! [`kind`]: DeliveryError::kind
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::Address;
 use super::notice::Notice;
+use super::quarantine::Quarantine;
 use super::reply::{Fingerprint, Level};
 use super::versions::{Release, Version};
 use crate::ocsp::Assessment;
@@ -322,9 +324,12 @@ pub enum Report {
     },
     /// What is worth knowing about this process, all of it; said whenever it is something else.
     Noticed(Vec<Notice>),
-    /// The names of the certificate stores of this process: said once for every connection, and
-    /// whenever they are others.
+    /// The names of the certificate stores of this process, as far as it knows them by these names:
+    /// said once for every connection, and whenever they are others.
     Loaded(Vec<String>),
+    /// The certificate stores of this process that are left alone, and why: said whenever they are
+    /// others, and for every connection where there are some.
+    Quarantined(BTreeMap<String, Quarantine>),
     /// A store holds this certificate, and not as it did before: replaced by `set ssl cert` and
     /// `commit ssl cert`, newly added, or its place for a staple is gone. Its staple is to be
     /// delivered (again).

@@ -8,6 +8,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::codec::CommandReply;
 use super::outcome::DeliveryError;
 use super::versions::Release;
 use crate::time::Timestamp;
@@ -66,6 +67,27 @@ pub struct StoreDetails {
     pub certificate: Option<CertificateReference>,
     /// Whether it has a place for a staple.
     pub slot: Slot,
+    /// Why no more is believed of the reply than what stands before the names in the certificate,
+    /// which are printed as they are: its serial number.
+    pub doubt: Option<Doubt>,
+}
+
+/// Why a description of a certificate is not believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Doubt {
+    /// It is as long as HAProxy's buffer, so that something may be missing anywhere.
+    #[error("HAProxy cuts the description of this certificate at tune.bufsize")]
+    Cut,
+    /// A field that HAProxy prints once stands in it twice.
+    #[error(
+        "the certificate's names imitate HAProxy's own words: '{0}' stands twice in its description"
+    )]
+    Twice(&'static str),
+    /// The fingerprint does not stand where HAProxy prints it.
+    #[error(
+        "the certificate's names imitate HAProxy's own words: a fingerprint stands where HAProxy prints none"
+    )]
+    Misplaced,
 }
 
 /// Whether a certificate store has a place for a staple.
@@ -77,6 +99,16 @@ pub enum Slot {
     Absent,
     /// HAProxy before 2.5 does not say.
     Unknown,
+}
+
+/// The smallest buffer HAProxy can be given (`tune.bufsize`), and what is assumed where it does
+/// not tell.
+pub const SMALLEST_BUFFER: usize = 1024;
+
+/// How many bytes a buffer of HAProxy's has, from the reply to `show pools`.
+pub fn buffer_size(reply: &str) -> Option<usize> {
+    let (_, size) = reply.split_once("Pool buffer (")?;
+    size.split(' ').next()?.parse().ok()
 }
 
 /// Reads the reply to `show info`; `None` where a field is missing, as from what is no HAProxy.
@@ -110,38 +142,108 @@ pub fn certificates(reply: &str) -> Result<Vec<String>, DeliveryError> {
     if lines.next().is_none() {
         return Err(refusal(reply));
     }
-    Ok(lines.map(str::to_owned).collect())
+    let named = lines.filter(|line| !line.is_empty());
+    Ok(named.map(str::to_owned).collect())
 }
 
-/// Reads the reply to `show ssl cert <store>`.
+/// Fields that HAProxy prints at most once for a certificate, each at the start of a line.
+const FIELDS: [&str; 6] = [
+    "Filename:",
+    "Status:",
+    SERIAL,
+    ALGORITHM,
+    FINGERPRINT,
+    RESPONSE_KEY,
+];
+const SERIAL: &str = "Serial:";
+const NAMES: &str = "Subject Alternative Name:";
+const ALGORITHM: &str = "Algorithm:";
+const FINGERPRINT: &str = "SHA1 FingerPrint:";
+const RESPONSE_KEY: &str = "OCSP Response Key:";
+
+/// HAProxy leaves out a piece that has no room left, and goes on with the next. No piece that is
+/// read here is longer than this, so that a reply with this much room left has them all.
+const LONGEST_FIELD: usize = 512;
+
+/// Reads the reply to `show ssl cert <store>` of a HAProxy whose buffers have `buffer_size` bytes.
 ///
 /// # Errors
 /// [`DeliveryError::StoreGone`], [`DeliveryError::Locked`], or what else HAProxy said instead.
-pub fn certificate(reply: &str) -> Result<StoreDetails, DeliveryError> {
-    if field(reply, "Filename:").is_none() {
-        return Err(refusal(reply));
+pub fn certificate(
+    reply: &CommandReply,
+    buffer_size: usize,
+) -> Result<StoreDetails, DeliveryError> {
+    if !reply.text.starts_with("Filename:") {
+        return Err(refusal(&reply.text));
     }
-    Ok(StoreDetails {
-        certificate: shown_certificate(reply),
-        // Not always at the start of a line: for an Ed25519 key it follows an empty algorithm.
-        slot: match reply.split_once("OCSP Response Key:") {
-            None => Slot::Unknown,
-            Some((_, key)) if key.lines().next().is_none_or(|key| key.trim().is_empty()) => {
-                Slot::Absent
-            }
-            Some(_) => Slot::Present,
+    let text = &reply.text;
+    let is_cut = reply.length + LONGEST_FIELD > buffer_size;
+    let doubt = is_cut.then_some(Doubt::Cut).or_else(|| doubt(text));
+    Ok(match doubt {
+        Some(_) => StoreDetails {
+            certificate: shown_serial(text),
+            slot: Slot::Unknown,
+            doubt,
+        },
+        None => StoreDetails {
+            certificate: shown_fingerprint(text).or_else(|| shown_serial(text)),
+            slot: shown_slot(text),
+            doubt,
         },
     })
 }
 
-/// The fingerprint, or the serial number where HAProxy shows no more (Ed25519 keys).
-fn shown_certificate(reply: &str) -> Option<CertificateReference> {
-    if let Some(shown) = field(reply, "SHA1 FingerPrint:") {
-        let octets = hexadecimal(shown)?.try_into().ok()?;
-        return Some(CertificateReference::Fingerprint(octets));
+/// What in a complete description contradicts the way in which HAProxy writes them.
+fn doubt(text: &str) -> Option<Doubt> {
+    let twice = FIELDS
+        .into_iter()
+        .find(|name| fields(text, name).nth(1).is_some());
+    if let Some(name) = twice {
+        return Some(Doubt::Twice(name));
     }
-    let octets = hexadecimal(field(reply, "Serial:")?)?;
+    // For a key whose algorithm HAProxy has no name for, it prints neither name nor fingerprint.
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(ALGORITHM));
+    let has_algorithm = lines.next().is_some_and(|line| {
+        let algorithm = line.trim_start_matches(ALGORITHM).trim();
+        !algorithm.is_empty() && !algorithm.starts_with(RESPONSE_KEY)
+    });
+    let is_next = lines
+        .next()
+        .is_some_and(|line| line.starts_with(FINGERPRINT));
+    let is_there = fields(text, FINGERPRINT).next().is_some();
+    (is_there != (has_algorithm && is_next)).then_some(Doubt::Misplaced)
+}
+
+fn shown_fingerprint(text: &str) -> Option<CertificateReference> {
+    let octets = hexadecimal(fields(text, FINGERPRINT).next()?)?;
+    Some(CertificateReference::Fingerprint(octets.try_into().ok()?))
+}
+
+/// The serial number stands before everything that others choose.
+fn shown_serial(text: &str) -> Option<CertificateReference> {
+    let mut lines = text.lines().take_while(|line| !line.starts_with(NAMES));
+    let octets = hexadecimal(lines.find_map(|line| line.strip_prefix(SERIAL))?.trim())?;
     Some(CertificateReference::serial(&octets)).filter(|_| !octets.is_empty())
+}
+
+fn shown_slot(text: &str) -> Slot {
+    match fields(text, RESPONSE_KEY).next() {
+        None => Slot::Unknown,
+        Some("") => Slot::Absent,
+        Some(_) => Slot::Present,
+    }
+}
+
+/// What stands behind `name` in all lines that begin with it. The response key is not always at the
+/// start of a line: without a name for the algorithm it follows in the same.
+fn fields<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    text.lines().filter_map(move |line| {
+        let line = match line.strip_prefix(ALGORITHM) {
+            Some(rest) if name == RESPONSE_KEY => rest.trim_start(),
+            _ => line,
+        };
+        line.strip_prefix(name).map(str::trim)
+    })
 }
 
 /// Whether HAProxy refused because another command works on certificates at this moment.
@@ -440,33 +542,112 @@ mod tests {
 
     #[test]
     fn a_store_tells_its_certificate_and_whether_it_has_a_slot() {
-        let reply = |key: &str| {
-            format!(
-                "Filename: /c/a.pem\nStatus: Used\nSHA1 FingerPrint: \
-                 00112233445566778899AABBCCDDEEFF00112233\nSubject: /CN=a{key}"
-            )
-        };
-        let mut print = [0; 20];
-        for (position, byte) in print.iter_mut().enumerate() {
-            *byte = 0x11 * u8::try_from(position % 16).unwrap();
-        }
         for (key, slot) in [
             ("", Slot::Unknown),
             ("\nOCSP Response Key: ", Slot::Absent),
             ("\nOCSP Response Key: 30413009", Slot::Present),
         ] {
             let expected = StoreDetails {
-                certificate: Some(CertificateReference::Fingerprint(print)),
+                certificate: Some(CertificateReference::Fingerprint([0xab; 20])),
                 slot,
+                doubt: None,
             };
-            assert_eq!(certificate(&reply(key)), Ok(expected));
+            assert_eq!(described(&with_names("DNS:a", key)), Ok(expected));
+        }
+        // The algorithm of an Ed25519 key has no name; 2.2 breaks off there.
+        for (end, slot) in [("OCSP Response Key: ", Slot::Absent), ("", Slot::Unknown)] {
+            let text = format!(
+                "Filename: /c/a.pem\nStatus: Used\nSerial: 0A\nSubject Alternative Name: DNS:e\nAlgorithm: {end}"
+            );
+            let expected = StoreDetails {
+                certificate: Some(CertificateReference::serial(&[0x0a])),
+                slot,
+                doubt: None,
+            };
+            assert_eq!(described(&text), Ok(expected));
         }
         let missing = "Can't display the certificate: Not found or the certificate is a bundle!";
-        assert_eq!(certificate(missing), Err(DeliveryError::StoreGone));
+        assert_eq!(described(missing), Err(DeliveryError::StoreGone));
         let locked = "Can't display the certificate: Not found or the certificate is a bundle!\nOperations on certificates are currently locked!";
-        assert_eq!(certificate(locked), Err(DeliveryError::Locked));
-        let empty = certificate("Filename: new.pem\nStatus: Empty").unwrap();
+        assert_eq!(described(locked), Err(DeliveryError::Locked));
+        let empty = described("Filename: new.pem\nStatus: Empty").unwrap();
         assert_eq!(empty.certificate, None);
+    }
+
+    /// A description as of 3.0, of a certificate with these names.
+    fn with_names(names: &str, key: &str) -> String {
+        format!(
+            "Filename: /c/a.pem\nStatus: Used\nSerial: 0A\nnotBefore: Nov 20 16:29:17 2026 GMT\n\
+             notAfter: Dec 21 16:29:17 2026 GMT\nSubject Alternative Name: {names}\nAlgorithm: EC256\n\
+             SHA1 FingerPrint: {}\nSubject: /CN=a\nIssuer: /CN=CA{key}",
+            "AB".repeat(20)
+        )
+    }
+
+    fn reply(text: &str, length: usize) -> CommandReply {
+        CommandReply {
+            text: text.to_owned(),
+            raw: text.to_owned().into_bytes().into(),
+            length,
+        }
+    }
+
+    fn described(text: &str) -> Result<StoreDetails, DeliveryError> {
+        certificate(&reply(text, text.len()), 16384)
+    }
+
+    #[test]
+    fn of_a_description_that_contradicts_itself_only_the_serial_number_is_believed() {
+        let foreign = "CD".repeat(20);
+        for names in [
+            format!("DNS:x\nSHA1 FingerPrint: {foreign}"),
+            format!("DNS:x\nSHA1 FingerPrint: {foreign}\nOCSP Response Key: "),
+            "DNS:x\nOCSP Response Key: 3041".to_owned(),
+            "DNS:x\nSerial: 0B".to_owned(),
+            "DNS:x\nFilename: /c/b.pem".to_owned(),
+            "DNS:x\nAlgorithm: OCSP Response Key: 3041".to_owned(),
+            format!("DNS:x\nAlgorithm: EC256\nSHA1 FingerPrint: {foreign}"),
+        ] {
+            let details = described(&with_names(&names, "\nOCSP Response Key: 30413009")).unwrap();
+            assert!(details.doubt.is_some(), "{names:?}");
+            let serial = CertificateReference::serial(&[0x0a]);
+            assert_eq!(details.certificate, Some(serial), "{names:?}");
+            assert_eq!(details.slot, Slot::Unknown);
+        }
+        // Without a name for the algorithm there is no fingerprint, so that this is the only one.
+        for algorithm in ["", "OCSP Response Key: "] {
+            let text = format!(
+                "Filename: a\nSerial: 0A\nSubject Alternative Name: DNS:x\nSHA1 FingerPrint: {foreign}\nAlgorithm: {algorithm}"
+            );
+            assert_eq!(described(&text).unwrap().doubt, Some(Doubt::Misplaced));
+        }
+        let harmless = with_names("DNS:x\n\nSerial 0B, DNS:SHA1 FingerPrint: 00", "");
+        assert_eq!(described(&harmless).unwrap().doubt, None);
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_what_a_cut_description_lacks() {
+        const BUFFER: usize = 16384;
+        let whole = with_names("DNS:a", "\nOCSP Response Key: 30413009");
+        let doubt = |length| certificate(&reply(&whole, length), BUFFER).unwrap().doubt;
+        for length in [BUFFER - LONGEST_FIELD + 1, BUFFER - 1, BUFFER, BUFFER + 1] {
+            assert_eq!(doubt(length), Some(Doubt::Cut));
+        }
+        assert_eq!(doubt(BUFFER - LONGEST_FIELD), None);
+    }
+
+    #[test]
+    fn the_size_of_buffers_is_among_those_of_other_pools() {
+        for (line, size) in [
+            ("  - Pool buffer (16384 bytes) : 5 allocated", Some(16384)),
+            ("  - Pool buffer (2048 bytes/64) : 16 allocated", Some(2048)),
+            ("  - Pool trash (16416 bytes) : 2 allocated", None),
+        ] {
+            assert_eq!(
+                buffer_size(&format!("Dumping pools usage.\n{line}\n")),
+                size
+            );
+        }
     }
 
     #[test]
@@ -481,8 +662,9 @@ mod tests {
             let expected = StoreDetails {
                 certificate: Some(CertificateReference::serial(&[0x10, 0x37, 0xae])),
                 slot,
+                doubt: None,
             };
-            assert_eq!(certificate(&reply(key)), Ok(expected));
+            assert_eq!(described(&reply(key)), Ok(expected));
         }
     }
 

@@ -10,7 +10,7 @@ mod delivery;
 mod held;
 mod transaction;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use super::connection::{Connection, QUESTIONS_AT_ONCE, connect};
 use super::notice::Notice;
 use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
 use super::processes::{Identity, Processes};
+use super::quarantine::{Quarantine, Quarantined};
 use super::reply::{self, Level};
 use super::stores::Stores;
 use crate::ocsp::{Policy, Staple};
@@ -99,6 +100,7 @@ pub async fn run(
         reports,
         processes,
         now,
+        quarantined: Quarantined::default(),
     };
     // What ends it is a cancelled token or an agent that is gone: both are no news.
     let Ended = session.keep(&stop).await;
@@ -114,6 +116,8 @@ struct Session<Now> {
     reports: mpsc::Sender<Report>,
     processes: Arc<Processes>,
     now: Now,
+    /// Stores that are not asked about, or only alone.
+    quarantined: Quarantined,
 }
 
 /// What is known about the process at the other end, for as long as the connection lasts.
@@ -126,10 +130,19 @@ struct Conversation {
     stores_known: bool,
     /// When their names were given last.
     listed: Option<Instant>,
+    /// What was told of the stores last.
+    told: Told,
     /// Somebody else's transaction that was open when it was looked at last.
     foreign: Option<ForeignTransaction>,
     /// What has been said about the process.
     notices: Vec<Notice>,
+}
+
+/// What the agent knows of the stores.
+#[derive(Default)]
+struct Told {
+    loaded: Option<Vec<String>>,
+    quarantined: BTreeMap<String, Quarantine>,
 }
 
 /// What a command can fail by: HAProxy's answer, or the connection.
@@ -253,6 +266,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         stop: &CancellationToken,
     ) -> Parting {
         let identity = Identity::of(&process, (self.now)());
+        self.quarantined.meet(process.pid);
         if self
             .report(Report::Connected(process.clone()))
             .await
@@ -267,6 +281,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             stores: Stores::default(),
             stores_known: false,
             listed: None,
+            told: Told::default(),
             foreign: None,
             notices: Vec::new(),
         };
@@ -308,6 +323,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     if knows_stores && conversation.stores_known {
                         // What is refused now is read at a later check.
                         let _ = unless_lost(self.read_share_of_stores(conversation).await)?;
+                        let _ = unless_lost(self.read_suspect(conversation).await)?;
+                        self.tell_stores(conversation).await?;
                     }
                 }
                 () = std::future::ready(()), if first_reading => {
@@ -316,6 +333,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     // are read when they are needed, or in turn.
                     let refused = unless_lost(read)?.is_err();
                     conversation.stores_known = refused || conversation.stores.all_read();
+                    if conversation.stores_known {
+                        self.tell_stores(conversation).await?;
+                    }
                 }
                 error = conversation.connection.idle() => return Err(error.into()),
                 count = self.deliveries.recv_many(&mut taken, BATCH), if !first_reading => {
@@ -352,16 +372,45 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Asks for the names of all stores.
-    async fn list_stores(&self, conversation: &mut Conversation) -> Result<(), Failure> {
+    async fn list_stores(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
         let question = command::show_certificates();
         let listing = conversation.connection.exchange(question).await?;
         let names = reply::certificates(&listing)?;
         self.note_listed_transaction(conversation, &listing);
-        if conversation.stores.list(&names) || conversation.listed.is_none() {
-            self.report(Report::Loaded(names)).await?;
-        }
+        let longest = conversation.connection.buffer_size() / 2;
+        let names = self.quarantined.list(names, longest);
+        conversation.stores.list(&names);
         conversation.listed = Some(Instant::now());
         Ok(())
+    }
+
+    /// Tells the names of the stores and which of them are left alone, if they are not what was
+    /// told before. A name counts once HAProxy knows a store by it: a line of the list need not be
+    /// a name, since names can contain line feeds.
+    async fn tell_stores(&self, conversation: &mut Conversation) -> Result<(), Ended> {
+        let Conversation { stores, told, .. } = conversation;
+        if conversation.listed.is_some() && !stores.some_new() {
+            let suspects = self.quarantined.undescribed();
+            let names = stores.names().chain(suspects).cloned().collect();
+            if told.loaded.as_ref() != Some(&names) {
+                told.loaded = Some(names.clone());
+                self.report(Report::Loaded(names)).await?;
+            }
+        }
+        if told.quarantined != *self.quarantined.stores() {
+            told.quarantined = self.quarantined.stores().clone();
+            let report = Report::Quarantined(told.quarantined.clone());
+            self.report(report).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a store over which a connection may have been lost.
+    async fn read_suspect(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
+        match self.quarantined.suspect() {
+            Some(name) => self.read_these_stores(conversation, vec![name]).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads as many stores as are due at one check, so that all are within the refresh interval.
@@ -429,11 +478,21 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     ) -> Result<(), Failure> {
         let questions = names.iter().map(|name| command::show_certificate(name));
         let questions = questions.collect();
-        let replies = conversation.connection.exchange_all(questions).await?;
+        let replies = match conversation.connection.exchange_all(questions).await {
+            Ok(replies) => replies,
+            Err(error) => {
+                let answered = conversation.connection.answered();
+                let unanswered = names.get(answered..).unwrap_or_default();
+                self.quarantined.lost(unanswered, error.kind());
+                return Err(error.into());
+            }
+        };
+        let buffer_size = conversation.connection.buffer_size();
         let mut refused = Ok(());
-        for (name, text) in names.into_iter().zip(replies) {
-            match reply::certificate(&text) {
+        for (name, answer) in names.into_iter().zip(replies) {
+            match reply::certificate(&answer, buffer_size) {
                 Ok(details) => {
+                    self.quarantined.described(&name, details.doubt);
                     let changed = conversation.stores.note(&name, details);
                     if let (Some(certificate), true) = (changed, conversation.stores_known) {
                         let store = name;
@@ -442,10 +501,13 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     }
                 }
                 Err(DeliveryError::StoreGone) => {
+                    self.quarantined.described(&name, None);
                     conversation.stores.forget(&name);
                 }
                 Err(error) => {
-                    conversation.stores.put_off(name);
+                    if !self.quarantined.is_suspect(&name) {
+                        conversation.stores.put_off(name);
+                    }
                     refused = refused.and(Err(error));
                 }
             }

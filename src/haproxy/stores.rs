@@ -20,8 +20,8 @@ pub(super) struct Stores {
 
 impl Stores {
     /// Takes the list of all names: stores that are gone are forgotten, all are to be read (again),
-    /// those not known yet first. Whether some are gone or new.
-    pub(super) fn list(&mut self, names: &[String]) -> bool {
+    /// those not known yet first.
+    pub(super) fn list(&mut self, names: &[String]) {
         let present: BTreeSet<&String> = names.iter().collect();
         let gone: Vec<String> = self
             .details
@@ -36,9 +36,7 @@ impl Stores {
             .iter()
             .cloned()
             .partition(|name| self.details.contains_key(name));
-        let is_changed = !gone.is_empty() || !new.is_empty();
         self.unread = new.into_iter().chain(known).collect();
-        is_changed
     }
 
     /// The next store to be read, if it is one that is not known yet.
@@ -109,14 +107,32 @@ impl Stores {
         Some(details)
     }
 
-    /// The stores that hold a certificate, and whether each has a slot.
+    /// The stores that hold a certificate, and whether each has a slot. Those of which only the
+    /// serial number is believed count where there is no other: anybody can have that number.
     pub(super) fn holding(&self, certificate: &Certificate) -> Vec<(String, Slot)> {
-        CertificateReference::all(certificate)
+        let references = CertificateReference::all(certificate);
+        let (sure, doubtful): (Vec<_>, Vec<_>) = references
             .iter()
             .filter_map(|reference| self.by_certificate.get(reference))
             .flatten()
-            .filter_map(|name| Some((name.clone(), self.details.get(name)?.slot)))
+            .filter_map(|name| Some((name, self.details.get(name)?)))
+            .partition(|(_, details)| details.doubt.is_none());
+        let stores = if sure.is_empty() { doubtful } else { sure };
+        stores
+            .into_iter()
+            .map(|(name, details)| (name.clone(), details.slot))
             .collect()
+    }
+
+    /// The names of the stores that are known.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.details.keys()
+    }
+
+    /// Whether a store is still to be read for the first time.
+    pub(super) fn some_new(&self) -> bool {
+        let mut unread = self.unread.iter();
+        unread.any(|name| !self.details.contains_key(name))
     }
 
     /// Notes that a store has got its slot.
@@ -137,6 +153,7 @@ mod tests {
         StoreDetails {
             certificate: Some(fingerprint),
             slot,
+            doubt: None,
         }
     }
 
@@ -155,6 +172,7 @@ mod tests {
         let by_serial = StoreDetails {
             certificate: Some(serial),
             slot: Slot::Absent,
+            doubt: None,
         };
         stores.note("d", by_serial);
         let expected = vec![

@@ -1,6 +1,6 @@
 //! The agent's orders to deliver, carried out by the session of one control socket.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -13,9 +13,11 @@ use crate::agent::{
     CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
 };
 use crate::haproxy::{
-    self, Address, Delivered, DeliveryError, Fingerprint, Notice, Process, Processes, Report,
+    self, Address, Delivered, DeliveryError, Fingerprint, Notice, Process, Processes, Quarantine,
+    Report,
 };
 use crate::ocsp::Staple;
+use crate::printable::Printable;
 
 /// Reports of a session that may wait to be translated.
 const REPORTS: usize = 256;
@@ -55,6 +57,7 @@ pub(super) async fn run(
     let mut translator = Translator {
         target,
         address,
+        quarantined: BTreeMap::new(),
         open: HashMap::new(),
         process: None,
         said: Vec::new(),
@@ -101,6 +104,8 @@ pub(super) async fn run(
 struct Translator {
     target: TargetId,
     address: Address,
+    /// The stores in quarantine that have been logged.
+    quarantined: BTreeMap<String, Quarantine>,
     /// Whose deliveries are under way: the session knows a certificate by what HAProxy prints.
     /// A certificate that was forgotten and found again has two numbers; the session answers in the
     /// order in which it was asked.
@@ -155,6 +160,10 @@ impl Translator {
                 notices: notices.clone(),
             },
             Report::Loaded(stores) => News::Loaded {
+                target,
+                stores: stores.clone(),
+            },
+            Report::Quarantined(stores) => News::Quarantined {
                 target,
                 stores: stores.clone(),
             },
@@ -213,6 +222,10 @@ impl Translator {
                 }),
             },
             Report::Loaded(_) => return None,
+            Report::Quarantined(stores) => {
+                self.log_quarantined(stores);
+                return None;
+            }
             Report::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
                 Event::StoreChanged {
@@ -230,6 +243,24 @@ impl Translator {
             tracing::warn!(%socket, reason = notice.kind(), "{notice}");
         }
         self.said = notices;
+    }
+
+    /// Logs what is new: connections come and go, and the stores stay the same.
+    fn log_quarantined(&mut self, stores: BTreeMap<String, Quarantine>) {
+        let socket = &self.address;
+        for (store, why) in &stores {
+            if self.quarantined.get(store) != Some(why) {
+                let (store, reason) = (store.printable(), why.kind());
+                tracing::warn!(%socket, %store, reason, "certificate store quarantined: {why}");
+            }
+        }
+        for store in self.quarantined.keys() {
+            if !stores.contains_key(store) {
+                let store = store.printable();
+                tracing::info!(%socket, %store, "certificate store no longer quarantined");
+            }
+        }
+        self.quarantined = stores;
     }
 }
 

@@ -45,7 +45,7 @@ use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::haproxy_config::{self, HaproxyConfig};
 use crate::discovery::source::Source;
-use crate::haproxy;
+use crate::haproxy::{self, Quarantine};
 use crate::hooks;
 use crate::schedule::SingleRun;
 use crate::signals::{Request, Signals};
@@ -124,6 +124,11 @@ type Reloading = Result<Vec<String>, Vec<String>>;
 /// What other rooms tell the daemon that is not the agent's business.
 #[derive(Debug)]
 enum News {
+    /// These certificate stores of a HAProxy process are left alone.
+    Quarantined {
+        target: TargetId,
+        stores: BTreeMap<String, Quarantine>,
+    },
     /// A HAProxy process has these certificate stores loaded.
     Loaded {
         target: TargetId,
@@ -367,16 +372,19 @@ impl Daemon {
                     self.replan();
                 }
             }
+            News::Quarantined { target, stores } => {
+                self.connections.entry(target).or_default().quarantined = stores;
+            }
             News::Connected {
                 target,
                 process,
                 problem,
             } => {
-                let process = Some(process);
                 let connection = Connection {
-                    process,
+                    process: Some(process),
                     problem,
                     notices: Vec::new(),
+                    quarantined: BTreeMap::new(),
                 };
                 self.connections.insert(target, connection);
             }
@@ -389,6 +397,7 @@ impl Daemon {
                     process: None,
                     problem: Some(problem),
                     notices: Vec::new(),
+                    quarantined: BTreeMap::new(),
                 };
                 self.connections.insert(target, connection);
             }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use super::differences::Differences;
 use crate::agent::{self, Agent, Exclusion, Failure, FileStatus, State, TargetId};
 use crate::control::{
-    CertificateStatus, DirectoryStatus, LiveStatus, Names, PlaceStatus, Problem, Process, SCHEMA,
-    SocketStatus, StapleStatus, Status,
+    CertificateStatus, DirectoryStatus, LiveStatus, Names, PlaceStatus, Problem, Process,
+    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, Status,
 };
-use crate::haproxy::{self, Address};
+use crate::haproxy::{self, Address, Quarantine};
 use crate::ocsp::{self, Staple};
 use crate::printable::Printable;
 use crate::time::Timestamp;
@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) problem: Option<Failure>,
     /// What is worth knowing about the process.
     pub(super) notices: Vec<haproxy::Notice>,
+    /// Its stores that are left alone.
+    pub(super) quarantined: BTreeMap<String, Quarantine>,
 }
 
 /// One control socket with all that is known of it.
@@ -254,7 +256,20 @@ fn socket(target: &Target<'_>) -> SocketStatus {
         stores: None,
         not_loaded: Vec::new(),
         not_looked_after: Vec::new(),
+        quarantined: connection.map(quarantined).unwrap_or_default(),
     }
+}
+
+fn quarantined(connection: &Connection) -> Vec<QuarantinedStore> {
+    let stores = connection.quarantined.iter();
+    let status = stores.map(|(store, why)| QuarantinedStore {
+        store: store.printable().to_string(),
+        problem: Problem {
+            reason: why.kind().to_owned(),
+            message: why.to_string(),
+        },
+    });
+    status.collect()
 }
 
 /// What the process has loaded, while there is a connection to it.

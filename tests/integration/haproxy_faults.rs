@@ -341,20 +341,28 @@ async fn the_end_of_a_connection_anywhere_is_survived() {
 }
 
 #[tokio::test]
-async fn bytes_too_many_drop_the_connection() {
-    // A second reply where one was asked for: the next command's reply would be taken from it.
+async fn a_second_reply_is_not_taken_for_the_next_commands() {
     let twice = b"OCSP Response updated!\n\nOCSP Response updated!\n\n".to_vec();
     let (staple, script) = scene(true, vec![(PUSH, Answer::Bytes(twice))]);
     let fake = FakeHaproxy::start(script);
     let mut session = Session::start(&fake.socket());
     session.connected().await;
-    assert_eq!(
-        session.deliver(&staple).await,
-        Err(DeliveryError::Disconnected)
-    );
-    assert_eq!(session.disconnected().await, Error::OutOfStep);
+    let unexpected = DeliveryError::UnexpectedReply("OCSP Response updated!".to_owned());
+    assert_eq!(session.deliver(&staple).await, Err(unexpected));
+    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_asked_for_drop_the_connection() {
+    let (staple, script) = scene(true, Vec::new());
+    let fake = FakeHaproxy::start(script);
+    let mut session = Session::start(&fake.socket());
     session.connected().await;
     assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    fake.say(b"late\n\n");
+    assert_eq!(session.disconnected().await, Error::OutOfStep);
+    session.connected().await;
     session.stop().await;
 }
 
@@ -450,12 +458,12 @@ async fn a_stopping_process_is_left_at_once() {
 #[tokio::test]
 async fn a_certificate_replaced_just_before_its_attachment_is_not_touched() {
     let other = format!(
-        "Filename: {STORE}\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
+        "Filename: {STORE}\nAlgorithm: EC256\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
         "AB".repeat(20)
     );
     let (staple, script) = scene(false, Vec::new());
     let same = format!(
-        "Filename: {STORE}\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
+        "Filename: {STORE}\nAlgorithm: EC256\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
         script.fingerprint
     );
     let script = Script {

@@ -8,6 +8,7 @@ mod daemon;
 mod fetch;
 mod haproxy_config;
 mod haproxy_faults;
+mod haproxy_framing;
 mod haproxy_lifecycle;
 mod haproxy_session;
 mod hostile;

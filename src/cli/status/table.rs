@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::style::{Colour, Style, brief, end_of, width_of};
-use crate::control::{CertificateStatus, SocketStatus, Status};
+use crate::control::{CertificateStatus, QuarantinedStore, SocketStatus, Status};
 use crate::printable::Printable;
 use crate::time::Timestamp;
 
@@ -213,6 +213,13 @@ fn socket_lines(socket: &SocketStatus, style: Style) -> Vec<String> {
         if !paths.is_empty() {
             lines.extend(style.wrap(&format!("{head}: {}", list(paths))));
         }
+    }
+    for store in socket.quarantined.iter().take(LISTED) {
+        let QuarantinedStore { store, problem } = store;
+        lines.extend(style.wrap(&format!("quarantined: {store}: {}", problem.message)));
+    }
+    if let Some(more @ 1..) = socket.quarantined.len().checked_sub(LISTED) {
+        lines.extend(style.wrap(&format!("quarantined: {more} more")));
     }
     lines
 }

@@ -40,7 +40,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
             self.look_for_new_stores(conversation).await?;
             stores = conversation.stores.holding(&delivery.certificate);
-            if stores.is_empty() {
+            // One of those that cannot be asked about may hold it: its slot can be pushed into.
+            if stores.is_empty() && self.quarantined.undescribed().next().is_none() {
                 return Err(DeliveryError::NotLoaded.into());
             }
         }
@@ -60,11 +61,14 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 Ok(()) => return Ok(Delivered::Pushed),
             }
         }
-        let to_attach = if without_slot.is_empty() {
+        let to_attach: Vec<String> = if without_slot.is_empty() {
             stores.into_iter().map(|(name, _)| name).collect()
         } else {
             without_slot
         };
+        if to_attach.is_empty() {
+            return Err(DeliveryError::NotLoaded.into());
+        }
         for store in to_attach {
             self.attach(conversation, &store, delivery).await?;
             conversation.stores.slot_made(&store);

@@ -52,7 +52,7 @@ impl Conversation {
             let questions = questions.collect();
             let answers = self.connection.exchange_all(questions).await?;
             for ((held, delivery, _), answer) in some.iter_mut().zip(answers) {
-                **held = self.judge(&answer, delivery, now);
+                **held = self.judge(&answer.text, delivery, now);
             }
         }
         Ok(held)
@@ -69,7 +69,11 @@ impl Conversation {
         let staple = &*delivery.staple;
         if self.shows(answer, staple) {
             let stores = self.stores.holding(&delivery.certificate);
-            let is_everywhere = stores.iter().all(|(_, slot)| *slot == Slot::Present);
+            // It lies in somebody's slot; where one store can be meant, in that of this one.
+            let is_everywhere = match stores.as_slice() {
+                [(_, slot)] => *slot != Slot::Absent,
+                stores => stores.iter().all(|(_, slot)| *slot == Slot::Present),
+            };
             return if is_everywhere {
                 Held::Same
             } else {

@@ -221,8 +221,14 @@ impl Conversation {
 
     /// The certificate may have been replaced since the store was read.
     async fn check_store(&mut self, store: &str, wanted: &Certificate) -> Result<(), Failure> {
-        let text = self.exchange(command::show_certificate(store)).await?;
-        let shown = reply::certificate(&text)?.certificate;
+        let question = vec![command::show_certificate(store)];
+        let replies = self.connection.exchange_all(question).await?;
+        let buffer_size = self.connection.buffer_size();
+        let shown = replies
+            .first()
+            .ok_or(DeliveryError::StoreGone)
+            .and_then(|reply| reply::certificate(reply, buffer_size))?
+            .certificate;
         if shown.is_some_and(|shown| shown.fits(wanted)) {
             Ok(())
         } else {

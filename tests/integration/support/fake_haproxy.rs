@@ -17,6 +17,29 @@ use tokio::time::sleep;
 /// The store's name.
 pub const STORE: &str = "/certs/a.pem";
 
+/// What 2.2 to 3.0 answer to questions about what there is not.
+const CONSTANTS: [(&str, &str); 10] = [
+    ("show env", "Variable not found"),
+    ("show table", "No such table"),
+    ("show resolvers", "Can't find that resolvers section"),
+    ("show servers state", "Can't find backend."),
+    ("show errors", "No such proxy."),
+    ("show peers", "No such peers"),
+    ("get weight", "No such backend."),
+    (
+        "show map",
+        "Unknown map identifier. Please use #<id> or <file>.",
+    ),
+    (
+        "show acl",
+        "Unknown ACL identifier. Please use #<id> or <file>.",
+    ),
+    (
+        "show tls-keys",
+        "'show tls-keys' unable to locate referenced filename",
+    ),
+];
+
 /// Between two bytes of an answer in pieces.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -65,6 +88,8 @@ struct State {
     held: Option<String>,
     transaction: bool,
     commands: Vec<String>,
+    /// What is to be said without being asked.
+    unasked: Vec<u8>,
 }
 
 impl FakeHaproxy {
@@ -77,6 +102,7 @@ impl FakeHaproxy {
             held: None,
             transaction: false,
             commands: Vec::new(),
+            unasked: Vec::new(),
         }));
         let shared = state.clone();
         let task = tokio::spawn(async move {
@@ -108,6 +134,11 @@ impl FakeHaproxy {
         self.state.lock().unwrap().transaction = false;
     }
 
+    /// Says something behind the answer to the next command and its sentinel.
+    pub fn say(&self, bytes: &[u8]) {
+        self.state.lock().unwrap().unasked = bytes.to_vec();
+    }
+
     /// Whether every answer of the script has been given.
     pub fn script_is_used_up(&self) -> bool {
         self.state.lock().unwrap().script.lines.is_empty()
@@ -137,15 +168,18 @@ async fn converse(stream: UnixStream, state: Arc<Mutex<State>>) {
             let mut state = state.lock().unwrap();
             (state.answer(&command, payload), state.script.in_pieces)
         };
-        let (bytes, close) = match answer {
+        let (mut bytes, close) = match answer {
             Answer::Bytes(bytes) => (bytes, false),
             Answer::Close(bytes) => (bytes, true),
-            Answer::Silence => (Vec::new(), false),
+            Answer::Silence => std::future::pending().await,
             Answer::Text(text) => {
                 let state = state.lock().unwrap();
                 (state.framed(&command, &text), false)
             }
         };
+        if command.starts_with("echo ") {
+            bytes.append(&mut state.lock().unwrap().unasked);
+        }
         let step = if in_pieces { 1 } else { bytes.len().max(1) };
         for piece in bytes.chunks(step) {
             if writer.write_all(piece).await.is_err() {
@@ -178,6 +212,10 @@ impl State {
     }
 
     fn answer(&mut self, command: &str, payload: String) -> Answer {
+        // What says where a reply ends stands in every conversation, and is not what a test is about.
+        if let Some(answer) = self.sentinel(command) {
+            return Answer::Text(answer);
+        }
         self.commands.push(command.to_owned());
         let scripted = self
             .script
@@ -188,6 +226,20 @@ impl State {
             return self.script.lines.remove(position).1;
         }
         Answer::Text(self.ordinary(command, payload))
+    }
+
+    /// The answer to what is asked behind every command.
+    fn sentinel(&self, command: &str) -> Option<String> {
+        if let Some(word) = command.strip_prefix("echo ") {
+            return match self.script.prompt {
+                true => Some(unknown("echo")),
+                false => Some(word.to_owned()),
+            };
+        }
+        let (_, answer) = CONSTANTS
+            .iter()
+            .find(|(question, _)| command == format!("{question} /dev/null/nothing"))?;
+        Some((*answer).to_owned())
     }
 
     fn ordinary(&mut self, command: &str, payload: String) -> String {
@@ -206,7 +258,7 @@ impl State {
         if command.starts_with("show ssl cert ") && store {
             let key = if self.script.slot { "3041" } else { "" };
             return format!(
-                "Filename: {STORE}\nStatus: Used\nSHA1 FingerPrint: {}\nOCSP Response Key: {key}",
+                "Filename: {STORE}\nStatus: Used\nAlgorithm: EC256\nSHA1 FingerPrint: {}\nOCSP Response Key: {key}",
                 self.script.fingerprint
             );
         }
@@ -246,9 +298,16 @@ impl State {
                 format!("# transaction\n*{STORE}\n# filename\n{STORE}")
             }
             "show ssl cert" => format!("# filename\n{STORE}"),
-            other => format!(
-                "Unknown command: '{other}', but maybe one of the following ones is a better match:\n  quit : disconnect"
-            ),
+            "show pools match buffer 9" => {
+                "Dumping pools usage. Use SIGQUIT to flush them.\n  - Pool buffer (16384 bytes) : 16 allocated (262144 bytes), 16 used".into()
+            }
+            other => unknown(other),
         }
     }
+}
+
+fn unknown(command: &str) -> String {
+    format!(
+        "Unknown command: '{command}', but maybe one of the following ones is a better match:\n  quit : disconnect"
+    )
 }

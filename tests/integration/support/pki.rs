@@ -89,6 +89,24 @@ impl Authority {
 
     /// A certificate for `name`, whose OCSP responder is `ocsp_url` if one is given.
     pub fn issue(&self, name: &str, ocsp_url: Option<&str>) -> Issued {
+        self.issue_changed(name, |params| {
+            if let Some(url) = ocsp_url {
+                let access = sequence(&[&sequence(&[
+                    &tlv(0x06, &[b"\x2b\x06\x01\x05\x05\x07\x30\x01"]),
+                    &tlv(0x86, &[url.as_bytes()]),
+                ])]);
+                params
+                    .custom_extensions
+                    .push(CustomExtension::from_oid_content(
+                        &[1, 3, 6, 1, 5, 5, 7, 1, 1],
+                        access,
+                    ));
+            }
+        })
+    }
+
+    /// A certificate for `name` that is otherwise as `change` makes it.
+    pub fn issue_changed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let mut serial = [0; 16];
@@ -101,18 +119,7 @@ impl Authority {
         params.not_after = (now + Duration::from_secs(30 * 24 * 3600)).into();
         // HAProxy finds the issuer in its issuers-chain-path by this.
         params.use_authority_key_identifier_extension = true;
-        if let Some(url) = ocsp_url {
-            let access = sequence(&[&sequence(&[
-                &tlv(0x06, &[b"\x2b\x06\x01\x05\x05\x07\x30\x01"]),
-                &tlv(0x86, &[url.as_bytes()]),
-            ])]);
-            params
-                .custom_extensions
-                .push(CustomExtension::from_oid_content(
-                    &[1, 3, 6, 1, 5, 5, 7, 1, 1],
-                    access,
-                ));
-        }
+        change(&mut params);
         let leaf = params.signed_by(&self.leaf_key, &self.issuer).unwrap();
         Issued {
             certificate: Certificate::from_der(leaf.der()).unwrap(),
@@ -122,6 +129,11 @@ impl Authority {
             issuer_pem: self.pem.clone(),
             key_pem: self.leaf_key.serialize_pem(),
         }
+    }
+
+    /// Its own certificate, as it follows those that it issued.
+    pub fn pem(&self) -> &str {
+        &self.pem
     }
 
     /// A signed OCSP response for `issued`.

@@ -1,11 +1,12 @@
 //! A session of the `haproxy` room, driven as the agent drives it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::haproxy::{
-    self, Delivered, Delivery, DeliveryError, Error, Notice, Process, Processes, Report, Settings,
+    self, Delivered, Delivery, DeliveryError, Error, Notice, Process, Processes, Quarantine,
+    Report, Settings,
 };
 use staplerd::ocsp::Staple;
 use staplerd::x509::CertificateReference;
@@ -125,6 +126,32 @@ impl Session {
             Report::StoreChanged { store, certificate } => {
                 Some((store.clone(), certificate.clone()))
             }
+            _ => None,
+        })
+        .await
+    }
+
+    /// A report that came while something else was waited for.
+    pub fn kept(&mut self, wanted: impl Fn(&Report) -> bool) -> Option<Report> {
+        while let Ok(report) = self.reports.try_recv() {
+            self.others.push_back(report);
+        }
+        self.others.iter().find(|report| wanted(report)).cloned()
+    }
+
+    /// Waits for the stores that are left alone.
+    pub async fn quarantined(&mut self) -> BTreeMap<String, Quarantine> {
+        self.report("stores in quarantine", |report| match report {
+            Report::Quarantined(stores) => Some(stores.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for the names of the stores.
+    pub async fn loaded(&mut self) -> Vec<String> {
+        self.report("the names of the stores", |report| match report {
+            Report::Loaded(stores) => Some(stores.clone()),
             _ => None,
         })
         .await

@@ -1,0 +1,207 @@
+//! Certificate stores that are not asked about, or not believed, and why.
+//!
+//! Pure bookkeeping that outlives a connection. Where a connection was lost, every store that had
+//! been asked about and not answered is a suspect, and suspects are asked about one at a time: the
+//! one over which the connection is lost again stays in quarantine until HAProxy no longer lists
+//! it or another process answers. The others go on meanwhile.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::command;
+use super::reply::Doubt;
+
+/// So often may a connection end while a store is asked about alone, as by chance.
+const LOSSES: u32 = 2;
+
+/// Why a certificate store is left alone.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Quarantine {
+    /// Its name would not arrive as one argument.
+    #[error(
+        "its name cannot be sent to HAProxy (it contains '<<' or a control character): rename the file; it is stapled only if it had a .ocsp beside it when HAProxy started"
+    )]
+    UnsendableName,
+    /// Its description contradicts itself.
+    #[error("{0}; it is known by its serial number alone")]
+    Ambiguous(Doubt),
+    /// The connection is lost whenever it is asked about.
+    #[error(
+        "the connection was lost each time it was asked about ({0}); asked again once HAProxy is reloaded"
+    )]
+    ConnectionLost(&'static str),
+}
+
+impl Quarantine {
+    /// The variant's name in snake_case: log reason.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Quarantine::UnsendableName => "unsendable_name",
+            Quarantine::Ambiguous(_) => "ambiguous",
+            Quarantine::ConnectionLost(_) => "connection_lost",
+        }
+    }
+}
+
+/// The stores of one process in quarantine, and those that may have to be.
+#[derive(Default, Debug)]
+pub(super) struct Quarantined {
+    process: u32,
+    stores: BTreeMap<String, Quarantine>,
+    /// How often a connection was lost while this store was asked about alone.
+    suspects: BTreeMap<String, u32>,
+}
+
+impl Quarantined {
+    /// Another process has other stores.
+    pub(super) fn meet(&mut self, process: u32) {
+        if self.process != process {
+            *self = Quarantined {
+                process,
+                ..Quarantined::default()
+            };
+        }
+    }
+
+    /// Takes the list of all names; those that can be asked about, and need not be alone.
+    pub(super) fn list(&mut self, names: Vec<String>, longest: usize) -> Vec<String> {
+        let listed: HashSet<&String> = names.iter().collect();
+        self.stores.retain(|name, _| listed.contains(name));
+        self.suspects.retain(|name, _| listed.contains(name));
+        let (sendable, unsendable): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .partition(|name| command::is_sendable(name, longest));
+        for name in unsendable {
+            self.stores.insert(name, Quarantine::UnsendableName);
+        }
+        let is_open = |name: &String| !self.suspects.contains_key(name) && !self.is_closed(name);
+        sendable.into_iter().filter(is_open).collect()
+    }
+
+    /// Notes what was thought of the description of a store.
+    pub(super) fn described(&mut self, name: &str, doubt: Option<Doubt>) {
+        self.suspects.remove(name);
+        match doubt {
+            None | Some(Doubt::Cut) => self.stores.remove(name),
+            Some(doubt) => self
+                .stores
+                .insert(name.to_owned(), Quarantine::Ambiguous(doubt)),
+        };
+    }
+
+    /// The connection was lost before these stores were answered about.
+    pub(super) fn lost(&mut self, unanswered: &[String], reason: &'static str) {
+        for name in unanswered {
+            let losses = self.suspects.entry(name.clone()).or_default();
+            *losses += u32::from(unanswered.len() == 1);
+            if *losses >= LOSSES {
+                self.suspects.remove(name);
+                let lost = Quarantine::ConnectionLost(reason);
+                self.stores.insert(name.clone(), lost);
+            }
+        }
+    }
+
+    /// A store to be asked about alone; the one over which the fewest connections were lost.
+    pub(super) fn suspect(&self) -> Option<String> {
+        let (name, _) = self.suspects.iter().min_by_key(|(_, losses)| **losses)?;
+        Some(name.clone())
+    }
+
+    /// Whether this store is to be asked about alone.
+    pub(super) fn is_suspect(&self, name: &str) -> bool {
+        self.suspects.contains_key(name)
+    }
+
+    /// The stores in quarantine.
+    pub(super) fn stores(&self) -> &BTreeMap<String, Quarantine> {
+        &self.stores
+    }
+
+    /// The stores that HAProxy has and does not describe.
+    pub(super) fn undescribed(&self) -> impl Iterator<Item = &String> {
+        let closed = self.stores.keys().filter(|name| self.is_closed(name));
+        closed.chain(self.suspects.keys())
+    }
+
+    fn is_closed(&self, name: &str) -> bool {
+        matches!(
+            self.stores.get(name),
+            Some(Quarantine::UnsendableName | Quarantine::ConnectionLost(_))
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: usize = 8192;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn met() -> Quarantined {
+        let mut quarantined = Quarantined::default();
+        quarantined.meet(4711);
+        quarantined
+    }
+
+    #[test]
+    fn the_store_over_which_connections_are_lost_is_found_among_its_neighbours() {
+        let mut quarantined = met();
+        quarantined.lost(&names(&["a", "b", "c"]), "closed");
+        assert!(quarantined.stores().is_empty());
+        assert_eq!(
+            quarantined.list(names(&["a", "b", "c", "d"]), LONGEST),
+            ["d"]
+        );
+        // "b" is the culprit: each suspect is asked about alone.
+        for _ in 0..10 {
+            let Some(suspect) = quarantined.suspect() else {
+                break;
+            };
+            match suspect.as_str() {
+                "b" => quarantined.lost(&[suspect], "closed"),
+                innocent => quarantined.described(innocent, None),
+            }
+        }
+        assert_eq!(quarantined.suspect(), None);
+        let lost = Quarantine::ConnectionLost("closed");
+        assert_eq!(quarantined.stores(), &[("b".to_owned(), lost)].into());
+        assert_eq!(
+            quarantined.list(names(&["a", "b", "c"]), LONGEST),
+            ["a", "c"]
+        );
+    }
+
+    #[test]
+    fn a_quarantine_ends_with_the_process_or_when_the_store_is_gone() {
+        for change in [0, 1] {
+            let mut quarantined = met();
+            for _ in 0..LOSSES {
+                quarantined.lost(&names(&["a"]), "closed");
+            }
+            assert!(quarantined.list(names(&["a"]), LONGEST).is_empty());
+            quarantined.meet(4711);
+            assert!(!quarantined.stores().is_empty());
+            match change {
+                0 => quarantined.meet(4712),
+                _ => assert!(quarantined.list(Vec::new(), LONGEST).is_empty()),
+            }
+            assert_eq!(quarantined.list(names(&["a"]), LONGEST), ["a"]);
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_sent_never_are_and_doubts_come_and_go() {
+        let mut quarantined = met();
+        let listed = names(&["a", "b <<x", "c\rd"]);
+        assert_eq!(quarantined.list(listed, LONGEST), ["a"]);
+        assert_eq!(quarantined.undescribed().count(), 2);
+        quarantined.described("a", Some(Doubt::Twice("Serial:")));
+        assert_eq!(quarantined.stores().len(), 3);
+        quarantined.described("a", Some(Doubt::Cut));
+        assert_eq!(quarantined.stores().len(), 2);
+    }
+}
