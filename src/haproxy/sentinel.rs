@@ -35,8 +35,10 @@ pub(super) enum Sentinel {
 /// One sentinel: what is sent behind a command, and what then ends the reply to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Guard {
-    pub(super) questions: Vec<Command>,
-    pub(super) answer: Vec<u8>,
+    /// What is sent.
+    pub questions: Vec<Command>,
+    /// What comes back for it, byte by byte.
+    pub answer: Vec<u8>,
 }
 
 impl Sentinel {

@@ -166,7 +166,8 @@ async fn converse(stream: UnixStream, state: Arc<Mutex<State>>) {
         }
         let (answer, in_pieces) = {
             let mut state = state.lock().unwrap();
-            (state.answer(&command, payload), state.script.in_pieces)
+            let in_pieces = state.script.in_pieces && state.sentinel(&command).is_none();
+            (state.answer(&command, payload), in_pieces)
         };
         let (mut bytes, close) = match answer {
             Answer::Bytes(bytes) => (bytes, false),
