@@ -149,6 +149,8 @@ pub struct Config {
     pub haproxy_config: Vec<PathBuf>,
     /// The control sockets, each once, those that belong to no source included.
     pub sockets: Vec<Address>,
+    /// The control sockets that are named, also where none is used.
+    pub named_sockets: Vec<Address>,
     /// The sockets that HAProxy's configuration files name are not used either.
     pub no_haproxy_sockets: bool,
     /// Where the daemon listens for its own commands; nowhere where it is none.
@@ -272,6 +274,7 @@ impl Config {
             options.sockets.clear();
         }
         let (mut sources, mut sockets) = mistakes.sources(&options, &mut file, surroundings);
+        let named_sockets = sockets.clone();
         if options.no_haproxy_sockets {
             sockets.clear();
             sources.iter_mut().for_each(|source| source.sockets.clear());
@@ -320,6 +323,7 @@ impl Config {
                 false => options.haproxy_config,
             },
             sockets,
+            named_sockets,
             no_haproxy_sockets: options.no_haproxy_sockets,
             control_socket: options
                 .control_socket

@@ -18,7 +18,7 @@ pub(super) fn of(config: &Config, haproxy: &[HaproxyConfig]) -> OffLimits {
 pub(super) fn listeners(config: &Config, haproxy: &[HaproxyConfig]) -> Vec<Listener> {
     let opened = haproxy.iter().flat_map(|process| &process.sockets);
     let opened = opened.filter_map(|socket| socket.address.parse::<Address>().ok());
-    let control = config.sockets.iter().cloned().chain(opened);
+    let control = config.named_sockets.iter().cloned().chain(opened);
     let control = control.filter_map(|address| match address.endpoint() {
         Endpoint::Tcp(host, port) => Some(Listener {
             address: host.parse().ok(),

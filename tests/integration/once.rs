@@ -446,3 +446,21 @@ fn what_haproxy_has_not_loaded_is_no_failure_and_what_is_not_there_is_one() {
         );
     }
 }
+
+#[test]
+fn a_url_that_the_operator_wrote_needs_no_permission_and_a_refusal_names_the_key() {
+    let Some(cron) = Cron::new("permissions of a single run", &["a"]) else {
+        return;
+    };
+    let scan = "minimum_validity: 1h\nocsp_folder: ocsp/responses\n\
+         scan_keys:\n  - folder: tls/certs\n";
+    cron.configure(scan);
+    let refused = cron.run(&[]);
+    assert_eq!(refused.status.code(), Some(255), "{refused:?}");
+    let said = text(&refused.stdout) + &text(&refused.stderr);
+    assert!(said.contains("'allow_addresses: ["), "{said}");
+    assert!(!said.contains("--allow-addresses"), "{said}");
+    let url = cron.authority.url();
+    cron.configure(&format!("{scan}responders:\n  CN=issuer: {url}\n"));
+    assert_eq!(cron.code(&[]), 1);
+}

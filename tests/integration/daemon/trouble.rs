@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 
 use super::Daemon;
 use super::authority::{OpensslAuthority, Signer};
-use crate::support::haproxy::wait_for;
+use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
 
 #[test]
 fn every_bad_file_and_directory_gets_one_line_and_the_good_certificate_its_staple() {
@@ -214,4 +214,37 @@ fn sockets_that_are_no_haproxys_do_not_stop_the_files() {
     daemon.wait_for_line(&["missing.sock", "no_such_socket"]);
     daemon.wait_for_line(&["refusing.sock", "reason=\"refused\""]);
     daemon.wait_for_line(&["other.sock", "no connection to HAProxy"]);
+}
+
+#[test]
+fn a_stats_socket_that_a_certificate_names_is_never_asked() {
+    let Some(installation) = installations("a stats socket as responder").pop() else {
+        return;
+    };
+    let Some(mut authority) = OpensslAuthority::new("a stats socket as responder") else {
+        return;
+    };
+    authority.issue("good", "prime256v1");
+    let setup = Setup {
+        global: "stats socket ipv4@{other_tls} level admin".to_owned(),
+        ..Setup::default()
+    };
+    let files = [("good.pem", authority.bundle("good"))];
+    let files = files.each_ref().map(|(name, pem)| (*name, pem.as_bytes()));
+    let haproxy = Haproxy::start(&installation, setup, &files);
+    let socket = haproxy.other_tls;
+    authority.issue_naming("evil", "prime256v1", 'V', &format!("http://{socket}"));
+    haproxy.write("evil.pem", authority.bundle("evil").as_bytes());
+    let (certificates, address) = (haproxy.path("certs"), format!("tcp://{socket}"));
+    let configuration = haproxy.path("haproxy.cfg");
+    let by_option = ["-d", certificates.as_str(), "-s", address.as_str()];
+    let by_haproxy = ["--haproxy-config", configuration.as_str()];
+    for places in [&by_option[..], &by_haproxy] {
+        let daemon = Daemon::start(&[places, &["--allow-addresses", "loopback"]].concat());
+        daemon.wait_for_line(&[
+            "evil.pem",
+            "reason=\"address_refused\"",
+            "is a control socket of HAProxy, which is never asked",
+        ]);
+    }
 }
