@@ -407,7 +407,8 @@ impl Agent {
             let retry_in = schedule::comeback(asked, remaining, jitter);
             (retry_in, entry.was_postponed(failed.failure, retry_in))
         } else {
-            let retry_in = schedule::retry(entry.failures + 1, remaining, jitter).max(asked);
+            let retry_in =
+                schedule::retry(entry.failures.saturating_add(1), remaining, jitter).max(asked);
             entry.has_failed(failed.failure, retry_in, now)
         };
         self.timers.set(Timer::Request(number), retry_in, now);

@@ -68,6 +68,12 @@ pub enum Error {
         /// What the system's resolver said.
         reason: String,
     },
+    /// The host was not looked up: so many other lookups take long that it had no turn in time.
+    #[error("'{host}' is not looked up yet: too many other lookups take long")]
+    LookupWaits {
+        /// The host that waits.
+        host: String,
+    },
     /// No address of the host accepted a connection in time.
     #[error("no connection within the connect timeout")]
     ConnectTimeout,
@@ -153,7 +159,7 @@ pub enum Error {
 impl Error {
     /// Whether nobody was asked: it says nothing about the certificate, nor about the responder.
     pub fn is_postponement(&self) -> bool {
-        matches!(self, Error::CircuitOpen { .. })
+        matches!(self, Error::CircuitOpen { .. } | Error::LookupWaits { .. })
     }
 
     /// The variant's name in snake_case: metric label and log reason.
@@ -163,6 +169,7 @@ impl Error {
             Error::InvalidUrl { .. } => "invalid_url",
             Error::AddressRefused(_) => "address_refused",
             Error::Resolve { .. } => "resolve",
+            Error::LookupWaits { .. } => "lookup_waits",
             Error::ConnectTimeout => "connect_timeout",
             Error::ConnectRefused => "connect_refused",
             Error::Connect { .. } => "connect",
@@ -239,6 +246,7 @@ impl Error {
             Error::NoUrl
             | Error::InvalidUrl { .. }
             | Error::AddressRefused(_)
+            | Error::LookupWaits { .. }
             | Error::CircuitOpen { .. } => Health::Unknown,
         }
     }

@@ -5,7 +5,9 @@
 //! `2130706433`, a name that points inwards). What the operator wrote himself is only kept off
 //! HAProxy's control sockets. Answers of the system's resolver are kept for
 //! [`ADDRESSES_KEPT`]; failures are not kept. A lookup runs in a thread of its own because it cannot
-//! be interrupted; callers that ask for the same host share it. Hosts behind a proxy are resolved
+//! be interrupted; callers that ask for the same host share it. Their number is bounded: who comes when
+//! there are too many waits, which is no failure. A lookup that takes long makes room for others, and
+//! names that hung before never take more than [`SUSPECTS_MAX`] places. Hosts behind a proxy are resolved
 //! by the proxy: for them only literal addresses can be judged here.
 
 use std::collections::HashMap;
@@ -30,8 +32,18 @@ use super::{Error, Settings, this_machine};
 pub const ADDRESSES_KEPT: Duration = Duration::from_secs(60);
 /// Hosts whose addresses are kept.
 pub const HOSTS_KEPT_MAX: usize = 1024;
-/// Lookups under way at a time, those included whose callers have given up.
+/// Lookups under way at a time, but for those that take longer than [`LOOKUP_USUAL`].
 pub const LOOKUPS_MAX: usize = 32;
+/// A lookup that takes longer hangs, and others need not wait for it.
+const LOOKUP_USUAL: Duration = Duration::from_secs(2);
+/// Lookups under way at a time, those included that hang and whose callers have given up.
+const LOOKUPS_HELD_MAX: usize = 128;
+/// The same for hosts that were found before: strangers' names do not keep them waiting.
+const LOOKUPS_OF_KNOWN_MAX: usize = LOOKUPS_HELD_MAX + LOOKUPS_MAX;
+/// Lookups under way at a time of names that hung last time.
+const SUSPECTS_MAX: usize = 16;
+/// How often who waits looks for room: a lookup that has become one that hangs tells nobody.
+const ROOM_INTERVAL: Duration = Duration::from_millis(250);
 /// Addresses of one host that are tried.
 pub const ADDRESSES_MAX: usize = 8;
 
@@ -52,21 +64,50 @@ pub(super) struct AddressBook {
     rules: AddressRules,
     off_limits: OffLimits,
     hosts: Mutex<HashMap<String, Host>>,
+    /// A lookup has ended.
+    room: Condvar,
 }
 
 enum Host {
+    /// Found; looked up again when it is asked for after that time.
     Known {
         addresses: Vec<IpAddr>,
         until: Instant,
     },
     LookedUp(Arc<Pending>),
+    /// Its last lookup hung.
+    Suspect,
 }
 
 /// A lookup under way, and those who wait for it.
-#[derive(Default)]
 struct Pending {
+    begun: Instant,
+    is_suspect: bool,
     outcome: Mutex<Option<Result<Vec<IpAddr>, String>>>,
     done: Condvar,
+}
+
+impl Pending {
+    fn hangs(&self) -> bool {
+        self.begun.elapsed() >= LOOKUP_USUAL
+    }
+}
+
+/// Whether another lookup, of this host, may begin.
+fn has_room(hosts: &HashMap<String, Host>, host: &str) -> bool {
+    let (mut usual, mut suspects, mut all) = (0, 0, 0);
+    for known in hosts.values() {
+        if let Host::LookedUp(pending) = known {
+            all += 1;
+            suspects += usize::from(pending.is_suspect);
+            usual += usize::from(!pending.is_suspect && !pending.hangs());
+        }
+    }
+    match hosts.get(host) {
+        Some(Host::Known { .. }) => all < LOOKUPS_OF_KNOWN_MAX,
+        Some(Host::Suspect) => suspects < SUSPECTS_MAX && all < LOOKUPS_HELD_MAX,
+        _ => usual < LOOKUPS_MAX && all < LOOKUPS_HELD_MAX,
+    }
 }
 
 impl AddressBook {
@@ -76,6 +117,7 @@ impl AddressBook {
             rules,
             off_limits,
             hosts: Mutex::new(HashMap::new()),
+            room: Condvar::new(),
         })
     }
 
@@ -124,26 +166,44 @@ impl AddressBook {
             host: host.to_owned(),
             reason,
         };
-        let pending = {
-            let mut hosts = lock(&self.hosts);
+        let deadline = Instant::now() + patience;
+        let waits = || Error::LookupWaits {
+            host: host.to_owned(),
+        };
+        let mut has_waited = false;
+        let mut hosts = lock(&self.hosts);
+        let pending = loop {
             match hosts.get(host) {
                 Some(Host::Known { addresses, until }) if Instant::now() < *until => {
                     return Ok(addresses.clone());
                 }
-                Some(Host::LookedUp(pending)) => pending.clone(),
-                _ => self
-                    .start_lookup(host, &mut hosts)
-                    .map_err(|error| failed(error.to_string()))?,
+                Some(Host::LookedUp(pending)) => break pending.clone(),
+                _ => {}
             }
+            if has_room(&hosts, host) {
+                let started = self.start_lookup(host, &mut hosts);
+                break started.map_err(|error| failed(error.to_string()))?;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(waits());
+            }
+            has_waited = true;
+            let woken = self.room.wait_timeout(hosts, left.min(ROOM_INTERVAL));
+            (hosts, _) = woken.unwrap_or_else(PoisonError::into_inner);
         };
+        drop(hosts);
+        let left = deadline.saturating_duration_since(Instant::now());
         let outcome = lock(&pending.outcome);
         let (outcome, _) = pending
             .done
-            .wait_timeout_while(outcome, patience, |outcome| outcome.is_none())
+            .wait_timeout_while(outcome, left, |outcome| outcome.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         match outcome.as_ref() {
             Some(Ok(addresses)) => Ok(addresses.clone()),
             Some(Err(reason)) => Err(failed(reason.clone())),
+            // It had less time than others.
+            None if has_waited => Err(waits()),
             None => Err(failed("no answer in time".to_owned())),
         }
     }
@@ -153,14 +213,15 @@ impl AddressBook {
         host: &str,
         hosts: &mut HashMap<String, Host>,
     ) -> io::Result<Arc<Pending>> {
-        let under_way = |host: &Host| matches!(host, Host::LookedUp(_));
-        if hosts.values().filter(|host| under_way(host)).count() >= LOOKUPS_MAX {
-            return Err(io::Error::other("too many lookups under way"));
-        }
         if hosts.len() >= HOSTS_KEPT_MAX {
-            hosts.retain(|_, host| under_way(host));
+            hosts.retain(|_, host| matches!(host, Host::LookedUp(_)));
         }
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(Pending {
+            begun: Instant::now(),
+            is_suspect: matches!(hosts.get(host), Some(Host::Suspect)),
+            outcome: Mutex::default(),
+            done: Condvar::new(),
+        });
         let (book, name, for_thread) = (self.clone(), host.to_owned(), pending.clone());
         std::thread::Builder::new()
             .name("lookup".to_owned())
@@ -189,11 +250,15 @@ impl AddressBook {
                 };
                 hosts.insert(host, known);
             }
+            Err(_) if pending.hangs() => {
+                hosts.insert(host, Host::Suspect);
+            }
             Err(_) => {
                 hosts.remove(&host);
             }
         }
         drop(hosts);
+        self.room.notify_all();
         *lock(&pending.outcome) = Some(outcome);
         pending.done.notify_all();
     }
@@ -333,8 +398,8 @@ impl Destinations {
         }
     }
 
-    /// The addresses for `url`; blocks, for as long as `patience` if need be. At most
-    /// [`LOOKUPS_MAX`] lookups may be under way.
+    /// The addresses for `url`; blocks, for as long as `patience` if need be. Beyond
+    /// [`LOOKUPS_MAX`] at a time, lookups wait for each other.
     ///
     /// # Errors
     /// Whatever would keep a request to it from being sent.
@@ -518,8 +583,59 @@ mod tests {
         let error = book
             .permitted("one-more.example", 80, Author::Stranger, Duration::ZERO)
             .unwrap_err();
-        assert!(error.to_string().contains("too many lookups"), "{error}");
+        assert!(error.is_postponement(), "{error}");
         drop(release);
+    }
+
+    #[test]
+    fn a_lookup_waits_for_room_which_names_that_hang_do_not_take_for_ever() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let book = book(Arc::new(move |host| {
+            if host.starts_with("slow") {
+                let _ = lock(&held).recv();
+            }
+            Ok(vec![IpAddr::from([93, 184, 215, 14])])
+        }));
+        for number in 0..LOOKUPS_MAX {
+            let _ = book.addresses(&format!("slow-{number}.example"), Duration::ZERO);
+        }
+        assert!(book.addresses("good.example", PATIENCE).is_ok());
+        drop(release);
+    }
+
+    #[test]
+    fn names_that_hung_take_few_places_and_known_hosts_always_have_some() {
+        let begun = Instant::now();
+        let long_ago = begun.checked_sub(2 * LOOKUP_USUAL).unwrap_or(begun);
+        let under_way = |count: usize, begun: Instant, is_suspect: bool| {
+            (0..count).map(move |number| {
+                let pending = Pending {
+                    begun,
+                    is_suspect,
+                    outcome: Mutex::default(),
+                    done: Condvar::new(),
+                };
+                let name = format!("{number}-{is_suspect}-{begun:?}");
+                (name, Host::LookedUp(Arc::new(pending)))
+            })
+        };
+        let known = Host::Known {
+            addresses: Vec::new(),
+            until: begun,
+        };
+        let mut hosts: HashMap<String, Host> = under_way(SUSPECTS_MAX, long_ago, true).collect();
+        hosts.insert("suspect".to_owned(), Host::Suspect);
+        hosts.insert("known".to_owned(), known);
+        let room = |hosts: &HashMap<String, Host>| {
+            ["suspect", "new", "known"].map(|host| has_room(hosts, host))
+        };
+        assert_eq!(room(&hosts), [false, true, true]);
+        // So many new ones at once that others have to wait a moment.
+        hosts.extend(under_way(LOOKUPS_MAX, begun, false));
+        assert_eq!(room(&hosts), [false, false, true]);
+        hosts.extend(under_way(LOOKUPS_HELD_MAX, long_ago, false));
+        assert_eq!(room(&hosts), [false, false, false]);
     }
 
     #[test]

@@ -88,7 +88,10 @@ pub(super) async fn watch(
                 told = None;
                 if configs != *known {
                     known = Arc::new(configs);
-                    let _ = news.send(News::HaproxyConfigured(Arc::clone(&known)));
+                    let _ = news.send(News::HaproxyConfigured {
+                        configs: Arc::clone(&known),
+                        watch: stop.clone(),
+                    });
                 }
             }
             Ok(Err(error)) => {

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Zoned;
 use jiff::civil::DateTime;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use once::{Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
@@ -151,7 +152,11 @@ enum News {
     /// These directories cannot be used as they should be.
     Directories(BTreeMap<PathBuf, Failure>),
     /// The HAProxy configurations are others than before.
-    HaproxyConfigured(Arc<Vec<HaproxyConfig>>),
+    HaproxyConfigured {
+        configs: Arc<Vec<HaproxyConfig>>,
+        /// The watch that has read them. What one has read that was ended since is overtaken.
+        watch: CancellationToken,
+    },
 }
 
 struct Daemon {
@@ -354,7 +359,7 @@ impl Daemon {
         if are_ways_changed {
             self.handle(Event::WaysChanged);
         }
-        self.learn(News::HaproxyConfigured(Arc::new(haproxy_configs)));
+        self.haproxy_configured(Arc::new(haproxy_configs));
         self.watch_haproxy_files();
         Ok(())
     }
@@ -402,12 +407,19 @@ impl Daemon {
                 self.connections.insert(target, connection);
             }
             News::Directories(directories) => self.directories = directories,
-            News::HaproxyConfigured(configs) => {
-                haproxy_files::log_notices(&configs, &self.world.haproxy_configs);
-                self.world.haproxy_configs = configs;
-                self.replan();
+            News::HaproxyConfigured { configs, watch } => {
+                if !watch.is_cancelled() {
+                    self.haproxy_configured(configs);
+                }
             }
         }
+    }
+
+    /// Goes over to what the HAProxy configurations say now.
+    fn haproxy_configured(&mut self, configs: Arc<Vec<HaproxyConfig>>) {
+        haproxy_files::log_notices(&configs, &self.world.haproxy_configs);
+        self.world.haproxy_configs = configs;
+        self.replan();
     }
 
     /// Makes the sources and sessions what the configuration and the processes say.

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod files;
+mod outdated;
 mod promises;
 mod requests;
 mod states;
@@ -167,6 +168,28 @@ impl Bench {
         })
     }
 
+    /// An answer that carries validators with this tag and promises nothing new for so long.
+    fn tagged_answer(
+        &mut self,
+        number: CertificateNumber,
+        assessment: Assessment,
+        tag: &str,
+        fresh_for: Option<Duration>,
+    ) -> Vec<Action> {
+        self.event(Event::Answered {
+            certificate: number,
+            result: Ok(Answer {
+                assessment: Some(assessment),
+                fresh_for,
+                validators: Validators {
+                    url: "http://ocsp.example/".to_owned(),
+                    etag: Some(tag.to_owned()),
+                    last_modified: None,
+                },
+            }),
+        })
+    }
+
     fn not_modified(&mut self, number: CertificateNumber, fresh_for: Duration) -> Vec<Action> {
         self.event(Event::Answered {
             certificate: number,
@@ -179,8 +202,17 @@ impl Bench {
     }
 
     fn fail(&mut self, number: CertificateNumber, retry_after: Option<Duration>) -> Vec<Action> {
+        self.fail_by("timeout", number, retry_after)
+    }
+
+    fn fail_by(
+        &mut self,
+        kind: &'static str,
+        number: CertificateNumber,
+        retry_after: Option<Duration>,
+    ) -> Vec<Action> {
         let failure = Failure {
-            kind: "timeout",
+            kind,
             message: "no answer".to_owned(),
         };
         self.event(Event::Answered {

@@ -97,7 +97,7 @@ fn the_example_shows_every_key() {
 fn every_key_is_read() {
     let config = file(
         "directories: [/a]\nhaproxy_config: /etc/haproxy\ncontrol_socket: null\n\
-         minimum_validity: 1w 3d 5h\nminimum_validity_percentage: 42.8\non_revoked: staple\n\
+         minimum_validity: 1w 3d 5h\nminimum_validity_percentage: 42.8\nmaximum_age: 30d\non_revoked: staple\n\
          refresh_interval: 30\nno_recycle: true\nrenewal_threads: 16\n\
          connect_timeout: 3s\nrequest_timeout: 8 sec\nallow_addresses: [loopback]\n\
          allow_ports: [80, 8000-8100]\n\
@@ -111,6 +111,10 @@ fn every_key_is_read() {
     let validity = Duration::from_secs(10 * 86_400 + 5 * 3600);
     assert_eq!(config.schedule.minimum_validity, validity);
     assert_eq!(config.schedule.minimum_validity_percentage, 42.8);
+    assert_eq!(
+        config.schedule.maximum_age,
+        Duration::from_secs(30 * 86_400)
+    );
     assert_eq!(
         config.single_run,
         schedule::SingleRun::new(Some(validity), Some(42.8))
@@ -278,6 +282,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "minimum_validity: 400d\n",
         "1:19: minimum_validity: 400d is not",
         "between 0s and 366d",
+    ),
+    (
+        "maximum_age: 1h\n",
+        "1:14: maximum_age: 1h is not",
+        "between 1d and 366d",
     ),
     (
         "minimum_validity_percentage: 101\n",

@@ -221,7 +221,7 @@ fn the_json_has_the_documented_keys() {
     assert_eq!(keys(&said), expected.split(' ').collect());
     let site = &said["certificates"][0];
     let expected = "disk failures live message must_staple names needs_attention next_request \
-                    not_after path reason staple staple_path state subject";
+                    not_after not_asked path reason staple staple_path state subject";
     assert_eq!(keys(site), expected.split_whitespace().collect());
     let expected = "next_update status this_update until";
     assert_eq!(keys(&site["staple"]), expected.split(' ').collect());
@@ -284,6 +284,48 @@ fn renew_asks_the_responder_at_once_for_all_or_for_those_that_are_named() {
         "{why}"
     );
     assert_eq!(daemon.count_lines(&["asked to renew"]), 2);
+}
+
+#[test]
+fn renew_says_what_is_not_asked_for_and_status_why() {
+    let Some(mut authority) = OpensslAuthority::new("renew without a responder") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..14 {
+        let name = format!("site{number}");
+        authority.issue(&name, "prime256v1");
+        let path = directory.path().join(format!("{name}.pem"));
+        fs::write(path, authority.bundle(&name)).unwrap();
+    }
+    let daemon = Daemon::start(&[
+        directory.path().to_str().unwrap(),
+        "--allow-addresses",
+        "loopback",
+    ]);
+    let socket = daemon.control_socket();
+    daemon.wait_for_line(&["ready"]);
+    let mut not_asked = Value::Null;
+    wait_for("a responder that is left alone", || {
+        let all = status(&socket)["certificates"].as_array().unwrap().clone();
+        let found = all.into_iter().find(|it| !it["not_asked"].is_null());
+        not_asked = found.unwrap_or_default();
+        !not_asked.is_null()
+    });
+    assert_eq!(not_asked["not_asked"]["reason"], "circuit_open");
+    assert_eq!(not_asked["state"], "failing");
+    assert_eq!(not_asked["needs_attention"], true);
+    let output = ask(&socket, &["renew"]);
+    assert!(output.status.success());
+    let said = text(&output.stdout);
+    assert!(said.contains("renewing 14 certificate files;"), "{said}");
+    let responder = authority.url();
+    let responder = responder.trim_end_matches('/');
+    let line = format!("of them: {responder} has failed repeatedly");
+    assert!(
+        said.contains("not asked for 1") && said.contains(&line),
+        "{said}"
+    );
 }
 
 #[test]

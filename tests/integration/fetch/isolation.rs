@@ -83,6 +83,50 @@ fn a_dead_responder_costs_its_certificates_their_second_url_only_a_detour() {
 }
 
 #[test]
+fn a_second_url_that_is_left_alone_does_not_hide_what_the_first_one_failed_by() {
+    let dead = ScriptedResponder::start(|_| vec![Step::Reset]);
+    let broken = ScriptedResponder::always(answer("500 Internal Server Error", "", b""));
+    let one_by_one = Settings {
+        renewal_threads: 1,
+        ..settings()
+    };
+    let urls = [broken.url(), dead.url()];
+    let jobs = (0..40)
+        .map(|key| job(key, &[dead.url()]))
+        .chain([job(40, &urls)])
+        .collect();
+    let reports = fetch_all(one_by_one, jobs);
+    let last = reports.into_iter().find(|report| report.key == 40).unwrap();
+    assert_eq!(error(last.outcome).kind(), "http_status");
+    assert!(dead.requests().len() < 40, "it was left alone");
+}
+
+#[test]
+fn one_certificate_silences_no_responder_however_often_it_fails() {
+    let responder = ScriptedResponder::start(|request| match request.target.contains("bad") {
+        true => vec![Step::Reset],
+        false => vec![Step::Send(ocsp_answer(RESPONSE))],
+    });
+    let one_by_one = Settings {
+        renewal_threads: 1,
+        ..settings()
+    };
+    let mut jobs: Vec<_> = (0..50)
+        .map(|key| job(key, &[format!("{}bad", responder.url())]))
+        .collect();
+    for bad in &mut jobs {
+        bad.need.certificate = u64::MAX;
+    }
+    jobs.extend((50..60).map(|key| job(key, &[format!("{}good", responder.url())])));
+    for report in fetch_all(one_by_one, jobs) {
+        match report.key {
+            0..50 => assert_eq!(error(report.outcome).kind(), "reset"),
+            _ => assert_eq!(body(&report.outcome), RESPONSE),
+        }
+    }
+}
+
+#[test]
 fn bad_certificates_of_a_responder_do_not_take_its_good_ones_along() {
     let responder = ScriptedResponder::start(|request| {
         let kind = request.target.split('/').nth(1).unwrap();
