@@ -12,6 +12,7 @@ use staplerd::ocsp::{Policy, Standing, verify};
 
 use super::authority::LIES;
 use super::responder::Mode;
+use super::swarm::Promise;
 use super::world::{Happening, Open, World, words};
 
 /// Error statuses that a responder in trouble answers with (RFC 6960 §4.2.1).
@@ -181,12 +182,16 @@ impl World {
             false => request.etag.as_ref() == Some(&etag),
         };
         let speaks = !matches!(mode, Mode::InTrouble { .. });
-        // Half of the responders say how long their answers stay the newest.
-        let fresh_for = responder.is_multiple_of(2).then(|| {
-            produced
-                .saturating_add(self.authority.round(life))
-                .since(truth)
-        });
+        // Some responders say how long their answers stay the newest, and not all of them know.
+        let fresh_for = match self.responders[responder].promise {
+            Promise::None => None,
+            Promise::True => Some(
+                produced
+                    .saturating_add(self.authority.round(life))
+                    .since(truth),
+            ),
+            Promise::Always(time) => Some(time),
+        };
         if request.etag.is_some() && says_not_modified && speaks {
             self.figures.not_modified += 1;
             let answer = Answer {

@@ -10,7 +10,7 @@ use super::responder::Mode;
 use super::world::{Happening, Hidden, LONGEST_SLEEP, Weather, World};
 use crate::pki::{DAY, HOUR};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_secs(60);
 /// No faults any more so long before the end.
 const CALM: Duration = Duration::from_secs(5 * 3600);
 /// A certificate is replaced when it is so old, in days.
@@ -43,6 +43,7 @@ impl World {
         self.plan_within(20 * DAY, Happening::AgentRestarts);
         self.plan_within(10 * DAY, Happening::RenewAll);
         self.plan(HOUR, Happening::Hour);
+        self.start_swarm();
     }
 
     pub fn happen(&mut self, happening: Happening) {
@@ -69,6 +70,7 @@ impl World {
             Happening::ReloadEnds(target) => self.process_starts(target),
             Happening::OtherWorker(target) => self.other_worker(target),
             Happening::ReplacedLive { target, file } => self.replaced_live(target, file),
+            Happening::SlotMissed { target, file } => self.slot_missed(target, file),
             // What has begun comes to its end also when no more faults begin.
             Happening::Disk if self.disk_is_full || !self.is_calm => self.disk(),
             Happening::Clock if self.clock_error != 0 || !self.is_calm => self.clock(),
@@ -80,6 +82,8 @@ impl World {
             _ if self.is_calm => {}
             Happening::ReloadBegins(target) => self.reload(target),
             Happening::Locked(target) => self.lock(target),
+            Happening::OtherSocket => self.other_socket(),
+            Happening::DeployedAgain(file) => self.deployed_again(file),
             Happening::FileChanges(file) => self.file_changes(file),
             Happening::FileRotates(file) => self.rotate(file),
             Happening::Suspension => self.suspend(),
@@ -154,11 +158,8 @@ impl World {
         self.authority.issue(asked, now, not_after, revocation)
     }
 
-    fn plan_within(&mut self, longest: Duration, happening: Happening) {
-        let wait = match self.scale.weather {
-            Weather::Foul => self.within(longest / 10),
-            _ => self.within(longest),
-        };
+    pub fn plan_within(&mut self, longest: Duration, happening: Happening) {
+        let wait = self.within(longest / self.nature.haste);
         self.plan(wait, happening);
     }
 
@@ -172,7 +173,7 @@ impl World {
         Duration::from_secs_f64(120.0 * factor.powf(self.random.f64()))
     }
 
-    fn fault(&mut self, kind: &'static str) {
+    pub fn fault(&mut self, kind: &'static str) {
         *self.figures.faults.entry(kind).or_default() += 1;
     }
 
@@ -285,10 +286,10 @@ impl World {
         self.files_of.entry(case).or_default().push(number);
         self.files[number].hidden = None;
         self.find(number);
-        let targets: Vec<usize> = self.files[number].targets.iter().map(|id| id.0).collect();
-        for target in targets {
+        for target in 0..self.processes.len() {
             // Live, as a deployment tool does, or by the next reload.
-            if self.processes[target].up && self.random.bool() {
+            let is_loaded = self.is_loaded_by(number, target);
+            if is_loaded && self.processes[target].up && self.random.bool() {
                 self.processes[target].replace(number, case);
                 let happening = Happening::ReplacedLive {
                     target,

@@ -14,6 +14,7 @@ mod places;
 mod process;
 mod promises;
 mod responder;
+mod swarm;
 mod world;
 
 use std::time::Instant;
@@ -87,6 +88,36 @@ fn forty_seeds_are_lived_through_in_foul_weather() {
     for seed in seed()..seed() + 40 {
         run(60, 12, Weather::Foul, seed);
     }
+}
+
+/// Small worlds, each with a nature of its own. `STAPLERD_SWARM` says how many; where they begin is
+/// chosen afresh each time, and printed, unless `STAPLERD_SEED` says it.
+#[test]
+#[ignore = "takes long unless optimised"]
+fn a_swarm_of_small_worlds_is_lived_through() {
+    let worlds: u64 = match std::env::var("STAPLERD_SWARM") {
+        Ok(worlds) => worlds.parse().unwrap(),
+        Err(_) => 20,
+    };
+    let first = match std::env::var("STAPLERD_SEED") {
+        Ok(_) => seed(),
+        Err(_) => u64::from(fastrand::u32(..)),
+    };
+    println!("a swarm of {worlds} worlds from STAPLERD_SEED={first}");
+    for seed in first..first + worlds {
+        let mut random = fastrand::Rng::with_seed(seed);
+        run(
+            random.usize(10..60),
+            random.u32(6..20),
+            Weather::Swarm,
+            seed,
+        );
+    }
+}
+
+#[test]
+fn a_small_world_of_the_swarm_is_lived_through() {
+    run(20, 6, Weather::Swarm, seed());
 }
 
 #[test]

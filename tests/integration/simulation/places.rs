@@ -13,7 +13,7 @@ use super::world::{Happening, Open, World, words};
 /// How long a batch of writes takes.
 const WRITE_TAKES: Duration = Duration::from_millis(50);
 /// How long one delivery takes.
-const DELIVERY_TAKES: Duration = Duration::from_micros(300);
+pub const DELIVERY_TAKES: Duration = Duration::from_micros(300);
 
 /// A staple on its way to the disk.
 pub struct Write {
@@ -69,18 +69,23 @@ impl World {
         }
         process.is_delivering = true;
         let generation = process.generation;
-        self.plan(
-            DELIVERY_TAKES,
-            Happening::DeliveryEnds { target, generation },
-        );
+        let takes = self.delivery_takes(target);
+        if takes > DELIVERY_TAKES {
+            // Whoever waits behind a long commit waits for it.
+            let process = &mut self.processes[target];
+            process.troubled_at = process.troubled_at.max(self.time + takes);
+        }
+        self.plan(takes, Happening::DeliveryEnds { target, generation });
     }
 
     pub fn delivery_ends(&mut self, target: usize, generation: u64) {
-        let (steady, wall) = (self.time, self.wall());
-        let process = &mut self.processes[target];
-        if process.generation != generation {
+        let wall = self.wall();
+        if self.processes[target].generation != generation {
             return;
         }
+        let is_locked =
+            self.time < self.processes[target].locked_until || self.finds_locked(target);
+        let process = &mut self.processes[target];
         process.is_delivering = false;
         let Some(order) = process.queue.pop_front() else {
             return;
@@ -106,7 +111,7 @@ impl World {
                         // The session looks at the clock once more.
                         Err(failure("short_lived", DeliveryRetry::NextChange))
                     }
-                    true => process.deliver(&order, steady, wall),
+                    true => process.deliver(&order, is_locked, wall),
                 };
                 self.figures.deliveries += u64::from(result.is_ok());
                 Event::Delivered {
@@ -156,7 +161,7 @@ impl World {
         }
     }
 
-    fn deliveries_fail(&mut self, target: usize, orders: VecDeque<Order>) {
+    pub fn deliveries_fail(&mut self, target: usize, orders: VecDeque<Order>) {
         for order in orders {
             let certificate = order.certificate;
             self.open.remove(&Open::Delivery(certificate, target));
@@ -169,10 +174,19 @@ impl World {
     }
 
     pub fn process_starts(&mut self, target: usize) {
+        if !self.is_served(target) {
+            return;
+        }
         let wall = self.wall();
+        let served: Vec<bool> = (0..self.files.len())
+            .map(|file| self.is_loaded_by(file, target))
+            .collect();
         let loaded = self.files.iter().enumerate().filter_map(|(number, file)| {
-            let serves = file.targets.contains(&TargetId(target));
-            (serves && file.hidden.is_none()).then_some((number, file.case, file.staple.as_ref()))
+            (served[number] && file.hidden.is_none()).then_some((
+                number,
+                file.case,
+                file.staple.as_ref(),
+            ))
         });
         self.processes[target].load(loaded, wall);
         self.processes[target].troubled_at = self.time;

@@ -3,13 +3,15 @@
 //! The session's part of a delivery (push, else attach) is played here too: the outcome is what
 //! `haproxy::run` would report. Rules from HAProxy's source, as `src/haproxy` documents them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure};
 use staplerd::ocsp::Staple;
 use staplerd::time::Timestamp;
+
+use super::swarm::Peculiarity;
 
 /// HAProxy stops stapling so long before nextUpdate, and refuses what is so far in the future.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -50,13 +52,17 @@ pub struct Process {
     pub is_behind_master: bool,
     /// HAProxy's own updater looks after some of its certificates.
     owns_some: bool,
+    pub peculiarity: Peculiarity,
+    /// Files whose slot is gone without a sign of it.
+    pub lost_unseen: HashSet<usize>,
 }
 
 impl Process {
     /// The first is reached by its stats socket, the second by its master, the third updates some
     /// staples itself.
-    pub fn new(number: usize) -> Self {
+    pub fn new(number: usize, peculiarity: Peculiarity) -> Self {
         Process {
+            peculiarity,
             is_behind_master: number == 1,
             owns_some: number == 2,
             ..Process::default()
@@ -73,6 +79,7 @@ impl Process {
         self.stores.clear();
         self.files_of.clear();
         self.staples.clear();
+        self.lost_unseen.clear();
         for (file, case, staple) in files {
             // A `.ocsp` of whatever content makes a place; only a matching, current one fills it.
             let slot = staple.is_some();
@@ -103,6 +110,9 @@ impl Process {
 
     /// The staple it holds in place of the one it is to be given, if that is older.
     pub fn newer_than(&self, order: &Order) -> Option<&Arc<Staple>> {
+        if self.peculiarity.shows_nothing {
+            return None;
+        }
         let files = self.files_of.get(&order.case)?;
         let has_place = |file: &usize| self.stores.get(file).is_some_and(|store| store.slot);
         self.staples
@@ -116,20 +126,34 @@ impl Process {
         self.owns_some && case % 50 == 7
     }
 
-    /// Another tool gives a file another certificate: the new one has no place for a staple.
+    /// Another tool gives a file another certificate: the new one has no place for a staple, and
+    /// the old one's place goes with the last store that has it.
     pub fn replace(&mut self, file: usize, case: usize) {
         let replaced = self.stores.insert(file, Store { case, slot: false });
         if let Some(files) = replaced.and_then(|store| self.files_of.get_mut(&store.case)) {
             files.retain(|other| *other != file);
         }
         self.files_of.entry(case).or_default().push(file);
+        if self.stores_of(case).all(|store| !store.slot) {
+            self.staples.remove(&case);
+        }
+    }
+
+    fn stores_of(&self, case: usize) -> impl Iterator<Item = &Store> {
+        let files = self.files_of.get(&case).into_iter().flatten();
+        files.filter_map(|file| self.stores.get(file))
+    }
+
+    /// Whether a delivery for this certificate takes a commit.
+    pub fn lacks_slot(&self, case: usize) -> bool {
+        self.stores_of(case).any(|store| !store.slot)
     }
 
     /// What the session reports of a delivery.
     pub fn deliver(
         &mut self,
         order: &Order,
-        now: Duration,
+        is_locked: bool,
         wall: Timestamp,
     ) -> Result<Delivery, DeliveryFailure> {
         let (case, staple) = (order.case, &order.staple);
@@ -146,18 +170,22 @@ impl Process {
         }
         let has_place = |file: &usize| self.stores.get(file).is_some_and(|store| store.slot);
         let lacking: Vec<usize> = files.into_iter().filter(|file| !has_place(file)).collect();
-        if !lacking.is_empty() && now < self.locked_until {
+        if !lacking.is_empty() && is_locked {
             return Err(failure("locked", DeliveryRetry::Soon));
         }
         if staple.this_update() > wall.saturating_add(MARGIN) {
             return Err(failure("expired", DeliveryRetry::Later));
         }
+        let shows = !self.peculiarity.shows_nothing;
         for file in &lacking {
+            self.lost_unseen.remove(file);
             self.stores.insert(*file, Store { case, slot: true });
         }
         let held = self.staples.insert(case, Arc::clone(staple));
         Ok(match held {
-            Some(held) if held.der() == staple.der() && lacking.is_empty() => Delivery::AlreadyHeld,
+            Some(held) if shows && held.der() == staple.der() && lacking.is_empty() => {
+                Delivery::AlreadyHeld
+            }
             _ if lacking.is_empty() => Delivery::Pushed,
             _ => Delivery::Attached,
         })

@@ -196,6 +196,7 @@ impl World {
                 let process = &self.processes[*target];
                 let is_expected = process.up
                     && process.has_loaded(number, case)
+                    && !process.lost_unseen.contains(&number)
                     && !process.staples_itself(case)
                     && process.troubled_at + QUIET <= self.time;
                 if !is_expected || process.staples(number, case, wall) {
@@ -300,8 +301,9 @@ impl World {
             let reachable_for = self.responders[facts.responders[0]].reachable_for(self.time);
             for TargetId(target) in file.targets.iter() {
                 let process = &self.processes[*target];
-                if !process.up || !process.has_loaded(number, case) || process.staples_itself(case)
-                {
+                let is_beyond_us =
+                    process.staples_itself(case) || process.lost_unseen.contains(&number);
+                if !process.up || !process.has_loaded(number, case) || is_beyond_us {
                     continue;
                 }
                 let is_live = process.staples(number, case, wall);

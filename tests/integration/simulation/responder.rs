@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use staplerd::fetch::REQUEST_TIMEOUT;
 
+use super::swarm::Promise;
+
 /// "Whenever the responder was reachable for an hour."
 pub const LONG_ENOUGH: Duration = Duration::from_secs(3600);
 
@@ -88,6 +90,8 @@ pub struct Responder {
     /// How long its responses are valid.
     pub life: Duration,
     pub mode: Mode,
+    /// How long it says that its answers stay the newest.
+    pub promise: Promise,
     /// It has asked to be left alone until then.
     pub left_alone_until: Duration,
     /// Since when it can be reached.
@@ -108,11 +112,12 @@ pub struct Hour {
 }
 
 impl Responder {
-    pub fn new(number: usize, life: Duration) -> Self {
+    pub fn new(number: usize, life: Duration, promise: Promise) -> Self {
         Responder {
             name: format!("ocsp{number}.example:80"),
             life,
             mode: Mode::Healthy,
+            promise,
             left_alone_until: Duration::ZERO,
             since: Some(Duration::ZERO),
             past: VecDeque::new(),

@@ -25,6 +25,7 @@ use super::places::Write;
 use super::process::{Order, Process};
 use super::promises::{EXPIRING_WITHIN, Figures};
 use super::responder::Responder;
+use super::swarm::{Nature, Promise};
 use crate::pki::{DAY, HOUR, NOW};
 
 /// The program looks at the clock at least this often.
@@ -62,6 +63,15 @@ pub enum Happening {
     RenewAll,
     /// Discovery has looked at everything once more.
     LookedAgain,
+    /// The socket over which a process is served is lost; another one leads to it.
+    OtherSocket,
+    /// Another tool deploys the certificate that is there.
+    DeployedAgain(usize),
+    /// The session reads a store that has lost its slot.
+    SlotMissed {
+        target: usize,
+        file: usize,
+    },
     /// A staple that was accepted stops being stapled.
     Lapses(u64),
     Hour,
@@ -116,10 +126,13 @@ pub enum Weather {
     Foul,
     /// Every responder goes away within every hour, or nearly.
     HourlyOutages,
+    /// Everything, as often as the seed says, and peculiar processes and responders besides.
+    Swarm,
 }
 
 pub struct World {
     pub scale: Scale,
+    pub nature: Nature,
     pub random: fastrand::Rng,
     pub time: Duration,
     pub suspended: Duration,
@@ -163,15 +176,19 @@ pub struct World {
 
 impl World {
     pub fn new(scale: Scale) -> Self {
+        let mut random = fastrand::Rng::with_seed(scale.seed.rotate_left(32));
         let lives = [4 * DAY, 7 * DAY, 10 * DAY, 10 * DAY];
         let count = (scale.certificates / 800).clamp(4, 12);
+        let mut promise = |number| Promise::of(scale.weather, number, &mut random);
         let mut responders: Vec<Responder> = (0..count)
-            .map(|number| Responder::new(number, lives[number % lives.len()]))
+            .map(|number| Responder::new(number, lives[number % lives.len()], promise(number)))
             .collect();
         // The last one answers for few, and for short.
-        responders.push(Responder::new(count, 3 * HOUR));
+        responders.push(Responder::new(count, 3 * HOUR, promise(count)));
+        let nature = Nature::of(scale);
         let mut world = World {
             scale,
+            nature,
             random: fastrand::Rng::with_seed(scale.seed),
             time: Duration::ZERO,
             suspended: Duration::ZERO,
@@ -181,7 +198,9 @@ impl World {
             limits: Limits::new(RENEWAL_THREADS),
             authority: Authority::new(),
             responders,
-            processes: (0..3).map(Process::new).collect(),
+            processes: (0..3)
+                .map(|number| Process::new(number, nature.processes[number]))
+                .collect(),
             files: Vec::new(),
             file_of: HashMap::new(),
             files_of: HashMap::new(),
