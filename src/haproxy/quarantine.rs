@@ -3,9 +3,10 @@
 //! Pure bookkeeping that outlives a connection. Where a connection was lost, every store that had
 //! been asked about and not answered is a suspect, and suspects are asked about one at a time: the
 //! one over which the connection is lost again stays in quarantine until HAProxy no longer lists
-//! it or another process answers. The others go on meanwhile.
+//! it, or its file is another and so is the process. The others go on meanwhile.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::SystemTime;
 
 use super::command;
 use super::reply::Doubt;
@@ -26,7 +27,7 @@ pub enum Quarantine {
     Ambiguous(Doubt),
     /// The connection is lost whenever it is asked about.
     #[error(
-        "the connection was lost each time it was asked about ({0}); asked again once HAProxy is reloaded"
+        "the connection was lost each time it was asked about ({0}); asked again once its file is another and HAProxy has loaded it"
     )]
     ConnectionLost(&'static str),
 }
@@ -47,19 +48,30 @@ impl Quarantine {
 pub(super) struct Quarantined {
     process: u32,
     stores: BTreeMap<String, Quarantine>,
+    /// When the files of those were changed last over which connections were lost.
+    changed: BTreeMap<String, SystemTime>,
     /// How often a connection was lost while this store was asked about alone.
     suspects: BTreeMap<String, u32>,
 }
 
 impl Quarantined {
-    /// Another process has other stores.
-    pub(super) fn meet(&mut self, process: u32) {
-        if self.process != process {
-            *self = Quarantined {
-                process,
-                ..Quarantined::default()
-            };
+    /// Another process may have loaded other files: of those that are what they were, it is asked
+    /// as little as the one before, which may have ended over the question.
+    pub(super) fn meet(&mut self, process: u32, changed: impl Fn(&str) -> Option<SystemTime>) {
+        if self.process == process {
+            return;
         }
+        self.process = process;
+        let known = &self.changed;
+        self.stores.retain(|name, why| match why {
+            Quarantine::ConnectionLost(_) => {
+                let before = known.get(name).copied();
+                before.is_some() && changed(name) == before
+            }
+            Quarantine::UnsendableName | Quarantine::Ambiguous(_) => false,
+        });
+        let stores = &self.stores;
+        self.changed.retain(|name, _| stores.contains_key(name));
     }
 
     /// Takes the list of all names; those that can be asked about, and need not be alone.
@@ -88,8 +100,14 @@ impl Quarantined {
         };
     }
 
-    /// The connection was lost before these stores were answered about.
-    pub(super) fn lost(&mut self, unanswered: &[String], reason: &'static str) {
+    /// The connection was lost before these stores were answered about. `changed` tells when the
+    /// file of a store was changed last.
+    pub(super) fn lost(
+        &mut self,
+        unanswered: &[String],
+        reason: &'static str,
+        changed: impl Fn(&str) -> Option<SystemTime>,
+    ) {
         for name in unanswered {
             let losses = self.suspects.entry(name.clone()).or_default();
             *losses += u32::from(unanswered.len() == 1);
@@ -97,6 +115,9 @@ impl Quarantined {
                 self.suspects.remove(name);
                 let lost = Quarantine::ConnectionLost(reason);
                 self.stores.insert(name.clone(), lost);
+                if let Some(at) = changed(name) {
+                    self.changed.insert(name.clone(), at);
+                }
             }
         }
     }
@@ -143,14 +164,14 @@ mod tests {
 
     fn met() -> Quarantined {
         let mut quarantined = Quarantined::default();
-        quarantined.meet(4711);
+        quarantined.meet(4711, |_| None);
         quarantined
     }
 
     #[test]
     fn the_store_over_which_connections_are_lost_is_found_among_its_neighbours() {
         let mut quarantined = met();
-        quarantined.lost(&names(&["a", "b", "c"]), "closed");
+        quarantined.lost(&names(&["a", "b", "c"]), "closed", |_| None);
         assert!(quarantined.stores().is_empty());
         assert_eq!(
             quarantined.list(names(&["a", "b", "c", "d"]), LONGEST),
@@ -162,7 +183,7 @@ mod tests {
                 break;
             };
             match suspect.as_str() {
-                "b" => quarantined.lost(&[suspect], "closed"),
+                "b" => quarantined.lost(&[suspect], "closed", |_| None),
                 innocent => quarantined.described(innocent, None),
             }
         }
@@ -176,19 +197,25 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantine_ends_with_the_process_or_when_the_store_is_gone() {
-        for change in [0, 1] {
+    fn a_quarantine_ends_when_the_file_or_the_list_is_another() {
+        let first = Some(SystemTime::UNIX_EPOCH);
+        let second = first.map(|time| time + std::time::Duration::from_secs(1));
+        // Lost with this file, another process with that one: still in quarantine?
+        for (before, after, stays) in [
+            (first, first, true),
+            (first, second, false),
+            (first, None, false),
+            (None, None, false),
+        ] {
             let mut quarantined = met();
-            for _ in 0..LOSSES {
-                quarantined.lost(&names(&["a"]), "closed");
-            }
-            assert!(quarantined.list(names(&["a"]), LONGEST).is_empty());
-            quarantined.meet(4711);
-            assert!(!quarantined.stores().is_empty());
-            match change {
-                0 => quarantined.meet(4712),
-                _ => assert!(quarantined.list(Vec::new(), LONGEST).is_empty()),
-            }
+            quarantined.lost(&names(&["a"]), "closed", |_| before);
+            // The process itself may have ended over the question.
+            quarantined.meet(4712, |_| before);
+            quarantined.lost(&names(&["a"]), "closed", |_| before);
+            quarantined.meet(4713, |_| after);
+            let is_asked = !quarantined.list(names(&["a"]), LONGEST).is_empty();
+            assert_eq!(is_asked, !stays, "{before:?} {after:?}");
+            assert!(quarantined.list(Vec::new(), LONGEST).is_empty());
             assert_eq!(quarantined.list(names(&["a"]), LONGEST), ["a"]);
         }
     }

@@ -8,17 +8,19 @@
 
 mod delivery;
 mod held;
+mod postponed;
 mod transaction;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::held::Held;
+use self::postponed::Postponed;
 use self::transaction::ForeignTransaction;
 use super::address::Address;
 use super::command;
@@ -101,6 +103,7 @@ pub async fn run(
         processes,
         now,
         quarantined: Quarantined::default(),
+        postponed: Postponed::new(),
     };
     // What ends it is a cancelled token or an agent that is gone: both are no news.
     let Ended = session.keep(&stop).await;
@@ -118,6 +121,8 @@ struct Session<Now> {
     now: Now,
     /// Stores that are not asked about, or only alone.
     quarantined: Quarantined,
+    /// Deliveries during which connections were lost.
+    postponed: Postponed<Delivery>,
 }
 
 /// What is known about the process at the other end, for as long as the connection lasts.
@@ -266,7 +271,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         stop: &CancellationToken,
     ) -> Parting {
         let identity = Identity::of(&process, (self.now)());
-        self.quarantined.meet(process.pid);
+        self.quarantined.meet(process.pid, changed);
         if self
             .report(Report::Connected(process.clone()))
             .await
@@ -290,7 +295,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             Ok(never) => match never {},
             Err(parting) => parting,
         };
-        for delivery in batch {
+        for delivery in batch.into_iter().chain(self.postponed.take_all()) {
             let answer = self.answer(&delivery, Err(DeliveryError::Disconnected));
             if answer.await.is_err() {
                 return Parting::Ended;
@@ -326,6 +331,10 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                         let _ = unless_lost(self.read_suspect(conversation).await)?;
                         self.tell_stores(conversation).await?;
                     }
+                    if conversation.stores_known {
+                        batch.extend(self.postponed.due(Instant::now()));
+                        self.carry_out(conversation, batch, stop).await?;
+                    }
                 }
                 () = std::future::ready(()), if first_reading => {
                     let read = self.read_first_stores(conversation).await;
@@ -342,25 +351,59 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     if count == 0 {
                         return Err(Parting::Ended);
                     }
-                    batch.extend(taken.drain(..));
-                    conversation.check_process().await?;
-                    let mut held = conversation.compare(batch, (self.now)()).await?;
-                    while let Some(delivery) = batch.front().cloned() {
-                        if stop.is_cancelled() {
-                            return Err(Parting::Ended);
-                        }
-                        let outcome = match held.pop_front().unwrap_or(Held::Other) {
-                            Held::Same => Ok(Delivered::AlreadyHeld),
-                            Held::Newer(newer) => Err(DeliveryError::NewerHeld(Some(newer))),
-                            Held::SeeminglyNewer => Err(DeliveryError::NewerHeld(None)),
-                            Held::Other => self.deliver(conversation, &delivery).await?,
-                        };
-                        batch.pop_front();
-                        self.answer(&delivery, outcome).await?;
+                    for delivery in taken.drain(..) {
+                        let certificate = delivery.staple.certificate_fingerprint();
+                        let now = Instant::now();
+                        batch.extend(self.postponed.admit(certificate, delivery, now));
                     }
+                    if !batch.is_empty() {
+                        conversation.check_process().await?;
+                    }
+                    self.carry_out(conversation, batch, stop).await?;
                 }
             }
         }
+    }
+
+    /// Carries out the deliveries in `batch`; those that are left in it were not answered.
+    async fn carry_out(
+        &mut self,
+        conversation: &mut Conversation,
+        batch: &mut VecDeque<Delivery>,
+        stop: &CancellationToken,
+    ) -> Result<(), Parting> {
+        let compared = conversation.compare(batch, (self.now)()).await;
+        if compared.is_err() {
+            // Which of them it was shows when each comes alone.
+            for delivery in batch.iter() {
+                self.postponed
+                    .lost(delivery.staple.certificate_fingerprint());
+            }
+        }
+        let mut held = compared?;
+        while let Some(delivery) = batch.front().cloned() {
+            if stop.is_cancelled() {
+                return Err(Parting::Ended);
+            }
+            let certificate = delivery.staple.certificate_fingerprint();
+            let outcome = match held.pop_front().unwrap_or(Held::Other) {
+                Held::Same => Ok(Delivered::AlreadyHeld),
+                Held::Newer(newer) => Err(DeliveryError::NewerHeld(Some(newer))),
+                Held::SeeminglyNewer => Err(DeliveryError::NewerHeld(None)),
+                Held::Other => {
+                    let delivered = self.deliver(conversation, &delivery).await;
+                    if matches!(&delivered, Err(Parting::Lost(error)) if *error != Error::Stopping)
+                    {
+                        self.postponed.lost(certificate);
+                    }
+                    delivered?
+                }
+            };
+            batch.pop_front();
+            self.postponed.answered(certificate);
+            self.answer(&delivery, outcome).await?;
+        }
+        Ok(())
     }
 
     /// Reads the next stores of a process that is not known yet.
@@ -483,7 +526,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             Err(error) => {
                 let answered = conversation.connection.answered();
                 let unanswered = names.get(answered..).unwrap_or_default();
-                self.quarantined.lost(unanswered, error.kind());
+                self.quarantined.lost(unanswered, error.kind(), changed);
                 return Err(error.into());
             }
         };
@@ -554,6 +597,11 @@ impl Conversation {
         }
         Ok(())
     }
+}
+
+/// When the file was changed last that has the name of a store; for names of files only.
+fn changed(store: &str) -> Option<SystemTime> {
+    std::fs::metadata(store).ok()?.modified().ok()
 }
 
 /// Separates an answer of HAProxy's, which leaves the connection in order, from its loss.
