@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use staplerd::ocsp::{Policy, Staple, Subject, verify};
-use staplerd::store::{Ownership, write};
+use staplerd::store::{Claims, Ownership, write};
 
 /// Files that are written one by one.
 const SINGLE: usize = 500;
@@ -82,7 +82,8 @@ fn store(directory: &Path, staple: &Arc<Staple>, numbers: std::ops::Range<usize>
             (path, Arc::clone(staple))
         })
         .collect();
-    for result in write(&batch, Ownership::default()) {
+    let claims = Claims::default();
+    for result in write(&batch, &claims, Ownership::default()) {
         result.unwrap();
     }
 }

@@ -40,6 +40,7 @@
 //! | [`ocsp`] | pure: requests, responses, and the only maker of a `Staple` |
 //! | [`x509`] | pure: certificates, issuers, signatures, DER |
 //! | [`time`] | pure: points in time |
+//! | [`files`] | the one way to open files, in whose places strangers may have put anything; known to all |
 //! | [`printable`] | pure: the one way to show what others have named; known to all |
 //!
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
@@ -52,6 +53,7 @@ pub mod config;
 pub mod control;
 pub mod discovery;
 pub mod fetch;
+pub mod files;
 pub mod haproxy;
 pub mod hooks;
 pub mod ocsp;

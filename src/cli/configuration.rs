@@ -5,8 +5,8 @@
 //! business.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::config::stapled_file;
 use crate::config::{
     Config, Error, LogFile, MAX_BYTES, Options, Surroundings, Texts, parse_duration,
 };
+use crate::files::{self, Reach};
 use crate::printable::Printable;
 
 /// The configuration file of the machine.
@@ -131,10 +132,7 @@ fn text_of(path: &Path) -> Result<(String, String), Error> {
 
 /// A file of as many bytes as a configuration may have, and one more so that too many are noticed.
 fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let mut file = File::open(path)?.take(MAX_BYTES as u64 + 1);
-    file.read_to_string(&mut text)?;
-    Ok(text)
+    files::read_text(path, MAX_BYTES as u64, Reach::Anywhere)
 }
 
 /// The files in a folder that end in .yml or .yaml, by their names.

@@ -5,7 +5,7 @@
 
 mod arguments;
 
-use std::fs::File;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) use arguments::DaemonArguments;
@@ -14,6 +14,7 @@ use super::configuration::{self, Loaded};
 use super::{EXIT_CONFIGURATION, once};
 use crate::background::{self, Outcome};
 use crate::config::{Config, Error, Logging, Options, Origin};
+use crate::files::{self, Reach};
 use crate::run;
 use crate::systemd;
 use crate::telemetry::{self, Verbosity};
@@ -111,7 +112,10 @@ pub(super) fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
     if !matches!(loaded.config.origin(), Origin::Nothing | Origin::NoneYet) {
         return Ok(loaded);
     }
-    if loaded.notice.is_some() || named.is_some() || File::open(HAPROXY_CONFIG).is_err() {
+    if loaded.notice.is_some()
+        || named.is_some()
+        || files::open(Path::new(HAPROXY_CONFIG), Reach::Anywhere).is_err()
+    {
         return Err(vec![Error::NothingNamed]);
     }
     let options = Options {

@@ -17,13 +17,14 @@ use super::input::{choose_issuer, read_certificates};
 use super::{configuration, wording};
 use crate::config::{Config, Options};
 use crate::fetch::{self, Answer, Judged, Need, Report};
+use crate::files::Reach;
 use crate::ocsp::{
     self, Assessment, CertId, CertificateStatus, Policy, Standing, Staple, Subject,
     check_succession,
 };
 use crate::printable::Printable;
 use crate::run::{fetch_settings, wall_clock};
-use crate::store::{self, Ownership};
+use crate::store::{self, Claims, Ownership};
 use crate::x509::{self, Certificate};
 
 /// Whose response to fetch, and where to put it.
@@ -157,7 +158,7 @@ fn question(arguments: &FetchArguments, config: &Config) -> Result<Question, Str
     question.held = match &arguments.output {
         None => None,
         Some(path) => {
-            let bytes = store::load(path).map_err(|error| error.to_string())?;
+            let bytes = store::load(path, Reach::Anywhere).map_err(|error| error.to_string())?;
             bytes.and_then(|bytes| {
                 let held = ocsp::verify(&bytes, question.subject(), None, wall_clock(), policy);
                 held.ok().map(|held| held.standing())
@@ -247,7 +248,11 @@ fn save(
         check_succession(held, &staple.standing(), wall_clock())
             .map_err(|setback| not_saved(&setback))?;
     }
-    let mut results = store::write(&[(path.to_owned(), Arc::new(staple))], ownership);
+    let mut results = store::write(
+        &[(path.to_owned(), Arc::new(staple))],
+        &Claims::default(),
+        ownership,
+    );
     match results.pop() {
         Some(Err(error)) => Err(error.to_string()),
         _ => Ok(()),

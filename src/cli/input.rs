@@ -3,11 +3,11 @@
 //! Every problem is one line that names the file.
 
 use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::files::{self, Reach};
 use crate::printable::Printable;
 use crate::x509::{self, Bundle, Certificate};
 
@@ -17,16 +17,7 @@ const MAX_FILE_BYTES: u64 = x509::bundle::MAX_PEM_BYTES as u64;
 /// A file's content; the buffer is wiped when dropped, for it may hold a key.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let about = |problem: &dyn Display| format!("{}: {problem}", path.printable());
-    let metadata = fs::metadata(path).map_err(|error| about(&error))?;
-    if !metadata.is_file() {
-        return Err(about(&"not a regular file"));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(about(&x509::Error::TooLarge));
-    }
-    fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| about(&error))
+    files::read(path, MAX_FILE_BYTES, Reach::Anywhere).map_err(|error| about(&error))
 }
 
 /// PEM, or one certificate as DER.

@@ -4,7 +4,6 @@
 //! were renewed (250 at most); 255 something failed; 254 the configuration or a log file could not
 //! be read or written; 253 the configuration makes no sense; 252 the command line does not.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::configuration;
 use crate::config::{Config, Error, LogFile, Options, Origin};
+use crate::files;
 use crate::printable::Printable;
 use crate::run::{self, Once, Summary};
 use crate::telemetry::{self, Sink, Verbosity};
@@ -29,6 +29,8 @@ const EXIT_FAILED: u8 = 255;
 const EXIT_UNREADABLE: u8 = 254;
 /// The configuration makes no sense (ocspbot's -3).
 const EXIT_CONFIGURATION: u8 = 253;
+/// Who may read a log file: it names certificates and responders.
+const LOG_MODE: u32 = 0o640;
 /// The command line makes no sense (ocspbot's -4).
 pub(super) const EXIT_USAGE: u8 = 252;
 
@@ -58,9 +60,16 @@ pub(super) struct OnceArguments {
 
 /// Does it.
 pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
-    let default = Path::new(DEFAULT_FILE);
-    let named = arguments.config.as_deref();
-    let named = named.or_else(|| default.is_file().then_some(default));
+    let named = match &arguments.config {
+        Some(named) => Some(named.as_path()),
+        None => match default_file() {
+            Ok(found) => found,
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::from(EXIT_UNREADABLE);
+            }
+        },
+    };
     let mut config = match configuration::load(Options::default(), named) {
         Ok(loaded) if loaded.config.origin() != Origin::Nothing => loaded.config,
         Ok(loaded) => return refuse_nothing(loaded.file.as_deref()),
@@ -99,6 +108,22 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
                 run::Error::Runtime(_) | run::Error::Signals(_) => EXIT_FAILED,
             })
         }
+    }
+}
+
+/// The file in the working directory, if there is one; whose it is has to be clear, for what it says
+/// is done with the rights of whoever runs this.
+fn default_file() -> Result<Option<&'static Path>, String> {
+    let path = Path::new(DEFAULT_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    match files::check_owner(path) {
+        Ok(()) => Ok(Some(path)),
+        Err(error) => Err(format!(
+            "./{DEFAULT_FILE}: not read: {error}; if it is to be trusted, name it: staplerd once \
+             ./{DEFAULT_FILE}"
+        )),
     }
 }
 
@@ -174,7 +199,7 @@ fn open(file: Option<&LogFile>, stream: Sink) -> Result<Sink, String> {
         return Ok(stream);
     };
     let path = file.at(run::local_time());
-    File::create(&path)
+    files::begin(&path, LOG_MODE)
         .map(|file| Sink::File(Arc::new(file)))
         .map_err(|error| format!("{}: cannot be written: {error}", path.printable()))
 }

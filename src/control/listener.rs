@@ -3,28 +3,32 @@
 //! Takes the place of a socket that a dead daemon has left, never that of a living one's, and
 //! removes the socket at its end if it is still its own. Every bound on clients is here.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::clients::{Admission, Clients};
 use super::protocol::{InvalidRequest, MAX_REQUEST_BYTES, Reply, Request};
+use crate::files;
 use crate::printable::Printable;
 
-/// Clients that are served at once; more of them wait.
-const CLIENTS: usize = 8;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 128;
-/// Time for a client to say what it wants.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a client to say what it wants: all commands say it at once.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Replies that are made and sent to one user at once; each may be large.
+const REPLIES: usize = 4;
 /// Time for a client to take its reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted (no file descriptors left).
@@ -120,14 +124,20 @@ impl Listener {
 
     /// Serves clients until `stop`; what they want goes to `questions`.
     pub async fn serve(self, questions: mpsc::Sender<Question>, stop: CancellationToken) {
+        let reception = Arc::new(Reception {
+            state: Mutex::default(),
+            questions,
+        });
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(_) = clients.join_next() => {}
-                accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
+                accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        clients.spawn(serve_client(stream, questions.clone()));
+                        if let Some(visit) = reception.receive(&stream) {
+                            clients.spawn(visit.serve(stream));
+                        }
                     }
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 },
@@ -172,9 +182,7 @@ fn set_permissions(path: &Path) -> io::Result<()> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let group = fs::metadata(directory.unwrap_or(Path::new(".")))?.gid();
-    // A group that this user is not in cannot be given: then its own group has to do.
-    let _ = chown(path, None, Some(group));
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+    files::give_socket(path, group, MODE)
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -182,20 +190,94 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// One request and its reply. A client that is too slow, or gone, is let go without a word.
-async fn serve_client(mut stream: UnixStream, questions: mpsc::Sender<Question>) {
-    let Ok(Ok(line)) = timeout(REQUEST_TIMEOUT, read_line(&mut stream)).await else {
-        return;
-    };
-    let Some(reply) = reply_to(&line, &questions).await else {
-        return;
-    };
-    // When the time is over or the client is gone, nobody is left to be told.
-    let _ = timeout(REPLY_TIMEOUT, async {
-        stream.write_all(&reply).await?;
-        stream.shutdown().await
-    })
-    .await;
+/// Where clients come in.
+struct Reception {
+    state: Mutex<State>,
+    questions: mpsc::Sender<Question>,
+}
+
+#[derive(Default)]
+struct State {
+    clients: Clients,
+    /// How each client is sent away.
+    ways_out: HashMap<u64, CancellationToken>,
+    /// By the number of the user; of those who have clients.
+    replies: HashMap<u32, Arc<Semaphore>>,
+}
+
+/// One client from its coming to its going.
+struct Visit {
+    number: u64,
+    reception: Arc<Reception>,
+    way_out: CancellationToken,
+    replies: Arc<Semaphore>,
+}
+
+impl Reception {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a client in, if need be for another one.
+    fn receive(self: &Arc<Self>, stream: &UnixStream) -> Option<Visit> {
+        let user = stream.peer_cred().ok()?.uid();
+        let mut state = self.state();
+        let number = match state.clients.come(user) {
+            Admission::Admitted(number) => number,
+            Admission::Instead { number, of } => {
+                if let Some(way_out) = state.ways_out.remove(&of) {
+                    way_out.cancel();
+                }
+                number
+            }
+            Admission::Refused => return None,
+        };
+        let way_out = CancellationToken::new();
+        state.ways_out.insert(number, way_out.clone());
+        // Nobody uses those any more.
+        state
+            .replies
+            .retain(|_, replies| Arc::strong_count(replies) > 1);
+        let replies = state.replies.entry(user);
+        let replies = Arc::clone(replies.or_insert_with(|| Arc::new(Semaphore::new(REPLIES))));
+        Some(Visit {
+            number,
+            reception: Arc::clone(self),
+            way_out,
+            replies,
+        })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut state = self.reception.state();
+        state.clients.go(self.number);
+        state.ways_out.remove(&self.number);
+    }
+}
+
+impl Visit {
+    /// One request and its reply. A client that is too slow, or gone, is let go without a word.
+    async fn serve(self, mut stream: UnixStream) {
+        let question = timeout(REQUEST_TIMEOUT, read_line(&mut stream));
+        let Some(Ok(Ok(line))) = self.way_out.run_until_cancelled(question).await else {
+            return;
+        };
+        self.reception.state().clients.asked(self.number);
+        let Ok(_permit) = self.replies.acquire().await else {
+            return;
+        };
+        let Some(reply) = reply_to(&line, &self.reception.questions).await else {
+            return;
+        };
+        // When the time is over or the client is gone, nobody is left to be told.
+        let _ = timeout(REPLY_TIMEOUT, async {
+            stream.write_all(&reply).await?;
+            stream.shutdown().await
+        })
+        .await;
+    }
 }
 
 /// Up to the end of the line or of what the client sends; one byte too many is enough to refuse.

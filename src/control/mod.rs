@@ -8,6 +8,7 @@
 //! Answers nothing itself: requests are handed on as [`Question`]s.
 
 mod client;
+mod clients;
 mod listener;
 mod names;
 mod protocol;

@@ -5,16 +5,14 @@
 //! nowhere else (it computes the CertID from the issuer, and refuses to start without one once a
 //! `.ocsp` exists).
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
 use super::chains::Chains;
 use super::source::Companions;
+use crate::files::{self, Reach};
 use crate::printable::Printable;
 use crate::x509::{self, Bundle, Certificate};
 
@@ -93,12 +91,17 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// Reads a certificate file and finds its issuer.
+/// Reads a certificate file and finds its issuer; links lead no farther than `reach`.
 ///
 /// # Errors
 /// [`Refusal`] when there is nothing to staple for; none of them is the agent's failure.
-pub fn read(path: &Path, companions: &Companions, chains: &mut Chains) -> Result<Finding, Refusal> {
-    let bundle = read_bundle(path)?;
+pub fn read(
+    path: &Path,
+    reach: Reach<'_>,
+    companions: &Companions,
+    chains: &mut Chains,
+) -> Result<Finding, Refusal> {
+    let bundle = read_bundle(path, reach)?;
     let certificate = bundle.leaf().clone();
     if certificate.is_certificate_authority() {
         return Err(Refusal::CertificateAuthority);
@@ -106,7 +109,7 @@ pub fn read(path: &Path, companions: &Companions, chains: &mut Chains) -> Result
     if certificate.is_self_signed() {
         return Err(Refusal::SelfSigned);
     }
-    match issuer(&bundle, path, companions, chains) {
+    match issuer(&bundle, path, reach, companions, chains) {
         Ok(issuer) => Ok(Finding {
             certificate,
             issuer,
@@ -121,12 +124,13 @@ pub fn read(path: &Path, companions: &Companions, chains: &mut Chains) -> Result
 fn issuer(
     bundle: &Bundle,
     path: &Path,
+    reach: Reach<'_>,
     companions: &Companions,
     chains: &mut Chains,
 ) -> Result<Certificate, Refusal> {
     let certificate = bundle.leaf();
     let beside = match &companions.issuer {
-        Some(issuer_path) => match read_bundle(issuer_path) {
+        Some(issuer_path) => match read_bundle(issuer_path, reach) {
             Ok(bundle) => Some(bundle.leaf().clone()),
             Err(shortage @ Refusal::Shortage(_)) => return Err(shortage),
             Err(_) if !issuer_path.exists() => None,
@@ -158,7 +162,7 @@ fn issuer(
         return Ok(issuer.clone());
     }
     for chain in &companions.chains {
-        if let Some(issuer) = x509::find_issuer(certificate, chains.certificates(chain)) {
+        if let Some(issuer) = x509::find_issuer(certificate, chains.certificates(chain, reach)) {
             return Ok(issuer.clone());
         }
     }
@@ -181,35 +185,12 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-pub(super) fn read_bundle(path: &Path) -> Result<Bundle, Refusal> {
-    let bytes = read_bounded(path).map_err(|error| Refusal::unread(&error))?;
+pub(super) fn read_bundle(path: &Path, reach: Reach<'_>) -> Result<Bundle, Refusal> {
+    let bytes = files::read(path, LARGEST_FILE, reach);
+    let bytes = bytes.map_err(|error| Refusal::unread(&error))?;
     Bundle::from_pem(&bytes).map_err(|error| match error {
         x509::Error::OnlyPrivateKey => Refusal::KeyOnly,
         x509::Error::CutOff => Refusal::Incomplete,
         other => Refusal::NotACertificate(other.to_string()),
     })
-}
-
-/// Reads a regular file of bounded size; the buffer is wiped when dropped, for it may hold a key.
-fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    // A FIFO that somebody put here must not block the scan.
-    let file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    let length = file.metadata()?.len();
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    if length > LARGEST_FILE {
-        return Err(io::Error::other(format!(
-            "{length} bytes, more than the {LARGEST_FILE} a certificate file may have"
-        )));
-    }
-    // Room for all of it from the start: growing would leave copies of a key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(length).unwrap_or_default() + 1,
-    ));
-    file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

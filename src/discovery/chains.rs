@@ -10,7 +10,11 @@ use std::sync::Arc;
 
 use super::certificate_file::{Refusal, read_bundle};
 use super::listing::Stamp;
+use crate::files::Reach;
 use crate::x509::{Bundle, Certificate};
+
+/// What may be held of them beyond what is read at once, in bytes of DER.
+const MOST_HELD: usize = 8 * 1024 * 1024;
 
 /// What one scan has read of chains.
 #[derive(Debug, Default)]
@@ -24,9 +28,10 @@ pub struct Chains {
 
 impl Chains {
     /// The certificates of a file; none where it cannot be read.
-    pub(super) fn certificates(&mut self, file: &Path) -> &[Certificate] {
+    pub(super) fn certificates(&mut self, file: &Path, reach: Reach<'_>) -> &[Certificate] {
         if !self.certificates.contains_key(file) {
-            let bundle = self.read(file);
+            self.make_room();
+            let bundle = self.read(file, reach);
             let certificates = bundle.map(|bundle| bundle.certificates().to_vec());
             let certificates = certificates.unwrap_or_default();
             self.certificates.insert(file.to_owned(), certificates);
@@ -37,8 +42,11 @@ impl Chains {
     /// The first certificate of each of a folder's files.
     pub(super) fn first_certificates(&mut self, folder: &Path) -> &[Certificate] {
         if !self.first_certificates.contains_key(folder) {
+            self.make_room();
             let files = files(folder);
-            let bundles = files.iter().filter_map(|file| self.read(file));
+            let bundles = files
+                .iter()
+                .filter_map(|file| self.read(file, Reach::Anywhere));
             let first = bundles.map(|bundle| bundle.leaf().clone()).collect();
             self.first_certificates.insert(folder.to_owned(), first);
         }
@@ -47,8 +55,8 @@ impl Chains {
             .map_or(&[], Vec::as_slice)
     }
 
-    fn read(&mut self, file: &Path) -> Option<Bundle> {
-        match read_bundle(file) {
+    fn read(&mut self, file: &Path, reach: Reach<'_>) -> Option<Bundle> {
+        match read_bundle(file, reach) {
             Ok(bundle) => Some(bundle),
             Err(Refusal::Shortage(error)) => {
                 self.shortage = Some(error);
@@ -61,6 +69,23 @@ impl Chains {
     /// What kept files from being read in this scan, if anything did that is not their fault.
     pub(super) fn shortage(&self) -> Option<&str> {
         self.shortage.as_deref()
+    }
+
+    /// Forgets what was read where it is much: each certificate may have a chain of its own, as
+    /// large as its owner likes.
+    fn make_room(&mut self) {
+        let all = self
+            .certificates
+            .values()
+            .chain(self.first_certificates.values());
+        let held: usize = all
+            .flatten()
+            .map(|certificate| certificate.der().len())
+            .sum();
+        if held > MOST_HELD {
+            self.certificates.clear();
+            self.first_certificates.clear();
+        }
     }
 
     /// What changes when the file, or one of the folder's files, does.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::Selection;
 use super::chains::Chains;
 use super::source::{CertificateFile, Masks, Naming};
+use crate::files::{self, Reach};
 
 /// What changes when a file is replaced or written to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +61,7 @@ pub(super) struct Item {
 }
 
 /// One reading of a folder.
+#[derive(Default)]
 pub(super) struct Listing {
     /// The files to look at, in the order in which HAProxy loads them.
     pub(super) files: BTreeMap<OsString, Item>,
@@ -70,23 +72,23 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    fn of(folder: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(folder)?;
+    fn of(folder: &Path, reach: Reach<'_>) -> io::Result<Self> {
+        let metadata = files::open_directory(folder, reach)?.metadata()?;
         Ok(Listing {
-            files: BTreeMap::new(),
-            folders: Vec::new(),
             identity: (metadata.dev(), metadata.ino()),
+            ..Listing::default()
         })
     }
 
     /// A folder as HAProxy's `crt` loads it.
     pub(super) fn of_directory(
         folder: &Path,
+        reach: Reach<'_>,
         selection: &Selection,
         naming: &Naming,
         chains: &mut Chains,
     ) -> io::Result<Self> {
-        let mut listing = Listing::of(folder)?;
+        let mut listing = Listing::of(folder, reach)?;
         let mut companions = HashSet::new();
         let chain = naming.issuers_chain_path.as_deref();
         let chains: Arc<[_]> = chain.map_or_else(Arc::default, |it| chains.stamps(it).into());
@@ -117,11 +119,12 @@ impl Listing {
     /// The files of a folder whose names match, where their chains are there as well.
     pub(super) fn of_masks(
         folder: &Path,
+        reach: Reach<'_>,
         masks: &Masks,
         selection: &Selection,
         chains: &mut Chains,
     ) -> io::Result<Self> {
-        let mut listing = Listing::of(folder)?;
+        let mut listing = Listing::of(folder, reach)?;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -146,11 +149,7 @@ impl Listing {
         selection: &Selection,
         chains: &mut Chains,
     ) -> Self {
-        let mut listing = Listing {
-            files: BTreeMap::new(),
-            folders: Vec::new(),
-            identity: (0, 0),
-        };
+        let mut listing = Listing::default();
         if let Some(name) = file.path.file_name()
             && !selection.ignores(&file.path)
         {

@@ -9,7 +9,6 @@
 mod certificate_file;
 mod chains;
 pub mod haproxy_config;
-mod links;
 mod listing;
 mod scan;
 mod selection;

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use super::Selection;
 use super::certificate_file::{self, Finding, Refusal, is_shortage};
 use super::chains::Chains;
-use super::links::on_the_way;
 use super::listing::{Item, Listing, Stamps};
 use super::source::Source;
 use super::watch::{Interest, Interests};
+use crate::files::{self, on_the_way};
 use crate::x509::Certificate;
 
 /// How long a file has to be the same before something wrong with it is believed: until then its
@@ -91,6 +91,12 @@ pub enum DirectoryError {
     /// The path is not a directory.
     #[error("is not a directory")]
     NotADirectory,
+    /// A link leads there, out of the directory that is scanned.
+    #[error(
+        "is behind a link that leads out of the scanned directory and is not followed; name it \
+         itself if its certificates are to be looked after"
+    )]
+    LeadsOut,
     /// The agent may not read it.
     #[error("may not be read by this user")]
     PermissionDenied,
@@ -105,6 +111,7 @@ impl DirectoryError {
         match self {
             DirectoryError::Missing => "missing",
             DirectoryError::NotADirectory => "not_a_directory",
+            DirectoryError::LeadsOut => "leads_out",
             DirectoryError::PermissionDenied => "permission_denied",
             DirectoryError::Io(_) => "io",
         }
@@ -114,6 +121,7 @@ impl DirectoryError {
 impl From<io::Error> for DirectoryError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            _ if files::leads_out(&error) => DirectoryError::LeadsOut,
             io::ErrorKind::NotFound => DirectoryError::Missing,
             io::ErrorKind::NotADirectory => DirectoryError::NotADirectory,
             io::ErrorKind::PermissionDenied => DirectoryError::PermissionDenied,
@@ -396,9 +404,12 @@ impl<R: FnMut(Change)> Scan<'_, R> {
         let (selection, chains) = (self.selection, &mut *self.chains);
         match self.source {
             Source::Directory(directory) => {
-                Listing::of_directory(folder, selection, &directory.naming, chains)
+                let naming = &directory.naming;
+                Listing::of_directory(folder, self.source.reach(), selection, naming, chains)
             }
-            Source::Masks(masks) => Listing::of_masks(folder, masks, selection, chains),
+            Source::Masks(masks) => {
+                Listing::of_masks(folder, self.source.reach(), masks, selection, chains)
+            }
             Source::File(file) => Ok(Listing::of_file(file, selection, chains)),
         }
     }
@@ -415,9 +426,14 @@ impl<R: FnMut(Change)> Scan<'_, R> {
             let listing = match listing {
                 Ok(listing) => listing,
                 Err(error) => {
+                    let is_elsewhere = files::leads_out(&error);
                     match is_shortage(&error) {
                         true => self.shortage = Some(error.to_string()),
                         false => folder.failed(path.clone(), error.into(), self),
+                    }
+                    if is_elsewhere {
+                        folder.scan(&path, &Listing::default(), self);
+                        continue;
                     }
                     // What lies in it may be there still.
                     let below = folders.keys().filter(|known| known.starts_with(&path));
@@ -515,7 +531,8 @@ impl Folder {
             return;
         };
         let path = folder.join(name);
-        let mut content = certificate_file::read(&path, &companions, scan.chains);
+        let mut content =
+            certificate_file::read(&path, scan.source.reach(), &companions, scan.chains);
         if let Err(Refusal::Shortage(error)) = &content {
             // What was known of it stays known, and it is read at the next scan.
             scan.shortage = Some(error.clone());

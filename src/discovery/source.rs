@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::certificate_file::with_suffix;
+use crate::files::Reach;
 
 /// What stands in a mask for the part that differs.
 const PLACEHOLDER: &str = "{domain}";
@@ -48,6 +49,22 @@ impl Source {
             Source::Directory(directory) => directory.recursive,
             Source::File(_) => false,
             Source::Masks(masks) => masks.recursive,
+        }
+    }
+
+    /// How far links may lead on the way to its certificates.
+    pub(super) fn reach(&self) -> Reach<'_> {
+        match self.is_recursive() {
+            true => Reach::Tree(self.folder()),
+            false => Reach::Anywhere,
+        }
+    }
+
+    /// How far links may lead on the way to its staples.
+    pub fn staple_reach(&self) -> Reach<'_> {
+        match self.is_recursive() {
+            true => Reach::Tree(self.staple_folder()),
+            false => Reach::Anywhere,
         }
     }
 

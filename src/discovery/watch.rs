@@ -18,6 +18,8 @@ use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, Watc
 
 /// Room for the events of one read.
 const EVENT_BUFFER: usize = 4096;
+/// The most events that are passed over at once; the kernel keeps 16,384 (inotify(7)).
+const MOST_SKIPPED: usize = 65_536;
 
 /// What is watched in which folder.
 pub type Interests = BTreeMap<PathBuf, Interest>;
@@ -95,20 +97,45 @@ impl Hints {
     /// # Errors
     /// The system's error when the event stream breaks.
     pub async fn next(&mut self) -> io::Result<()> {
-        std::future::poll_fn(|context: &mut Context<'_>| {
+        std::future::poll_fn(|context| {
             loop {
-                match Pin::new(&mut self.events).poll_next(context) {
-                    Poll::Ready(Some(Ok(event))) if !self.concerns(&event) => {}
-                    Poll::Ready(Some(Ok(_))) => return Poll::Ready(Ok(())),
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                    Poll::Ready(None) => {
-                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
+                return match self.poll_event(context) {
+                    Poll::Ready(Ok(false)) => continue,
+                    Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => Poll::Pending,
+                };
             }
         })
         .await
+    }
+
+    /// Passes over the hints that wait already: a scan that begins now has seen what they mean.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn skip_waiting(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|context| {
+            for _ in 0..MOST_SKIPPED {
+                match self.poll_event(context) {
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// The next event, and whether it concerns us.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        match Pin::new(&mut self.events).poll_next(context) {
+            Poll::Ready(Some(Ok(event))) => Poll::Ready(Ok(self.concerns(&event))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error)),
+            Poll::Ready(None) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn concerns(&self, event: &EventOwned) -> bool {
@@ -130,4 +157,32 @@ fn is_own_writing(name: &OsStr, mask: EventMask) -> bool {
     let goes = mask.intersects(EventMask::DELETE | EventMask::MOVED_FROM);
     let name = name.as_bytes();
     name.ends_with(b".ocsp") && (!goes || name.starts_with(b"."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn however_many_changes_wait_they_are_one_hint() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |number: usize| directory.path().join(format!("{number}.pem"));
+        let mut hints = Hints::new().unwrap();
+        hints.watch([(directory.path().to_owned(), Interest::Everything)].into());
+        for number in 0..1000 {
+            fs::write(path(number), "").unwrap();
+        }
+        hints.next().await.unwrap();
+        hints.skip_waiting().await.unwrap();
+        tokio::select! {
+            biased;
+            _ = hints.next() => panic!("a change that was seen is a hint once more"),
+            () = std::future::ready(()) => {}
+        }
+        // And the next one is a hint again.
+        fs::write(path(0), "more").unwrap();
+        hints.next().await.unwrap();
+    }
 }

@@ -5,6 +5,7 @@
 //! CONNECT tunnel (RFC 9110 §9.3.6). The proxy itself is the operator's choice and not subject to
 //! the address rules.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -23,12 +24,19 @@ pub struct Proxies {
 }
 
 /// A forward proxy that is spoken to in plain HTTP.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
     pub(super) host: String,
     pub(super) port: u16,
     /// Value of `Proxy-Authorization`, where the proxy's URL had a user and password.
     pub(super) authorization: Option<String>,
+}
+
+impl fmt::Debug for Proxy {
+    /// Without the password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Proxy({}:{})", self.host, self.port)
+    }
 }
 
 /// An entry of `no_proxy`.
@@ -54,12 +62,17 @@ pub(super) enum Route<'a> {
     },
 }
 
+/// What else is spoken to proxies, and `http` with something wrong behind it.
+const OTHER_SCHEMES: [&str; 7] = [
+    "http", "https", "socks4", "socks4a", "socks5", "socks5h", "socks",
+];
+
 /// A proxy setting that is not `http://[user:password@]host:port`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the proxy must be given as http://[user:password@]host:port, not as {scheme}")]
 pub struct InvalidProxy {
-    /// What stood before the `://`; the rest may hold a password.
-    scheme: String,
+    /// What stood before the `://`, if it is a scheme that proxies have.
+    scheme: &'static str,
 }
 
 impl Proxies {
@@ -147,8 +160,10 @@ impl Proxies {
 impl Proxy {
     fn parse(setting: &str) -> Result<Self, InvalidProxy> {
         let (scheme, rest) = setting.split_once("://").unwrap_or(("http", setting));
+        // Whatever else stands there may be a password.
+        let known = OTHER_SCHEMES.iter().find(|known| **known == scheme);
         let invalid = || InvalidProxy {
-            scheme: scheme.to_owned(),
+            scheme: known.copied().unwrap_or("this"),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (credentials, address) = match rest.rsplit_once('@') {
@@ -159,7 +174,8 @@ impl Proxy {
             .parse()
             .map_err(|_| invalid())?;
         let host = uri.host().filter(|host| !host.is_empty());
-        let port = uri.port().map_or(Some(80), |port| Some(port.as_u16()));
+        let is_host_alone = uri.authority().map(|it| it.as_str()) == host;
+        let port = uri.port_u16().or(is_host_alone.then_some(80));
         match (scheme, host, port, uri.path()) {
             ("http", Some(host), Some(port), "/") if port != 0 => Ok(Proxy {
                 host: host.to_owned(),
@@ -286,6 +302,8 @@ mod tests {
             "socks5://u:secret@proxy:1080",
             "https://u:secret@proxy",
             "http://:80",
+            "u:secret@proxy://proxy:80",
+            "u:secret@proxy:port",
         ] {
             let error = Proxy::parse(setting).unwrap_err();
             assert!(!error.to_string().contains("secret"), "{error}");

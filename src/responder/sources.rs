@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::crl::{CrlError, RevocationList};
 use super::index::{Index, IndexError};
 use super::status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
+use crate::files::{self, Reach};
 use crate::ocsp::CertificateStatus;
 use crate::printable::Printable;
 use crate::x509::bundle::MAX_PEM_BYTES;
@@ -163,14 +164,8 @@ fn io_error(path: &Path, error: io::Error) -> FileError {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
-    let metadata = fs::metadata(path).map_err(|error| io_error(path, error))?;
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(FileError::TooLarge {
-            path: path.printable().to_string(),
-            bytes: metadata.len(),
-        });
-    }
-    fs::read(path).map_err(|error| io_error(path, error))
+    let bytes = files::read(path, MAX_FILE_BYTES, Reach::Anywhere);
+    Ok(bytes.map_err(|error| io_error(path, error))?.to_vec())
 }
 
 /// OpenSSL's `index.txt`.
@@ -313,12 +308,8 @@ fn read_issued(
 
 /// The first certificate of a regular file, PEM or DER; `None` where there is none.
 fn read_certificate(path: &Path) -> Option<Certificate> {
-    let metadata = fs::metadata(path).ok()?;
     let largest = u64::try_from(MAX_PEM_BYTES).ok()?;
-    if !metadata.is_file() || metadata.len() > largest {
-        return None;
-    }
-    let bytes = zeroize::Zeroizing::new(fs::read(path).ok()?);
+    let bytes = files::read(path, largest, Reach::Anywhere).ok()?;
     match Certificate::from_der(&bytes) {
         Ok(certificate) => Some(certificate),
         Err(_) => Some(Bundle::from_pem_buffer(bytes).ok()?.leaf().clone()),

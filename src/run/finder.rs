@@ -6,6 +6,7 @@
 //! looks after is claimed as soon as that one has ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
 use crate::discovery::{
     Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
+use crate::files::Reach;
 use crate::ocsp::{self, Staple};
 use crate::printable::Printable;
 use crate::store::{self, Claim, Claims};
@@ -74,6 +76,8 @@ pub(super) async fn run(
         .ok();
     while !stop.is_cancelled() {
         let begun = Instant::now();
+        // However many changes there were, one scan sees them all.
+        skip_waiting_hints(&mut hints).await;
         let plan = Arc::clone(&plans.borrow_and_update());
         let refresh_interval = plan.refresh_interval;
         if rescan.is_everything.swap(false, Ordering::Relaxed) {
@@ -106,15 +110,26 @@ pub(super) async fn run(
     }
 }
 
+/// Passes over the hints that wait already.
+pub(super) async fn skip_waiting_hints(hints: &mut Option<Hints>) {
+    if let Some(stream) = hints
+        && let Err(error) = stream.skip_waiting().await
+    {
+        no_more_hints(hints, &error);
+    }
+}
+
+fn no_more_hints(hints: &mut Option<Hints>, error: &io::Error) {
+    tracing::warn!(reason = "no_inotify", "no more hints of changes: {error}");
+    *hints = None;
+}
+
 /// Waits for a hint; for ever, once there are none to be had.
 pub(super) async fn next_hint(hints: &mut Option<Hints>) {
     if let Some(stream) = hints {
         match stream.next().await {
             Ok(()) => return,
-            Err(error) => {
-                tracing::warn!(reason = "no_inotify", "no more hints of changes: {error}");
-                *hints = None;
-            }
+            Err(error) => no_more_hints(hints, &error),
         }
     }
     std::future::pending().await
@@ -410,16 +425,16 @@ fn found(
     }
     let policy = plan.policies.of(&issuer);
     let subject = Arc::new(Subject::new(certificate, issuer, responders, policy));
-    let staple = held_staple(staple_path, &subject);
+    let staple = held_staple(staple_path, plan.staple_reach(source), &subject);
     Content::Certificate { subject, staple }
 }
 
 /// The staple on disk, if it is valid now. What is not valid is replaced like one that is missing.
-fn held_staple(staple_path: &Path, subject: &Subject) -> Option<Arc<Staple>> {
+fn held_staple(staple_path: &Path, reach: Reach<'_>, subject: &Subject) -> Option<Arc<Staple>> {
     let useless = |reason: &str| {
         tracing::info!(staple = %staple_path.printable(), "not used, to be replaced: {reason}");
     };
-    let bytes = match store::load(staple_path) {
+    let bytes = match store::load(staple_path, reach) {
         Ok(bytes) => bytes?,
         Err(error) => {
             useless(&error.to_string());

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::News;
-use super::finder::next_hint;
+use super::finder::{next_hint, skip_waiting_hints};
 use crate::discovery::haproxy_config::{self, Error, HaproxyConfig};
 use crate::discovery::{Hints, Interest, Interests};
 
@@ -82,6 +82,8 @@ pub(super) async fn watch(
             () = sleep(refresh_interval) => {}
             () = next_hint(&mut hints) => sleep(SETTLING).await,
         }
+        // However many changes there were, one reading sees them all.
+        skip_waiting_hints(&mut hints).await;
         let paths = paths.clone();
         match tokio::task::spawn_blocking(move || read(&paths)).await {
             Ok(Ok(configs)) => {

@@ -15,6 +15,7 @@ use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::discovery::source::{CertificateFile, Naming, Source};
 use crate::discovery::{Selection, SourceNumber};
 use crate::fetch::Overrides;
+use crate::files::Reach;
 use crate::haproxy::{self, Address};
 use crate::x509::Certificate;
 
@@ -190,6 +191,12 @@ impl Plan {
         let planned = self.sources.get(&source);
         let given = planned.and_then(|planned| planned.responder.as_ref());
         ResponderOverride::responders(given, &self.overrides, certificate, issuer)
+    }
+
+    /// How far links may lead on the way to the staples of a source.
+    pub(super) fn staple_reach(&self, source: SourceNumber) -> Reach<'_> {
+        let planned = self.sources.get(&source);
+        planned.map_or(Reach::Anywhere, |planned| planned.source.staple_reach())
     }
 
     /// The folders that staples are written to, whether those in them belong to them, and the

@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
 
-use super::{Error, Ownership, write};
+use super::{Claims, Error, Ownership, write};
 use crate::ocsp::Staple;
 
 /// What stands behind the name of the staple, in the terms of strftime(3).
@@ -28,9 +30,13 @@ pub fn back_up(
     batch: &[(PathBuf, Arc<Staple>)],
     at: DateTime,
     keep: Option<usize>,
+    claims: &Claims,
     ownership: Ownership,
 ) -> Vec<Result<(), Error>> {
-    let mut folders = Folders::default();
+    let mut folders = Folders {
+        claims,
+        names: BTreeMap::new(),
+    };
     let mut copies = Vec::new();
     let mut places = Vec::new();
     let mut results: Vec<(usize, Result<(), Error>)> = Vec::new();
@@ -43,7 +49,7 @@ pub fn back_up(
             Err(error) => results.push((place, Err(Error::at(path, error)))),
         }
     }
-    let written = write(&copies, ownership);
+    let written = write(&copies, claims, ownership);
     for ((place, (copy, _)), written) in places.into_iter().zip(&copies).zip(written) {
         let pruned = written.and_then(|()| match (batch.get(place), keep) {
             (Some((path, _)), Some(keep)) => folders.prune(path, copy, keep),
@@ -56,8 +62,10 @@ pub fn back_up(
 }
 
 /// The names in the folders of one batch; each folder is read once.
-#[derive(Default)]
-struct Folders(BTreeMap<PathBuf, Names>);
+struct Folders<'a> {
+    claims: &'a Claims,
+    names: BTreeMap<PathBuf, Names>,
+}
 
 #[derive(Default)]
 struct Names {
@@ -66,12 +74,12 @@ struct Names {
     files: BTreeSet<OsString>,
 }
 
-impl Folders {
+impl Folders<'_> {
     fn names(&mut self, folder: &Path) -> io::Result<&mut Names> {
-        if !self.0.contains_key(folder) {
-            self.0.insert(folder.to_owned(), Names::read(folder)?);
+        if !self.names.contains_key(folder) {
+            self.names.insert(folder.to_owned(), Names::read(folder)?);
         }
-        Ok(self.0.entry(folder.to_owned()).or_default())
+        Ok(self.names.entry(folder.to_owned()).or_default())
     }
 
     /// A path for a copy that is not taken: of this second, or of one of the next.
@@ -97,6 +105,7 @@ impl Folders {
             move |error| Error::at(&path, error)
         };
         let (folder, name) = parts(staple).map_err(at(staple))?;
+        let opened = self.claims.open(folder).map_err(at(staple))?;
         let names = self.names(folder).map_err(at(staple))?;
         let mut prefix = name.to_owned();
         prefix.push("-");
@@ -114,11 +123,9 @@ impl Folders {
         for copy in old.take(surplus) {
             let path = folder.join(&copy);
             names.files.remove(&copy);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::at(&path, error));
-                }
-                _ => {}
+            match rustix::fs::unlinkat(&opened, &copy, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(Error::at(&path, error.into())),
             }
         }
         Ok(())

@@ -14,10 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-
 use super::disk::{Disk, System};
-use super::{Error, Ownership, temporary};
+use super::{Claims, Error, Ownership, temporary};
+use crate::files;
 use crate::ocsp::Staple;
 
 /// How many temporary names are tried before giving up.
@@ -25,22 +24,27 @@ const NAME_ATTEMPTS: usize = 8;
 
 /// Writes a batch of staples so that all of them outlive a power failure. The results are in the
 /// order of the batch; one failure does not touch the others. At most one file is open at a time,
-/// besides the directories.
-pub fn write(batch: &[(PathBuf, Arc<Staple>)], ownership: Ownership) -> Vec<Result<(), Error>> {
+/// besides the directories. In a directory that is claimed no link leads out of it.
+pub fn write(
+    batch: &[(PathBuf, Arc<Staple>)],
+    claims: &Claims,
+    ownership: Ownership,
+) -> Vec<Result<(), Error>> {
     let files: Vec<(&Path, &[u8])> = batch
         .iter()
         .map(|(path, staple)| (path.as_path(), staple.der()))
         .collect();
-    write_with(&System, &files, ownership)
+    write_with(&System, &files, claims, ownership)
 }
 
 /// The same on any disk, with any bytes.
 pub(super) fn write_with(
     disk: &impl Disk,
     files: &[(&Path, &[u8])],
+    claims: &Claims,
     ownership: Ownership,
 ) -> Vec<Result<(), Error>> {
-    let folders = Folders::open(files);
+    let folders = Folders::open(files, claims);
     let mut places = BTreeSet::new();
     let (first, again): (Vec<_>, Vec<_>) = files.iter().copied().enumerate().partition(
         // What cannot be opened fails by itself.
@@ -166,10 +170,12 @@ struct Folder {
 }
 
 impl<'a> Folders<'a> {
-    fn open(files: &[(&'a Path, &[u8])]) -> Self {
+    fn open(files: &[(&'a Path, &[u8])], claims: &Claims) -> Self {
         let mut opened = BTreeMap::new();
         for path in files.iter().filter_map(|(path, _)| path.parent()) {
-            opened.entry(path).or_insert_with(|| Folder::open(path));
+            opened
+                .entry(path)
+                .or_insert_with(|| Folder::open(path, claims));
         }
         Folders { opened }
     }
@@ -192,11 +198,9 @@ impl<'a> Folders<'a> {
 impl Folder {
     /// The file of this name, if it has these bytes, is no link, and has no other name.
     fn holding(&self, name: &OsStr, bytes: &[u8]) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.directory, name, flags, Mode::empty()).ok()?;
-        let file = File::from(opened);
+        let file = files::open_at(&self.directory, name).ok()?;
         let metadata = file.metadata().ok()?;
-        if !metadata.is_file() || metadata.nlink() != 1 || metadata.len() != bytes.len() as u64 {
+        if metadata.nlink() != 1 || metadata.len() != bytes.len() as u64 {
             return None;
         }
         let mut held = Vec::with_capacity(bytes.len());
@@ -204,18 +208,9 @@ impl Folder {
         (held == bytes).then_some(file)
     }
 
-    fn open(path: &Path) -> io::Result<Self> {
-        // A relative name has an empty parent: the current directory.
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
-        let directory = File::open(path)?;
+    fn open(path: &Path, claims: &Claims) -> io::Result<Self> {
+        let directory = claims.open(path)?;
         let metadata = directory.metadata()?;
-        if !metadata.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
         Ok(Folder {
             directory,
             device: metadata.dev(),

@@ -1,8 +1,8 @@
 //! One staplerd at a time writes to a directory.
 //!
-//! The claim is a lock on the directory itself (flock(2)): it leaves no file that HAProxy would
-//! try to load, and the kernel gives it up when the process ends, however it ends. It is advice
-//! among staplerds; it keeps nobody else from writing.
+//! The claim is a lock (see the module `locks`) that goes by the directory's device and inode: it
+//! leaves no file that HAProxy would try to load. It is advice among staplerds; it keeps nobody else
+//! from writing. What is opened below a claimed directory does not lead out of it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,10 +11,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::locks::{self, Lock, Locks};
 use super::{Error, folders, temporary};
+use crate::files::{self, Reach};
 
 /// What became of an attempt to claim a directory.
 #[derive(Debug)]
@@ -31,12 +32,16 @@ pub enum Claim {
 }
 
 /// The directories that this process may write to, with everything below them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Claims {
+    /// Where the file of the locks may lie.
+    places: Vec<PathBuf>,
+    /// That file, once it is needed.
+    locks: Mutex<Option<Arc<Locks>>>,
     claimed: Mutex<BTreeMap<PathBuf, Claimed>>,
 }
 
-/// A directory that is ours, and the open file that holds its lock.
+/// A directory that is ours, with its lock.
 #[derive(Debug)]
 struct Claimed {
     /// Device and inode: another directory may come to have the same path.
@@ -45,18 +50,22 @@ struct Claimed {
     lock: Option<Arc<Lock>>,
 }
 
-/// A lock that ends with its owner, also while a process that was just forked still has the file.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing the file is what gives it up if this should fail.
-        let _ = flock(&self.0, FlockOperation::Unlock);
+impl Default for Claims {
+    fn default() -> Self {
+        Claims::with_locks_in(locks::places())
     }
 }
 
 impl Claims {
+    /// Claims nothing yet; the file of the locks lies in the first of these places that is safe.
+    pub(super) fn with_locks_in(places: Vec<PathBuf>) -> Self {
+        Claims {
+            places,
+            locks: Mutex::default(),
+            claimed: Mutex::default(),
+        }
+    }
+
     /// Claims a directory, or finds that it is ours still. Does not wait. What a run that was cut
     /// off left in a directory is removed before anything is written to it, with `recursive` in the
     /// folders in it as well.
@@ -65,15 +74,19 @@ impl Claims {
     /// The system's error when there is no such directory or it cannot be opened; a claim that was
     /// there is given up.
     pub fn claim(&self, path: &Path, recursive: bool) -> io::Result<Claim> {
+        // Not under the lock: a file system may hang, and others want to know what is claimed.
+        let opened = files::open_directory(path, Reach::Anywhere)
+            .and_then(|directory| directory.metadata())
+            .map(|metadata| (metadata.dev(), metadata.ino()));
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = File::open(path).and_then(|directory| {
-            let metadata = directory.metadata()?;
-            Ok((directory, (metadata.dev(), metadata.ino())))
-        });
-        let (directory, identity) = match opened {
-            Ok(opened) => opened,
+        let identity = match opened {
+            Ok(identity) => identity,
             Err(error) => {
-                claimed.remove(path);
+                // What the process is short of says nothing of the directory.
+                let shortage = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+                if !Errno::from_io_error(&error).is_some_and(|it| shortage.contains(&it)) {
+                    claimed.remove(path);
+                }
                 return Err(error);
             }
         };
@@ -90,15 +103,42 @@ impl Claims {
             .map(|known| known.lock.clone());
         let (claim, lock) = match under_another_name {
             Some(lock) => (Claim::New, lock),
-            None => match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => (Claim::New, Some(Arc::new(Lock(directory)))),
-                Err(Errno::WOULDBLOCK) => return Ok(Claim::InUse),
-                Err(error) => (Claim::NotLockable(error.into()), None),
+            None => match self.take(identity) {
+                Ok(Some(lock)) => (Claim::New, Some(Arc::new(lock))),
+                Ok(None) => return Ok(Claim::InUse),
+                Err(error) => (Claim::NotLockable(error), None),
             },
         };
+        drop(claimed);
         temporary::sweep(path, recursive);
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         claimed.insert(path.to_owned(), Claimed { identity, lock });
         Ok(claim)
+    }
+
+    fn take(&self, identity: (u64, u64)) -> io::Result<Option<Lock>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let locks = match &*locks {
+            Some(locks) => Arc::clone(locks),
+            None => Arc::clone(locks.insert(Arc::new(Locks::open(&self.places)?))),
+        };
+        locks.take(identity)
+    }
+
+    /// Opens a folder; no link leads out of the directory that is ours in or below which it lies.
+    pub(super) fn open(&self, folder: &Path) -> io::Result<File> {
+        match self.covering(folder) {
+            Some(directory) => files::open_directory(folder, Reach::Tree(&directory)),
+            None => files::open_directory(folder, Reach::Anywhere),
+        }
+    }
+
+    /// The file system of the directory that is ours in or below which this path lies, as it was
+    /// when it was claimed: without asking a file system that may hang.
+    pub fn file_system(&self, path: &Path) -> Option<u64> {
+        let directory = self.covering(path)?;
+        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.get(&directory).map(|known| known.identity.0)
     }
 
     /// Gives up the claims to all directories but these.
@@ -128,7 +168,7 @@ impl Claims {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(path);
-        match File::open(folder) {
+        match files::open_directory(folder, Reach::Anywhere) {
             Ok(_) => Err(Error::InUse(path.to_owned())),
             Err(error) => Err(Error::at(folder, error)),
         }

@@ -4,41 +4,59 @@
 //! directory of their own. That directory itself is the operator's to make: a missing one may be a
 //! mount that is not there yet.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{Gid, Mode};
+
 use super::Error;
+use crate::files::{self, Reach};
 
 /// Makes the folders that are missing between `directory` and the file `path` below it, so that they
-/// outlive a power failure. Each has its parent's group; its permissions are the umask's affair.
+/// outlive a power failure. Each has its parent's group; its permissions are the umask's affair. No
+/// link leads out of the directory.
 ///
 /// # Errors
 /// [`Error`] with the folder that cannot be made.
 pub(super) fn create_between(directory: &Path, path: &Path) -> Result<(), Error> {
-    let folders: Vec<&Path> = path
-        .ancestors()
-        .skip(1)
-        .take_while(|folder| *folder != directory)
-        .collect();
-    for folder in folders.into_iter().rev() {
-        match create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(Error::at(folder, error));
-            }
-            _ => {}
+    let at = |folder: &Path, error| Error::at(folder, error);
+    let mut folder = directory.to_owned();
+    let below = path.parent().and_then(|it| it.strip_prefix(directory).ok());
+    let mut parent = None;
+    for name in below.into_iter().flat_map(Path::components) {
+        let within = match parent.take() {
+            Some(parent) => parent,
+            None => files::open_directory(directory, Reach::Anywhere)
+                .map_err(|error| at(directory, error))?,
+        };
+        folder.push(name);
+        let made = create(&within, name.as_os_str()).map_err(|error| at(&folder, error))?;
+        let reached = files::open_directory(&folder, Reach::Tree(directory));
+        let reached = reached.map_err(|error| at(&folder, error))?;
+        if made {
+            finish(&within, &reached).map_err(|error| at(&folder, error))?;
         }
+        parent = Some(reached);
     }
     Ok(())
 }
 
-fn create(folder: &Path) -> io::Result<()> {
-    fs::create_dir(folder)?;
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    let parent = File::open(parent)?;
+/// Makes a folder; whether it was missing.
+fn create(parent: &File, name: &OsStr) -> io::Result<bool> {
+    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o777)) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn finish(parent: &File, folder: &File) -> io::Result<()> {
     // Whoever is not in that group cannot give it away, as with the staples themselves.
-    let _ = chown(folder, None, Some(parent.metadata()?.gid()));
+    let group = Gid::from_raw(parent.metadata()?.gid());
+    let _ = rustix::fs::fchown(folder, None, Some(group));
     match parent.sync_all() {
         // Some network file systems do not know how to.
         Err(error)

@@ -10,16 +10,18 @@ mod batch;
 mod claim;
 mod disk;
 mod folders;
+mod locks;
 mod ownership;
 mod temporary;
 
 #[cfg(test)]
 mod tests;
 
-use crate::printable::Printable;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::files::{self, Reach};
+use crate::printable::Printable;
 
 pub use backup::back_up;
 pub use batch::write;
@@ -33,16 +35,8 @@ pub const LARGEST_STAPLE_FILE: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is larger than any staple.
-    #[error(
-        "{}: {size} bytes, more than the {LARGEST_STAPLE_FILE} a staple may have",
-        path.printable()
-    )]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size in bytes.
-        size: u64,
-    },
+    #[error("{}: more than the {LARGEST_STAPLE_FILE} bytes a staple may have", .0.printable())]
+    TooLarge(PathBuf),
     /// There is a directory where the staple belongs.
     #[error("{} is a directory: remove it, HAProxy refuses to start with it", .0.printable())]
     IsADirectory(PathBuf),
@@ -82,7 +76,7 @@ impl Error {
     /// The kind in snake_case: log reason and metric label.
     pub fn kind(&self) -> &'static str {
         match self {
-            Error::TooLarge { .. } => "too_large",
+            Error::TooLarge(_) => "too_large",
             Error::IsADirectory(_) => "is_a_directory",
             Error::InUse(_) => "in_use",
             Error::NoSpace(_) => "no_space",
@@ -99,35 +93,21 @@ impl Error {
             io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly(path),
             io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, error },
             io::ErrorKind::IsADirectory => Error::IsADirectory(path),
+            io::ErrorKind::FileTooLarge => Error::TooLarge(path),
             _ => Error::Io { path, error },
         }
     }
 }
 
 /// Reads the bytes at a staple's place; `None` when there is no file. They are foreign bytes:
-/// whoever wants a staple has to verify them.
+/// whoever wants a staple has to verify them. Links lead no farther than `reach`.
 ///
 /// # Errors
 /// [`Error`] when there is a file that cannot be read.
-pub fn load(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::at(path, error)),
-    };
-    let size = file
-        .metadata()
-        .map_err(|error| Error::at(path, error))?
-        .len();
-    if size > LARGEST_STAPLE_FILE {
-        return Err(Error::TooLarge {
-            path: path.to_owned(),
-            size,
-        });
+pub fn load(path: &Path, reach: Reach<'_>) -> Result<Option<Vec<u8>>, Error> {
+    match files::read(path, LARGEST_STAPLE_FILE, reach) {
+        Ok(bytes) => Ok(Some(bytes.to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::at(path, error)),
     }
-    let mut bytes = Vec::new();
-    file.take(LARGEST_STAPLE_FILE)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Error::at(path, error))?;
-    Ok(Some(bytes))
 }

@@ -3,7 +3,9 @@
 //! Unless the operator says otherwise, the directory's group may read it: whoever may look into
 //! the directory for the certificate is who needs its staple.
 
-use std::fs;
+use std::path::Path;
+
+use crate::files::{self, Reach};
 
 /// Readable for the group, not for everyone.
 pub const DEFAULT_MODE: u32 = 0o640;
@@ -13,6 +15,8 @@ const OWNER_READ_WRITE: u32 = 0o600;
 const REFUSED: u32 = 0o133;
 /// Where the names of groups are looked up.
 const GROUPS: &str = "/etc/group";
+/// The most that is read of it, in bytes.
+const LARGEST_GROUPS: u64 = 64 * 1024 * 1024;
 
 /// What a staple's file is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +86,8 @@ impl Default for Ownership {
 
 /// A group's number, from `name:password:number:members` (group(5)).
 fn number_of(name: &str) -> Option<u32> {
-    fs::read_to_string(GROUPS).ok()?.lines().find_map(|line| {
+    let groups = files::read_text(Path::new(GROUPS), LARGEST_GROUPS, Reach::Anywhere);
+    groups.ok()?.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
     })

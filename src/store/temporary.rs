@@ -8,6 +8,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::fs::AtFlags;
+
+use crate::files::{self, Reach};
+
 /// The number of random letters and digits in a temporary name.
 const RANDOM_LENGTH: usize = 8;
 /// How much of a certificate's name goes into a temporary one, to stay within NAME_MAX.
@@ -30,7 +34,12 @@ pub(super) fn name_for(staple_name: &OsStr) -> OsString {
 /// in the folders in it. Only names of the form that this program makes are touched, no links are
 /// followed, and what cannot be read or removed does no harm where it is.
 pub(super) fn sweep(directory: &Path, recursive: bool) {
-    let Ok(entries) = fs::read_dir(directory) else {
+    sweep_below(directory, directory, recursive);
+}
+
+fn sweep_below(top: &Path, directory: &Path, recursive: bool) {
+    let opened = files::open_directory(directory, Reach::Tree(top));
+    let (Ok(opened), Ok(entries)) = (opened, fs::read_dir(directory)) else {
         return;
     };
     for entry in entries.flatten() {
@@ -39,9 +48,9 @@ pub(super) fn sweep(directory: &Path, recursive: bool) {
         };
         let name = entry.file_name();
         if kind.is_file() && is_temporary(name.as_bytes()) {
-            let _ = fs::remove_file(entry.path());
+            let _ = rustix::fs::unlinkat(&opened, &name, AtFlags::empty());
         } else if recursive && kind.is_dir() && !name.as_bytes().starts_with(b".") {
-            sweep(&entry.path(), recursive);
+            sweep_below(top, &entry.path(), recursive);
         }
     }
 }

@@ -3,10 +3,11 @@
 //! When somebody has moved or removed the file (logrotate), the next record begins a new one; no
 //! signal is needed for that.
 
+use crate::files;
 use crate::printable::Printable;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -42,11 +43,7 @@ impl LogFile {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(MODE)
-        .open(path)
+    files::append(path, MODE)
 }
 
 /// Whether the path still leads to the open file.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// For each room the rooms it may know. What is not listed here does not exist.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("printable", &[]),
+    ("files", &[]),
     ("time", &[]),
     ("x509", &["time"]),
     ("ocsp", &["x509", "time"]),
@@ -84,7 +85,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that every other room may know.
-const FOR_ALL: &[&str] = &["printable"];
+const FOR_ALL: &[&str] = &["printable", "files"];
 
 /// Rooms, and files of other rooms, that decide and do nothing else.
 const PURE: &[&str] = &[
@@ -372,6 +373,56 @@ fn a_path_as_it_is_would_be_seen() {
     let code = "#[error(\"{0}: no\")]\nA(PathBuf),\n#[error(\"{path}: no\")]\nB {\n    path: PathBuf,\n},\n\
                 #[error(\"{}: no\", .0.printable())]\nC(PathBuf),\n#[error(\"{path}\")]\nD {\n    path: String,\n}";
     assert_eq!(raw_paths(code).len(), 2);
+}
+
+/// The words by which code opens a file itself.
+const OPENINGS: &[&str] = &[
+    "File::open",
+    "File::create",
+    "File::options",
+    "OpenOptions",
+    "fs::read(",
+    "fs::read_to_string",
+    "fs::write",
+    "fs::copy",
+    "rustix::fs::open",
+    "tokio::fs",
+];
+/// Where that is right, and why.
+const OPENERS: &[(&str, &str)] = &[
+    ("src/files/", "it is the one way"),
+    (
+        "src/store/disk.rs",
+        "makes new files in directories that are open, and nothing else",
+    ),
+    ("src/background.rs", "/dev/null"),
+];
+
+#[test]
+fn there_is_one_way_to_open_a_file() {
+    for file in source_files() {
+        let name = relative(&file);
+        if OPENERS.iter().any(|(opener, _)| name.starts_with(opener)) {
+            continue;
+        }
+        let code = shipped_code(&file);
+        for opening in OPENINGS {
+            let mut found = code.match_indices(opening);
+            let is_own = |at: usize| code[..at].ends_with("Index");
+            assert!(
+                found.all(|(at, _)| is_own(at)),
+                "{name}: {opening}: files are opened by the room 'files'"
+            );
+        }
+    }
+    for (opener, _) in OPENERS {
+        assert!(
+            source_files()
+                .iter()
+                .any(|file| relative(file).starts_with(opener)),
+            "{opener} is not there any more"
+        );
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! remembered with position, path and the offending line, and gives nothing; the reading goes on,
 //! so that all mistakes come at once. Words mean what they mean in YAML 1.1, which ocspbot read.
 
+mod secrets;
 mod table;
 mod value;
 
@@ -49,7 +50,7 @@ impl Place {
     pub(super) fn remark(&self, message: impl Display) -> Remark {
         Remark {
             place: self.clone(),
-            message: message.to_string(),
+            message: secrets::without_credentials(&message.to_string()),
         }
     }
 
@@ -64,7 +65,8 @@ impl Place {
     }
 
     fn offender(&self) -> String {
-        let shown: String = self.line.trim_end().chars().take(LONGEST_LINE).collect();
+        let shown = secrets::shown_line(self.line.trim_end());
+        let shown: String = shown.chars().take(LONGEST_LINE).collect();
         match shown.is_empty() {
             true => shown,
             false => format!("\n    {shown}"),

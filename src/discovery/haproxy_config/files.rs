@@ -5,8 +5,8 @@
 //! order of their names.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::{HaproxyConfig, Store};
 use crate::discovery::certificate_file::with_suffix;
 use crate::discovery::selection::BUNDLE_SUFFIXES;
 use crate::discovery::source::{CertificateFile, Directory, Source};
+use crate::files::{self, Reach};
 use crate::printable::Printable;
 
 /// No configuration file or crt-list is larger than this, in bytes.
@@ -131,21 +132,8 @@ fn configuration_files(
 
 /// A file's text; where it is not UTF-8, a notice says in which line first.
 fn read_text(path: &Path, notices: &mut Vec<Notice>) -> io::Result<String> {
-    // A FIFO would block, a device might never end.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    if metadata.len() > LARGEST_FILE {
-        return Err(io::Error::other(format!(
-            "larger than {LARGEST_FILE} bytes"
-        )));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST_FILE)
-        .read_to_end(&mut bytes)?;
-    String::from_utf8(bytes).or_else(|error| {
+    let bytes = files::read(path, LARGEST_FILE, Reach::Anywhere)?;
+    String::from_utf8(bytes.to_vec()).or_else(|error| {
         let valid = error.utf8_error().valid_up_to();
         let bytes = error.into_bytes();
         let line = bytes

@@ -32,7 +32,7 @@ fn at(day: i8, second: i8) -> DateTime {
 /// Copies one staple; whether that went well.
 fn copy(path: &Path, staple: &Arc<Staple>, at: DateTime, keep: Option<usize>) -> bool {
     let batch = [(path.to_owned(), Arc::clone(staple))];
-    let results = back_up(&batch, at, keep, Ownership::default());
+    let results = back_up(&batch, at, keep, &Claims::default(), Ownership::default());
     assert_eq!(results.len(), 1);
     results.iter().all(Result::is_ok)
 }
@@ -43,7 +43,13 @@ fn copies_have_the_time_in_their_names_and_the_staples_own_permissions() {
     let staple = staple();
     let path = |name: &str| directory.path().join(name);
     let batch = ["a.ocsp-resp", "b.ocsp-resp"].map(|name| (path(name), Arc::clone(&staple)));
-    let results = back_up(&batch, at(15, 0), None, Ownership::default());
+    let results = back_up(
+        &batch,
+        at(15, 0),
+        None,
+        &Claims::default(),
+        Ownership::default(),
+    );
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let copies = ["a.ocsp-resp-20170415-060000", "b.ocsp-resp-20170415-060000"];
     assert_eq!(names(directory.path()), copies);
@@ -64,7 +70,13 @@ fn a_second_copy_within_a_second_gets_the_next_one() {
     assert!(copy(&path, &staple, at(15, 59), None));
     // One batch may hold the same file twice.
     let twice = [(path.clone(), Arc::clone(&staple)), (path, staple)];
-    let results = back_up(&twice, at(15, 59), None, Ownership::default());
+    let results = back_up(
+        &twice,
+        at(15, 59),
+        None,
+        &Claims::default(),
+        Ownership::default(),
+    );
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(
         names(directory.path()),
@@ -140,7 +152,13 @@ fn a_copy_that_cannot_be_made_is_an_error_of_its_own() {
     let staple = staple();
     let path = |name: &str| directory.path().join(name);
     let batch = [path("missing/a.ocsp"), path("b.ocsp")].map(|path| (path, Arc::clone(&staple)));
-    let results = back_up(&batch, at(15, 0), Some(1), Ownership::default());
+    let results = back_up(
+        &batch,
+        at(15, 0),
+        Some(1),
+        &Claims::default(),
+        Ownership::default(),
+    );
     assert!(results[0].is_err() && results[1].is_ok(), "{results:?}");
     for second in 0..60 {
         fs::write(path(&format!("c.ocsp-20170416-0600{second:02}")), "").unwrap();

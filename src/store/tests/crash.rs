@@ -31,7 +31,7 @@ fn victim() {
     let disk = Faulty::new(step.parse().unwrap(), Fault::Killed);
     let targets = targets(Path::new(&directory));
     let files: Vec<(&Path, &[u8])> = targets.iter().map(|path| (path.as_path(), NEW)).collect();
-    for result in write_with(&disk, &files, Ownership::default()) {
+    for result in write_with(&disk, &files, &Claims::default(), Ownership::default()) {
         result.unwrap();
     }
 }

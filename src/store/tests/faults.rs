@@ -122,7 +122,7 @@ fn two_old() -> (tempfile::TempDir, [PathBuf; 2]) {
 /// Writes these files with one fault; how many calls there were, and the kinds of failure.
 fn with_fault(targets: &[PathBuf], disk: &Faulty) -> Vec<Option<&'static str>> {
     let files: Vec<(&Path, &[u8])> = targets.iter().map(|path| (path.as_path(), NEW)).collect();
-    write_with(disk, &files, Ownership::default())
+    write_with(disk, &files, &Claims::default(), Ownership::default())
         .iter()
         .map(|result| result.as_ref().err().map(Error::kind))
         .collect()

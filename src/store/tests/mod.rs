@@ -6,7 +6,8 @@ mod crash;
 mod faults;
 
 use std::fs;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -20,7 +21,12 @@ fn replace(target: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn replace_with(disk: &impl Disk, target: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut results = write_with(disk, &[(target, bytes)], Ownership::default());
+    let mut results = write_with(
+        disk,
+        &[(target, bytes)],
+        &Claims::default(),
+        Ownership::default(),
+    );
     assert_eq!(results.len(), 1);
     results.remove(0)
 }
@@ -84,7 +90,7 @@ fn one_place_under_two_paths_is_written_once_and_what_is_there_already_stays() {
             .map(PathBuf::as_path)
             .zip([&b"one"[..], b"one", last])
             .collect();
-        let results = write_with(&System, &files, Ownership::default());
+        let results = write_with(&System, &files, &Claims::default(), Ownership::default());
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     };
     let inode = |name: &str| fs::metadata(path(name)).unwrap().ino();
@@ -98,7 +104,7 @@ fn one_place_under_two_paths_is_written_once_and_what_is_there_already_stays() {
 
     // Of two staples for one place the last one stays.
     let both: [(&Path, &[u8]); 2] = [(&targets[0], b"first"), (&targets[1], b"last")];
-    write_with(&System, &both, Ownership::default());
+    write_with(&System, &both, &Claims::default(), Ownership::default());
     assert_eq!(fs::read(path("real/a.ocsp")).unwrap(), b"last");
 }
 
@@ -139,7 +145,7 @@ fn a_batch_over_several_directories_is_written_in_order_and_one_failure_is_its_o
         .map(|path| path.as_path())
         .zip(bytes)
         .collect();
-    let kinds: Vec<&str> = write_with(&System, &files, Ownership::default())
+    let kinds: Vec<&str> = write_with(&System, &files, &Claims::default(), Ownership::default())
         .iter()
         .map(|result| result.as_ref().map_or_else(Error::kind, |()| "written"))
         .collect();
@@ -189,9 +195,14 @@ fn the_mode_is_exact_and_the_group_is_the_directorys_or_the_one_configured() {
     );
     let own = rustix::process::getegid().as_raw().to_string();
     let ownership = Ownership::new(0o604, Some(&own)).unwrap();
-    write_with(&System, &[(&target, b"newer")], ownership)
-        .remove(0)
-        .unwrap();
+    write_with(
+        &System,
+        &[(&target, b"newer")],
+        &Claims::default(),
+        ownership,
+    )
+    .remove(0)
+    .unwrap();
     let metadata = fs::metadata(&target).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o604);
     assert_eq!(metadata.gid().to_string(), own);
@@ -213,9 +224,14 @@ fn a_group_that_is_not_ours_is_given_where_the_system_allows_it() {
     replace(&target, b"new").unwrap();
     assert_eq!(fs::metadata(&target).unwrap().gid(), 12_345);
     let ownership = Ownership::new(0o640, Some("54321")).unwrap();
-    write_with(&System, &[(&target, b"newer")], ownership)
-        .remove(0)
-        .unwrap();
+    write_with(
+        &System,
+        &[(&target, b"newer")],
+        &Claims::default(),
+        ownership,
+    )
+    .remove(0)
+    .unwrap();
     assert_eq!(fs::metadata(&target).unwrap().gid(), 54_321);
 }
 
@@ -266,9 +282,12 @@ fn the_sweep_takes_left_over_temporary_files_and_nothing_else() {
 fn what_is_missing_is_none_and_what_is_too_large_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pem.ocsp");
-    assert!(load(&path).unwrap().is_none());
+    assert!(load(&path, Reach::Anywhere).unwrap().is_none());
     fs::write(&path, vec![0; 65 * 1024]).unwrap();
-    assert_eq!(load(&path).unwrap_err().kind(), "too_large");
+    assert_eq!(
+        load(&path, Reach::Anywhere).unwrap_err().kind(),
+        "too_large"
+    );
 }
 
 #[test]

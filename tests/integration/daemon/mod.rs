@@ -5,6 +5,7 @@ pub mod authority;
 mod commands;
 mod directories;
 mod end_to_end;
+mod foreign_files;
 mod haproxy_configuration;
 mod hooks;
 mod ocspbot;
