@@ -9,10 +9,10 @@
 //! whoever waits for it is sent away, and after a pause one request at a time probes it. One
 //! certificate alone opens no circuit (whoever wrote it could silence a host for all others); its own
 //! backoff spares the responder. The probe is the request for the certificate whose staple ends
-//! first, so that nobody who never had an answer there can keep the circuit open; and the pause is
-//! over before that staple is.
+//! first of those that this responder ever answered for, so that nobody who never had an answer there
+//! can keep the circuit open; and the pause is over before a staple behind it is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub const PAUSE_ASKED_MAX: Duration = Duration::from_secs(38 * 60);
 const PAUSE_NEEDED_MIN: Duration = Duration::from_secs(60);
 /// Whoever is sent away comes back within a quarter of the pause, and this.
 const COMEBACK: Duration = Duration::from_secs(8);
+/// Certificates of a responder of which it is remembered that it answered for them.
+const ANSWERED_MAX: usize = 16_384;
 /// Responders remembered; beyond it those that are idle and healthy are forgotten.
 pub const RESPONDERS_MAX: usize = 4096;
 
@@ -90,6 +92,8 @@ struct Responder<J> {
     in_flight: usize,
     window: usize,
     circuit: Circuit,
+    /// The certificates that it ever answered for.
+    answered: HashSet<u64>,
 }
 
 /// A certificate that a responder is to be asked about, and when its staple ends; never for one that
@@ -175,7 +179,7 @@ impl<J> Limits<J> {
         match &mut state.circuit {
             Circuit::Closed { .. } => {}
             Circuit::Open(pause) => {
-                pause.hear(applicant, now);
+                pause.hear(applicant, &state.answered, now);
                 let wait = pause.wait(applicant, now);
                 if let (Some(retry_after), false) = (wait, need.is_wanted_now) {
                     return Err(Dismissed { job, retry_after });
@@ -250,6 +254,12 @@ impl<J> Limits<J> {
             // What it began with it keeps: one bad certificate is not to hold up the others.
             _ => state.window.min((state.window / 2).max(WINDOW_INITIAL)),
         };
+        if matches!(health, Health::Answered(_)) {
+            if state.answered.len() >= ANSWERED_MAX {
+                state.answered.clear();
+            }
+            state.answered.insert(certificate);
+        }
         state.circuit.learn(certificate, health, now, random);
         let Circuit::Open(pause) = &mut state.circuit else {
             state.take_turns(&name, &mut self.turns);
@@ -258,7 +268,7 @@ impl<J> Limits<J> {
         let waiting = state.waiting.iter_mut().flat_map(|jobs| jobs.drain(..));
         let jobs: Vec<J> = waiting
             .map(|(applicant, job)| {
-                pause.hear(applicant, now);
+                pause.hear(applicant, &state.answered, now);
                 job
             })
             .collect();
@@ -293,6 +303,7 @@ impl<J> Responder<J> {
             in_flight: 0,
             window,
             circuit: Circuit::Closed { failed: Vec::new() },
+            answered: HashSet::new(),
         }
     }
 
@@ -369,14 +380,16 @@ impl Circuit {
 
 impl Pause {
     /// Takes note of who is sent away: the pause does not outlast a staple that needs a successor.
-    fn hear(&mut self, applicant: Applicant, now: Duration) {
+    /// It is the one to probe if its staple ends first of those that were answered for before.
+    fn hear(&mut self, applicant: Applicant, answered: &HashSet<u64>, now: Duration) {
         if applicant.ends == Duration::MAX {
             return;
         }
         let needs = applicant.ends.saturating_sub(now) / 2;
         self.until = self.until.min(now + needs.max(PAUSE_NEEDED_MIN));
         let is_first = self.first.is_none_or(|first| applicant.ends < first.ends);
-        if is_first && self.failed != Some(applicant.certificate) {
+        let is_known = answered.contains(&applicant.certificate);
+        if is_first && is_known && self.failed != Some(applicant.certificate) {
             self.first = Some(applicant);
         }
     }
@@ -386,9 +399,7 @@ impl Pause {
         if now < self.until {
             return Some(self.until - now);
         }
-        let is_expected = |first: Applicant| {
-            first.certificate == applicant.certificate || applicant.ends <= first.ends
-        };
+        let is_expected = |first: Applicant| first.certificate == applicant.certificate;
         let may_probe =
             self.first.is_none_or(is_expected) && self.failed != Some(applicant.certificate);
         // Who was expected may not come any more.
@@ -452,7 +463,17 @@ mod tests {
 
     /// Limits of a responder whose circuit has just opened.
     fn opened(responder: &str) -> Limits<u32> {
+        opened_after(responder, 0..0)
+    }
+
+    /// The same, after it had answered for these certificates.
+    fn opened_after(responder: &str, answered: std::ops::Range<u64>) -> Limits<u32> {
         let mut limits = Limits::new(16);
+        for certificate in answered {
+            admit(&mut limits, responder, 0..1);
+            start(&mut limits);
+            finish_one(&mut limits, responder, certificate, QUICK);
+        }
         admit(&mut limits, responder, 0..FAILURES_TO_OPEN as u32);
         start(&mut limits);
         for certificate in 0..FAILURES_TO_OPEN as u64 {
@@ -604,7 +625,7 @@ mod tests {
 
     #[test]
     fn the_probe_is_for_the_certificate_whose_staple_ends_first() {
-        let mut limits = opened("dead");
+        let mut limits = opened_after("dead", 50..53);
         for (certificate, lasts) in [(50, 5000), (51, 3000), (52, 90_000)] {
             let need = holder(certificate, lasts);
             assert!(limits.admit("dead", 0, need, at(1)).is_err());
@@ -623,7 +644,7 @@ mod tests {
 
     #[test]
     fn who_was_expected_and_does_not_come_is_not_waited_for_for_ever() {
-        let mut limits = opened("dead");
+        let mut limits = opened_after("dead", 50..51);
         assert!(limits.admit("dead", 0, holder(50, 5000), at(1)).is_err());
         let mut now = at(10);
         while let Err(dismissed) = limits.admit("dead", 0, need(60), now) {
@@ -634,16 +655,17 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_always_fails_does_not_keep_the_circuit_open_for_others() {
-        let mut limits = opened("host");
+    fn certificates_that_always_fail_do_not_keep_the_circuit_open_for_others() {
+        let mut limits = opened_after("host", 8..9);
         let (mut now, mut probes) = (at(0), 0);
         loop {
-            // The bad one is always there first; it may even have a staple that ends soon.
-            let bad = limits.admit("host", 0, holder(7, 700), now);
-            if bad.is_ok() {
+            // The bad ones are always there first; they may even have staples that end soon.
+            let mut bad = [6, 7].into_iter();
+            let probe = bad.find(|it| limits.admit("host", 0, holder(*it, 700), now).is_ok());
+            if let Some(probe) = probe {
                 probes += 1;
                 start(&mut limits);
-                limits.finished("host", 7, Health::Failed, now, 0.0);
+                limits.finished("host", u64::from(probe), Health::Failed, now, 0.0);
             } else if limits.admit("host", 1, holder(8, 90_000), now).is_ok() {
                 break;
             }
