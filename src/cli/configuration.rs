@@ -40,6 +40,8 @@ pub(super) struct Loaded {
     pub(super) passed_over: Vec<String>,
     /// Whether the daemon is to go into the background.
     pub(super) background: bool,
+    /// Whether everything that is due is to be done once, as stapled's `one-off`.
+    pub(super) one_off: bool,
 }
 
 /// As [`load`], for commands that have nothing to say about where it comes from.
@@ -80,13 +82,14 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
         is_file: &Path::is_file,
         read_folder: &read_folder,
     };
-    let background = options.background;
+    let (background, one_off) = (options.background, options.one_off);
     Ok(Loaded {
         config: Config::read(options, file, &surroundings)?,
         file: text.as_ref().map(|(name, _)| name.clone()),
         notice,
         passed_over,
         background,
+        one_off,
     })
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    let wants_background = loaded.background && !arguments.is_interactive();
+    let wants_background = loaded.background && !loaded.one_off && !arguments.is_interactive();
     let stays = wants_background && systemd::is_notified();
     if wants_background && !stays && !background::is_here() {
         return start_in_background();
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
     if arguments.has_keepalive() {
         tracing::debug!("--haproxy-socket-keepalive has no effect: connections are always watched");
     }
-    if arguments.one_off {
+    if loaded.one_off {
         return run_once(loaded.config);
     }
     let reload = Box::new(move || {

@@ -105,6 +105,8 @@ pub struct Options {
     pub no_haproxy_sockets: bool,
     /// The daemon goes into the background.
     pub background: bool,
+    /// Everything that is due is done once.
+    pub one_off: bool,
     /// What is logged, and where.
     pub logging: Logging,
 }
@@ -134,6 +136,7 @@ impl Options {
             control_socket: self.control_socket.or(below.control_socket),
             no_haproxy_sockets: self.no_haproxy_sockets || below.no_haproxy_sockets,
             background: self.background || below.background,
+            one_off: self.one_off || below.one_off,
             logging: self.logging.or(below.logging),
         }
     }

@@ -15,7 +15,7 @@ use super::units::parse_duration;
 use super::{LOG_DIRECTORY, Options, VERBOSITY};
 
 /// The options there are, for telling this form from YAML and for the refusal of other ones.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "cert-paths",
     "daemon",
     "directories",
@@ -30,6 +30,7 @@ const KEYS: [&str; 20] = [
     "no-daemon",
     "no-haproxy-sockets",
     "no-recycle",
+    "one-off",
     "quiet",
     "recursive",
     "refresh-interval",
@@ -187,6 +188,7 @@ fn set(options: &mut Options, key: &str, value: Value) -> Result<(), String> {
         "no-recycle" => options.no_recycle = flag(value)?,
         "no-haproxy-sockets" => options.no_haproxy_sockets = flag(value)?,
         "daemon" => options.background = flag(value)?,
+        "one-off" => options.one_off = flag(value)?,
         "interactive" | "no-daemon" => {
             if flag(value)? {
                 options.background = false;
@@ -290,7 +292,15 @@ logdir
 no-recycle
 recursive = yes
 syslog = off
+one-off = false
 ";
+
+    #[test]
+    fn its_own_configuration_can_ask_for_a_single_run() {
+        let one_off = |line: &str| parse("stapled.conf", line).unwrap().one_off;
+        assert!(one_off("one-off") && one_off("one-off = true") && !one_off("one-off: no"));
+        assert!(is_stapled_form("one-off = true\n"));
+    }
 
     #[test]
     fn every_form_of_a_line_is_read() {

@@ -123,7 +123,11 @@ fn endpoint(written: &str, rest: &str) -> Result<Endpoint, InvalidAddress> {
         return Ok(Endpoint::Abstract(name.as_bytes().to_vec()));
     }
     let path = rest.strip_prefix("unix@").unwrap_or(rest);
-    if !path.contains('/') || path.contains(['\0', '@']) && !path.starts_with(['/', '.']) {
+    let is_bare = !path.contains('/');
+    if path.is_empty()
+        || is_bare && path.contains(':')
+        || path.contains(['\0', '@']) && !path.starts_with(['/', '.'])
+    {
         return Err(InvalidAddress::UnknownForm(written.to_owned()));
     }
     bounded(path)?;
@@ -159,6 +163,7 @@ mod tests {
             ("/run/haproxy/admin.sock", unix("/run/haproxy/admin.sock")),
             ("unix@/run/h.sock", unix("/run/h.sock")),
             ("./h.sock", unix("./h.sock")),
+            ("h.sock", unix("h.sock")),
             ("tcp://127.0.0.1:9999", tcp("127.0.0.1", 9999)),
             ("tcp://[::1]:9999", tcp("::1", 9999)),
             ("tcp://haproxy.example:9999", tcp("haproxy.example", 9999)),
@@ -199,7 +204,7 @@ mod tests {
     fn what_is_no_address_is_refused_in_one_line() {
         for text in [
             "",
-            "admin.sock",
+            "localhost:9999",
             "master:",
             "tcp://",
             "tcp://h",

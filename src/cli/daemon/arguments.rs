@@ -105,7 +105,7 @@ pub(in crate::cli) struct DaemonArguments {
 
     /// Do everything that is due, once, and end; 1 if anything failed
     #[arg(long, conflicts_with = "daemon", help_heading = "Process and log")]
-    pub(super) one_off: bool,
+    one_off: bool,
 
     /// Go into the background as soon as everything has been looked at once
     #[arg(
@@ -120,8 +120,9 @@ pub(in crate::cli) struct DaemonArguments {
     #[arg(long, visible_alias = "no-daemon", help_heading = "Process and log")]
     interactive: bool,
 
-    /// Where status and renew reach this daemon; null: nowhere
-    /// [default: /run/staplerd/control.sock]
+    /// Where status and renew reach this daemon [default: /run/staplerd/control.sock]
+    ///
+    /// The word null stands for nowhere, as in the file.
     #[arg(long, value_name = "PATH", help_heading = "Process and log")]
     control_socket: Option<PathBuf>,
 
@@ -202,6 +203,7 @@ impl DaemonArguments {
             renewal_threads: given.renewal_threads,
             no_recycle: given.no_recycle,
             background: given.daemon,
+            one_off: given.one_off,
             control_socket: given.control_socket,
         }
     }

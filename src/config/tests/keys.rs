@@ -360,7 +360,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "CN=Old CA",
     ),
     (
-        "haproxy_sockets: [nowhere]\n",
+        "haproxy_sockets: ['nowhere:1']\n",
         "1:19: haproxy_sockets[0]: ",
         "no control socket",
     ),

@@ -224,7 +224,7 @@ fn sockets_of_the_whole_file_are_for_sources_without_their_own() {
 
 #[test]
 fn the_mistakes_of_the_file_and_of_the_command_line_come_together() {
-    let mut wrong = options(&["/a"], &["nowhere"]);
+    let mut wrong = options(&["/a"], &["nowhere:1"]);
     wrong.file_extensions = vec!["a/b".into()];
     let errors = read(wrong, "renewal_threads: many\n").unwrap_err();
     let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -233,7 +233,7 @@ fn the_mistakes_of_the_file_and_of_the_command_line_come_together() {
         "{text:?}"
     );
     assert!(
-        text[1].starts_with("--haproxy-sockets: 'nowhere' is no"),
+        text[1].starts_with("--haproxy-sockets: 'nowhere:1' is no"),
         "{text:?}"
     );
     assert!(
