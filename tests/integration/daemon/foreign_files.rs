@@ -52,6 +52,11 @@ fn what_is_no_file_where_one_is_expected_holds_nobody_up() {
     fs::write(path("folder.pem"), authority.bundle("third")).unwrap();
     let daemon = daemon_for(&directory.path().join("certs"), &[]);
     for name in ["first", "second"] {
+        let staple = path(&format!("{name}.pem.ocsp"));
+        // Until then whoever reads it waits for ever.
+        wait_for("a file in its place", || {
+            fs::symlink_metadata(&staple).is_ok_and(|it| it.is_file())
+        });
         wait_until_written(&authority, &path(&format!("{name}.pem")), name);
     }
     daemon.wait_for_line(&["third.pem", "no_issuer", "is not the issuer"]);
