@@ -221,11 +221,17 @@ pub struct DeliveryFailure {
 pub enum DeliveryRetry {
     /// Something passing stood in the way.
     Soon,
+    /// The same, of a kind that comes and goes: it is told only when it lasts.
+    Passing,
     /// Something that may last stood in the way: at leisure.
     Later,
     /// Only another staple, another process, or another certificate in this one changes anything:
     /// each of them is offered what is held when it comes ([`Event::StoreChanged`]).
     NextChange,
+    /// The same, and it is likely on its way: told only when it does not come.
+    Awaited,
+    /// The same, and it is as somebody wants it: never told of as a failure.
+    ByDesign,
     /// The connection was lost; the next process is offered everything anyway.
     NextConnection,
 }

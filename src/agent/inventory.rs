@@ -134,6 +134,10 @@ pub(super) struct Place {
     pub(super) failures: u32,
     /// The last failure, until one succeeds.
     pub(super) last_failure: Option<Failure>,
+    /// Since when it has failed, by the steady clock, as far as that matters.
+    pub(super) failing_since: Option<Duration>,
+    /// The operator is told of the failure.
+    pub(super) is_alarm: bool,
 }
 
 impl Place {
@@ -151,14 +155,17 @@ impl Place {
         self.holds = self.underway.take();
         self.failures = 0;
         self.last_failure = None;
+        self.failing_since = None;
+        self.is_alarm = false;
     }
 
-    /// What was under way has failed; whether for the same reason as last time.
-    pub(super) fn failed(&mut self, failure: &Failure) -> bool {
+    /// What was under way has failed; whether that has been told for the same reason.
+    pub(super) fn failed(&mut self, failure: &Failure, is_alarm: bool) -> bool {
         self.underway = None;
         self.failures = self.failures.saturating_add(1);
         let before = self.last_failure.replace(failure.clone());
-        before.is_some_and(|before| before.kind == failure.kind)
+        let was_alarm = std::mem::replace(&mut self.is_alarm, is_alarm);
+        was_alarm && before.is_some_and(|before| before.kind == failure.kind)
     }
 }
 

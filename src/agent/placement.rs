@@ -21,6 +21,9 @@ use crate::x509::CertificateReference;
 /// The first and the longest wait after a delivery that something passing stood in the way of; it
 /// doubles from the one to the other.
 const SOON: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(60)];
+/// What comes and goes is told when it has lasted so long: every store of a process has been read
+/// again by then (`refresh_interval` is a minute by default).
+const LASTING: Duration = Duration::from_secs(90);
 /// The same after a delivery that is tried again at leisure.
 const LATER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)];
 
@@ -99,7 +102,7 @@ impl Agent {
                 self.place_file(&path, now);
             }
             Err(failure) => {
-                let repeated = file.disk.failed(&failure);
+                let repeated = file.disk.failed(&failure, true);
                 let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
                 self.timers.set(Timer::Write(path.clone()), retry_in, now);
                 self.report(Report::WriteFailed {
@@ -165,14 +168,30 @@ impl Agent {
                 self.deliver(number, target, now);
             }
             Err(DeliveryFailure { failure, retry }) => {
-                let repeated = live.failed(&failure);
+                let since = *live.failing_since.get_or_insert(now.steady);
+                let lasting_in = LASTING.saturating_sub(now.steady.saturating_sub(since));
+                let is_alarm = match retry {
+                    DeliveryRetry::Passing | DeliveryRetry::Awaited => {
+                        lasting_in.is_zero() || self.settings.single_run.is_some()
+                    }
+                    // Nobody waits for the next connection in a single run.
+                    DeliveryRetry::NextConnection => self.settings.single_run.is_some(),
+                    DeliveryRetry::ByDesign => false,
+                    _ => true,
+                };
+                let repeated = live.failed(&failure, is_alarm);
                 let retry_in = match retry {
                     // The next process is offered everything anyway.
                     _ if !self.connected.contains(&target) => None,
                     // It may have answered before the loss of the old one was told.
-                    DeliveryRetry::Soon | DeliveryRetry::NextConnection => Some(SOON),
+                    DeliveryRetry::Soon
+                    | DeliveryRetry::Passing
+                    | DeliveryRetry::NextConnection => Some(SOON),
                     DeliveryRetry::Later => Some(LATER),
-                    DeliveryRetry::NextChange => None,
+                    DeliveryRetry::Awaited if !is_alarm => Some([lasting_in; 2]),
+                    DeliveryRetry::Awaited
+                    | DeliveryRetry::NextChange
+                    | DeliveryRetry::ByDesign => None,
                 };
                 let retry_in = retry_in.map(|[first, longest]| {
                     let doublings = live.failures.saturating_sub(1).min(16);
@@ -181,7 +200,7 @@ impl Agent {
                 if let Some(delay) = retry_in {
                     self.timers.set(Timer::Deliver(number, target), delay, now);
                 }
-                if retry != DeliveryRetry::NextConnection {
+                if is_alarm && retry != DeliveryRetry::NextConnection {
                     self.report(Report::DeliveryFailed {
                         path,
                         target,
@@ -229,6 +248,7 @@ impl Agent {
             if let Some(live) = entry.live.get_mut(&target) {
                 live.holds = None;
                 live.failures = 0;
+                live.failing_since = None;
                 numbers.push((!entry.subject.certificate.must_staple(), *number));
             }
         }

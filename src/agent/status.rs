@@ -51,6 +51,8 @@ pub struct PlaceStatus<'agent> {
     pub is_current: bool,
     /// Why it does not.
     pub failure: Option<&'agent Failure>,
+    /// That is nothing that passes by itself or is meant to be so.
+    pub is_alarm: bool,
 }
 
 impl FileStatus<'_> {
@@ -69,6 +71,7 @@ impl PlaceStatus<'_> {
                 held.is_some_and(|held| held.der() == staple.der())
             }),
             failure: place.last_failure.as_ref(),
+            is_alarm: place.is_alarm,
         }
     }
 }

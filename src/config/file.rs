@@ -15,7 +15,7 @@ use super::ocspbot::{Domain, Include, ScanKey};
 use super::policies::{OnRevoked, Policies};
 use super::responder::ResponderConfig;
 use crate::fetch::{AddressRules, Overrides, Proxies};
-use crate::haproxy::Address;
+use crate::haproxy::{Address, Push};
 use crate::store;
 
 /// The bounds of `renewal_threads`.
@@ -53,6 +53,7 @@ pub(super) struct File {
     pub minimum_validity: Option<Duration>,
     pub minimum_validity_percentage: Option<f64>,
     pub maximum_age: Option<Duration>,
+    pub push: Push,
     pub on_revoked: OnRevoked,
     pub refresh_interval: Option<Duration>,
     pub no_recycle: bool,
@@ -188,6 +189,9 @@ impl File {
             minimum_validity_percentage: table
                 .read("minimum_validity_percentage", |value| value.percentage()),
             maximum_age: duration("maximum_age", MAXIMUM_AGE),
+            push: table
+                .read("push", |value| value.one_of(&Push::WORDS))
+                .unwrap_or_default(),
             on_revoked: table
                 .read("on_revoked", |value| value.one_of(&OnRevoked::WORDS))
                 .unwrap_or_default(),

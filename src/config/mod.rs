@@ -40,7 +40,7 @@ pub use yaml::MAX_BYTES;
 use crate::discovery::source::Source;
 use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
-use crate::haproxy::Address;
+use crate::haproxy::{Address, Push};
 use crate::printable::Printable;
 use crate::schedule;
 use crate::store;
@@ -178,6 +178,8 @@ pub struct Config {
     pub renewal_threads: usize,
     /// Time between scans.
     pub refresh_interval: Duration,
+    /// Whether staples are pushed into running HAProxy processes.
+    pub push: Push,
     /// When the daemon renews responses.
     pub schedule: schedule::Settings,
     /// When a single run renews responses.
@@ -351,6 +353,7 @@ impl Config {
             refresh_interval: refresh_interval
                 .or(file.refresh_interval)
                 .unwrap_or(REFRESH_INTERVAL),
+            push: file.push,
             schedule: schedule::Settings {
                 minimum_validity: minimum_validity
                     .unwrap_or(schedule::Settings::default().minimum_validity),

@@ -35,6 +35,9 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long HAProxy may take to answer one command completely.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a second connection may take to be answered.
+const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// At most this many questions are sent before the first is answered. Together they stay far below
 /// what a socket buffers, so that neither side waits for the other to read.
 pub const QUESTIONS_AT_ONCE: usize = 32;
@@ -78,6 +81,22 @@ pub async fn connect(address: &Address) -> Result<(Connection, Process), Error> 
     };
     let process = connection.greet(address.cli()).await?;
     Ok((connection, process))
+}
+
+/// Whether another connection to `address` is answered, too, while one is open. Where a master
+/// listens that says nothing about its workers, and is not asked.
+pub async fn answers_another(address: &Address) -> bool {
+    if address.cli() == Cli::Master {
+        return true;
+    }
+    let answered = async {
+        let mut transport = open(address.endpoint()).await?;
+        let question = format!("{}\n", command::show_cli_level().line());
+        transport.write_all(question.as_bytes()).await?;
+        transport.read(&mut [0; 1]).await
+    };
+    // Whatever comes or ends is an answer; a connection that waits for its turn is silent.
+    timeout(SECOND_CONNECTION_TIMEOUT, answered).await.is_ok()
 }
 
 impl Connection {

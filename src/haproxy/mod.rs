@@ -27,3 +27,4 @@ pub use processes::Processes;
 pub use quarantine::Quarantine;
 pub use reply::Fingerprint;
 pub use session::{Delivery, Settings, run};
+pub use versions::Push;

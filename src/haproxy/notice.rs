@@ -7,21 +7,24 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::outcome::Process;
-use super::versions::Replacing;
+use super::versions::{Push, Replacing};
 
 /// Something worth knowing about a process.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Notice {
     /// Replacing a staple in this process can tear it for a client.
     #[error(
-        "HAProxy {release} {} a staple that is replaced while clients ask for it, so that now and then one gets bytes that are no response (fixed upstream in 3.2.22 and 3.4.3): update HAProxy, or decide by 'push:' what this program does about it",
-        if *is_known { "tears" } else { "is not known to be repaired and may tear" }
+        "HAProxy {release} {} a staple that is replaced while clients ask for it, so that now and then one gets bytes that are no response (fixed upstream in 3.2.22 and 3.4.3): update HAProxy{}",
+        if *is_known { "tears" } else { "is not known to be repaired and may tear" },
+        if *push == Push::Always { ", or decide by 'push: fixed' that none is replaced in it".to_owned() } else { format!("; as 'push: {}' says, none is replaced in it", push.word()) }
     )]
     TornStaples {
         /// The version, as HAProxy says it.
         release: String,
         /// It is known that this build is not repaired.
         is_known: bool,
+        /// What is done about it.
+        push: Push,
     },
     /// Another control socket leads to the same process.
     #[error(
@@ -88,13 +91,14 @@ impl Notice {
     }
 
     /// What a process says about itself that is worth knowing.
-    pub fn of(process: &Process) -> Vec<Notice> {
+    pub fn of(process: &Process, push: Push) -> Vec<Notice> {
         let mut notices = Vec::new();
         let replacing = process.release.replacing(process.threads);
         if replacing != Replacing::Safe {
             notices.push(Notice::TornStaples {
                 release: process.release.text().to_owned(),
                 is_known: replacing == Replacing::Torn,
+                push,
             });
         }
         if let Some(processes) = process.processes.filter(|processes| *processes > 1) {

@@ -89,6 +89,19 @@ pub enum DeliveryError {
     /// HAProxy cannot read the response.
     #[error("HAProxy cannot read the response")]
     Malformed,
+    /// The operator does not want it pushed.
+    #[error(
+        "'push:' in the configuration keeps it from being put into this running HAProxy; a reload brings it in"
+    )]
+    PushWithheld,
+    /// Only `server` lines use this certificate, and nothing is stapled to servers.
+    #[error("only 'server' lines of HAProxy use this certificate, which takes no staple")]
+    ClientCertificate,
+    /// HAProxy shows nothing of stores with such names.
+    #[error(
+        "HAProxy shows no certificate whose name begins with '*', so it is not known whether it has loaded this one; write a path before the name in haproxy.cfg"
+    )]
+    NotShown,
     /// The certificate has no slot, and attaching did not make one.
     #[error("HAProxy has no place for this certificate's staple")]
     NoSlot,
@@ -148,6 +161,9 @@ impl DeliveryError {
             DeliveryError::CertIdUnusable => "cert_id_unusable",
             DeliveryError::OtherCertificate => "other_certificate",
             DeliveryError::Malformed => "malformed",
+            DeliveryError::PushWithheld => "push_withheld",
+            DeliveryError::ClientCertificate => "client_certificate",
+            DeliveryError::NotShown => "not_shown",
             DeliveryError::NoSlot => "no_slot",
             DeliveryError::IssuerMissing => "issuer_missing",
             DeliveryError::StoreGone => "store_gone",

@@ -11,10 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::outcome::Process;
+use super::address::Address;
+use super::outcome::{Process, Report};
+use super::reply::Level;
+use super::session::Delivery;
 use crate::time::Timestamp;
 
 /// The start of one process is told to so many seconds: `Uptime_sec` and the clock are cut off.
@@ -72,20 +77,104 @@ pub enum Unfinished {
 #[derive(Default, Debug)]
 pub struct Processes {
     unfinished: Mutex<Vec<(Identity, Unfinished)>>,
+    served: Mutex<Vec<Served>>,
     transactions: TaskTracker,
 }
 
+/// A process that has its session.
+#[derive(Debug)]
+struct Served {
+    process: Identity,
+    server: Server,
+    step_down: CancellationToken,
+}
+
+/// The session that serves a process, as those see it whose sockets lead to the same process.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its control socket.
+    pub address: Address,
+    /// The level it has.
+    pub level: Level,
+    /// What others have it do.
+    pub orders: mpsc::UnboundedSender<Handed>,
+}
+
+/// What is handed to the session that serves a process, by one whose socket is the second.
+#[derive(Debug)]
+pub enum Handed {
+    /// Reports of the process go here, too.
+    Follow(mpsc::Sender<Report>),
+    /// A delivery, and where its answer goes.
+    Deliver(Delivery, mpsc::Sender<Report>),
+}
+
+/// The right to serve a process, until it is dropped.
+#[derive(Debug)]
+pub struct Service<'processes> {
+    processes: &'processes Processes,
+    /// What others hand over.
+    pub orders: mpsc::UnboundedReceiver<Handed>,
+    /// Another session can do more in this process and takes it over.
+    pub step_down: CancellationToken,
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        self.orders.close();
+        let mut served = lock(&self.processes.served);
+        served.retain(|other| !other.server.orders.is_closed());
+    }
+}
+
 impl Processes {
+    /// Asks to serve a process over a control socket; the session that does so already is the error,
+    /// unless this one has a higher level.
+    ///
+    /// # Errors
+    /// The session that serves the process.
+    pub fn claim(
+        &self,
+        process: &Identity,
+        address: &Address,
+        level: Level,
+    ) -> Result<Service<'_>, Server> {
+        let mut served = lock(&self.served);
+        if let Some(other) = served.iter().find(|other| other.process.is(process)) {
+            if other.server.level >= level {
+                return Err(other.server.clone());
+            }
+            other.step_down.cancel();
+        }
+        served.retain(|other| !other.process.is(process));
+        let (sender, orders) = mpsc::unbounded_channel();
+        let step_down = CancellationToken::new();
+        served.push(Served {
+            process: process.clone(),
+            server: Server {
+                address: address.clone(),
+                level,
+                orders: sender,
+            },
+            step_down: step_down.clone(),
+        });
+        Ok(Service {
+            processes: self,
+            orders,
+            step_down,
+        })
+    }
+
     /// What is unfinished in a process.
     pub fn unfinished(&self, process: &Identity) -> Option<Unfinished> {
-        let unfinished = self.lock();
+        let unfinished = lock(&self.unfinished);
         let found = unfinished.iter().find(|(known, _)| known.is(process));
         found.map(|(_, unfinished)| unfinished.clone())
     }
 
     /// Remembers what is unfinished in a process, in place of what was.
     pub fn remember(&self, process: &Identity, begun: Unfinished) {
-        let mut unfinished = self.lock();
+        let mut unfinished = lock(&self.unfinished);
         unfinished.retain(|(known, _)| !known.is(process));
         unfinished.push((process.clone(), begun));
         if unfinished.len() > REMEMBERED {
@@ -95,7 +184,7 @@ impl Processes {
 
     /// Forgets what was unfinished in a process: it is known to be over.
     pub fn forget(&self, process: &Identity) {
-        self.lock().retain(|(known, _)| !known.is(process));
+        lock(&self.unfinished).retain(|(known, _)| !known.is(process));
     }
 
     /// Held while a transaction is being carried out: the program's end waits for it.
@@ -107,11 +196,9 @@ impl Processes {
     pub fn is_in_transaction(&self) -> bool {
         !self.transactions.is_empty()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Identity, Unfinished)>> {
-        // Every change of it is one step, so it is in order whoever panicked.
-        self.unfinished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+/// Every change of what is locked is one step, so it is in order whoever panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

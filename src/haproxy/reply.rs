@@ -246,9 +246,12 @@ fn fields<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// Whether HAProxy refused because another command works on certificates at this moment.
-pub fn locked(reply: &str) -> bool {
-    reply.contains("are currently locked")
+/// Why a question for a response that HAProxy should hold does not bring it.
+pub fn not_held(reply: &str) -> DeliveryError {
+    match refusal(reply) {
+        error @ (DeliveryError::Locked | DeliveryError::NoSlot) => error,
+        _ => DeliveryError::NotHeld,
+    }
 }
 
 /// The bytes in the reply to `show ssl ocsp-response base64`; `None` where HAProxy holds nothing.
@@ -415,10 +418,7 @@ pub fn first_line(reply: &str) -> String {
 
 /// Words that tell a refusal, and what it is; the first match counts.
 const REFUSALS: &[(&str, DeliveryError)] = &[
-    (
-        "does not match any certificate or issuer",
-        DeliveryError::NoSlot,
-    ),
+    ("does not match any certificate", DeliveryError::NoSlot),
     ("Permission denied", DeliveryError::PermissionDenied),
     ("currently locked", DeliveryError::Locked),
     (

@@ -7,11 +7,12 @@
 //! reported, so that it is given everything.
 
 mod delivery;
+mod follower;
 mod held;
 mod postponed;
 mod transaction;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,13 +25,14 @@ use self::postponed::Postponed;
 use self::transaction::ForeignTransaction;
 use super::address::Address;
 use super::command;
-use super::connection::{Connection, QUESTIONS_AT_ONCE, connect};
+use super::connection::{Connection, QUESTIONS_AT_ONCE, answers_another, connect};
 use super::notice::Notice;
 use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
-use super::processes::{Identity, Processes};
+use super::processes::{Identity, Processes, Service};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply::{self, Level};
 use super::stores::Stores;
+use super::versions::Push;
 use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
 use crate::x509::Certificate;
@@ -47,6 +49,10 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// A connection that served this long was a good one: the wait starts from the shortest again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(1);
+
+/// For so long after a connection that was in order its renewal may fail without a word: a process
+/// that starts itself again, as a master does, refuses connections for a moment.
+const RESTART: Duration = Duration::from_secs(3);
 
 /// At most this many deliveries are carried out before the process is looked at again.
 const BATCH: usize = 64;
@@ -80,6 +86,8 @@ pub struct Settings {
     /// Within this time every certificate store is looked at again, so that a certificate that was
     /// replaced over the socket is noticed.
     pub refresh_interval: Duration,
+    /// Whether staples are pushed.
+    pub push: Push,
 }
 
 /// Runs the session of one control socket until `stop`, or until the agent is gone.
@@ -104,6 +112,7 @@ pub async fn run(
         now,
         quarantined: Quarantined::default(),
         postponed: Postponed::new(),
+        lost: None,
     };
     // What ends it is a cancelled token or an agent that is gone: both are no news.
     let Ended = session.keep(&stop).await;
@@ -122,7 +131,16 @@ struct Session<Now> {
     /// Stores that are not asked about, or only alone.
     quarantined: Quarantined,
     /// Deliveries during which connections were lost.
-    postponed: Postponed<Delivery>,
+    postponed: Postponed<Order>,
+    /// When a connection ended that was in order.
+    lost: Option<Instant>,
+}
+
+/// One delivery under way, and where its answer goes; to this session's own reports where it says
+/// nothing else.
+struct Order {
+    delivery: Delivery,
+    answer: Option<mpsc::Sender<Report>>,
 }
 
 /// What is known about the process at the other end, for as long as the connection lasts.
@@ -141,6 +159,17 @@ struct Conversation {
     foreign: Option<ForeignTransaction>,
     /// What has been said about the process.
     notices: Vec<Notice>,
+    /// Whether HAProxy answers another connection beside this one, once that has been tried.
+    answers_another: Option<bool>,
+    /// Sessions whose sockets lead to the same process.
+    followers: Vec<mpsc::Sender<Report>>,
+    /// Those that have not been told anything yet.
+    new_followers: Vec<mpsc::Sender<Report>>,
+    /// There are stores that HAProxy does not show: to it a name that begins with `*` always means
+    /// the open transaction, however it is written.
+    hides_stores: bool,
+    /// Stores that a first staple was put into in vain, how often, and when last.
+    not_served: HashMap<String, (u8, Instant)>,
 }
 
 /// What the agent knows of the stores.
@@ -198,7 +227,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 Ok((connection, process)) => {
                     told = None;
                     let since = Instant::now();
-                    let Parting::Lost(error) = self.serve(connection, process, stop).await else {
+                    let Parting::Lost(error) =
+                        self.serve_or_follow(connection, process, stop).await
+                    else {
                         return Ended;
                     };
                     if since.elapsed() >= GOOD_CONNECTION || error == Error::Stopping {
@@ -206,6 +237,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     }
                     if matches!(error, Error::Stopping | Error::Closed) {
                         // A reload looks like this. It is news only if nobody answers now.
+                        self.lost = Some(Instant::now());
                         if self.wait(backoff, stop).await.is_err() {
                             return Ended;
                         }
@@ -215,7 +247,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     error
                 }
             };
-            if told != Some(error.kind()) {
+            let is_restart = matches!(error, Error::Refused | Error::NoSuchSocket)
+                && self.lost.is_some_and(|lost| lost.elapsed() < RESTART);
+            if told != Some(error.kind()) && !is_restart {
                 told = Some(error.kind());
                 if self.report(Report::Disconnected(error)).await.is_err() {
                     return Ended;
@@ -252,15 +286,34 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// Answers deliveries while there is no connection.
     async fn turn_away(&mut self) -> Ended {
         while let Some(delivery) = self.deliveries.recv().await {
-            if self
-                .answer(&delivery, Err(DeliveryError::Disconnected))
-                .await
-                .is_err()
-            {
+            let order = Order::from(delivery);
+            let answer = self.answer(&order, Err(DeliveryError::Disconnected));
+            if answer.await.is_err() {
                 break;
             }
         }
         Ended
+    }
+
+    /// Serves a process, or leaves it to the session that serves it already.
+    async fn serve_or_follow(
+        &mut self,
+        connection: Connection,
+        process: Process,
+        stop: &CancellationToken,
+    ) -> Parting {
+        let identity = Identity::of(&process, (self.now)());
+        let processes = Arc::clone(&self.processes);
+        match processes.claim(&identity, &self.target, process.level) {
+            Ok(service) => {
+                self.serve(connection, process, identity, service, stop)
+                    .await
+            }
+            Err(server) => {
+                drop(connection);
+                self.follow(process, server, stop).await
+            }
+        }
     }
 
     /// Serves one connection to its end.
@@ -268,9 +321,10 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         connection: Connection,
         process: Process,
+        identity: Identity,
+        mut service: Service<'_>,
         stop: &CancellationToken,
     ) -> Parting {
-        let identity = Identity::of(&process, (self.now)());
         self.quarantined.meet(process.pid, changed);
         if self
             .report(Report::Connected(process.clone()))
@@ -289,14 +343,25 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             told: Told::default(),
             foreign: None,
             notices: Vec::new(),
+            answers_another: None,
+            followers: Vec::new(),
+            new_followers: Vec::new(),
+            hides_stores: false,
+            not_served: HashMap::new(),
         };
         let mut batch = VecDeque::new();
-        let parting = match self.converse(&mut conversation, &mut batch, stop).await {
+        let conversed = self.converse(&mut conversation, &mut batch, &mut service, stop);
+        let parting = match conversed.await {
             Ok(never) => match never {},
             Err(parting) => parting,
         };
-        for delivery in batch.into_iter().chain(self.postponed.take_all()) {
-            let answer = self.answer(&delivery, Err(DeliveryError::Disconnected));
+        // Nobody hands over anything any more; what was handed over is answered.
+        service.orders.close();
+        while let Ok(handed) = service.orders.try_recv() {
+            batch.extend(conversation.accept(handed));
+        }
+        for order in batch.into_iter().chain(self.postponed.take_all()) {
+            let answer = self.answer(&order, Err(DeliveryError::Disconnected));
             if answer.await.is_err() {
                 return Parting::Ended;
             }
@@ -307,7 +372,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn converse(
         &mut self,
         conversation: &mut Conversation,
-        batch: &mut VecDeque<Delivery>,
+        batch: &mut VecDeque<Order>,
+        service: &mut Service<'_>,
         stop: &CancellationToken,
     ) -> Result<std::convert::Infallible, Parting> {
         self.notice(conversation).await?;
@@ -315,15 +381,18 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         conversation.stores_known = !knows_stores;
         let mut check = regular_check();
         let mut taken = Vec::with_capacity(BATCH);
+        let mut handed = Vec::with_capacity(BATCH);
         loop {
             let first_reading = !conversation.stores_known;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Parting::Ended),
+                () = service.step_down.cancelled() => return Err(Error::Closed.into()),
                 _ = check.tick() => {
                     conversation.check_process().await?;
                     self.end_own_transaction(conversation).await?;
                     let _ = unless_lost(conversation.watch_foreign_transaction().await)?;
+                    self.try_another_connection(conversation).await;
                     self.notice(conversation).await?;
                     if knows_stores && conversation.stores_known {
                         // What is refused now is read at a later check.
@@ -351,17 +420,38 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     if count == 0 {
                         return Err(Parting::Ended);
                     }
-                    for delivery in taken.drain(..) {
-                        let certificate = delivery.staple.certificate_fingerprint();
-                        let now = Instant::now();
-                        batch.extend(self.postponed.admit(certificate, delivery, now));
+                    let orders = taken.drain(..).map(Order::from).collect();
+                    self.admit(orders, batch);
+                    if !batch.is_empty() {
+                        conversation.check_process().await?;
                     }
+                    self.carry_out(conversation, batch, stop).await?;
+                }
+                count = service.orders.recv_many(&mut handed, BATCH), if !first_reading => {
+                    if count == 0 {
+                        // Another session has taken the process over.
+                        return Err(Error::Closed.into());
+                    }
+                    let orders = handed.drain(..);
+                    let orders = orders.filter_map(|handed| conversation.accept(handed));
+                    let orders = orders.collect();
+                    self.admit(orders, batch);
                     if !batch.is_empty() {
                         conversation.check_process().await?;
                     }
                     self.carry_out(conversation, batch, stop).await?;
                 }
             }
+            conversation.tell_new_followers().await;
+        }
+    }
+
+    /// Puts into `batch` what has not to wait.
+    fn admit(&mut self, orders: Vec<Order>, batch: &mut VecDeque<Order>) {
+        for order in orders {
+            let certificate = order.delivery.staple.certificate_fingerprint();
+            let now = Instant::now();
+            batch.extend(self.postponed.admit(certificate, order, now));
         }
     }
 
@@ -369,19 +459,19 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn carry_out(
         &mut self,
         conversation: &mut Conversation,
-        batch: &mut VecDeque<Delivery>,
+        batch: &mut VecDeque<Order>,
         stop: &CancellationToken,
     ) -> Result<(), Parting> {
         let compared = conversation.compare(batch, (self.now)()).await;
         if compared.is_err() {
             // Which of them it was shows when each comes alone.
-            for delivery in batch.iter() {
+            for order in batch.iter() {
                 self.postponed
-                    .lost(delivery.staple.certificate_fingerprint());
+                    .lost(order.delivery.staple.certificate_fingerprint());
             }
         }
         let mut held = compared?;
-        while let Some(delivery) = batch.front().cloned() {
+        while let Some(delivery) = batch.front().map(|order| order.delivery.clone()) {
             if stop.is_cancelled() {
                 return Err(Parting::Ended);
             }
@@ -399,9 +489,10 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     delivered?
                 }
             };
-            batch.pop_front();
             self.postponed.answered(certificate);
-            self.answer(&delivery, outcome).await?;
+            if let Some(order) = batch.pop_front() {
+                self.answer(&order, outcome).await?;
+            }
         }
         Ok(())
     }
@@ -420,6 +511,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let listing = conversation.connection.exchange(question).await?;
         let names = reply::certificates(&listing)?;
         self.note_listed_transaction(conversation, &listing);
+        conversation.hides_stores = names.iter().any(|name| name.starts_with('*'));
         let longest = conversation.connection.buffer_size() / 2;
         let names = self.quarantined.list(names, longest);
         conversation.stores.list(&names);
@@ -431,19 +523,21 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// told before. A name counts once HAProxy knows a store by it: a line of the list need not be
     /// a name, since names can contain line feeds.
     async fn tell_stores(&self, conversation: &mut Conversation) -> Result<(), Ended> {
-        let Conversation { stores, told, .. } = conversation;
-        if conversation.listed.is_some() && !stores.some_new() {
+        if conversation.listed.is_some() && !conversation.stores.some_new() {
             let suspects = self.quarantined.undescribed();
-            let names = stores.names().chain(suspects).cloned().collect();
-            if told.loaded.as_ref() != Some(&names) {
-                told.loaded = Some(names.clone());
-                self.report(Report::Loaded(names)).await?;
+            let names = conversation.stores.names().chain(suspects);
+            let names = names.cloned().collect();
+            if conversation.told.loaded.as_ref() != Some(&names) {
+                conversation.told.loaded = Some(names.clone());
+                self.report_to_all(conversation, Report::Loaded(names))
+                    .await?;
             }
         }
-        if told.quarantined != *self.quarantined.stores() {
-            told.quarantined = self.quarantined.stores().clone();
-            let report = Report::Quarantined(told.quarantined.clone());
-            self.report(report).await?;
+        if conversation.told.quarantined != *self.quarantined.stores() {
+            let quarantined = self.quarantined.stores().clone();
+            conversation.told.quarantined.clone_from(&quarantined);
+            self.report_to_all(conversation, Report::Quarantined(quarantined))
+                .await?;
         }
         Ok(())
     }
@@ -539,8 +633,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     let changed = conversation.stores.note(&name, details);
                     if let (Some(certificate), true) = (changed, conversation.stores_known) {
                         let store = name;
-                        self.report(Report::StoreChanged { store, certificate })
-                            .await?;
+                        conversation.not_served.remove(&store);
+                        let report = Report::StoreChanged { store, certificate };
+                        self.report_to_all(conversation, report).await?;
                     }
                 }
                 Err(DeliveryError::StoreGone) => {
@@ -558,9 +653,19 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         Ok(refused?)
     }
 
+    /// Finds out, once for every connection, whether it is the only one that HAProxy answers.
+    async fn try_another_connection(&self, conversation: &mut Conversation) {
+        if conversation.answers_another.is_none() {
+            conversation.answers_another = Some(answers_another(&self.target).await);
+        }
+    }
+
     /// Says what is worth knowing about the process, when it is something else.
     async fn notice(&self, conversation: &mut Conversation) -> Result<(), Ended> {
-        let mut notices = Notice::of(&conversation.process);
+        let mut notices = Notice::of(&conversation.process, self.settings.push);
+        if conversation.answers_another == Some(false) {
+            notices.push(Notice::OneConnection);
+        }
         notices.extend(self.transaction_notices(conversation));
         if notices == conversation.notices {
             return Ok(());
@@ -571,14 +676,21 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 
     async fn answer(
         &self,
-        delivery: &Delivery,
+        order: &Order,
         outcome: Result<Delivered, DeliveryError>,
     ) -> Result<(), Ended> {
-        self.report(Report::Delivered {
-            fingerprint: delivery.staple.certificate_fingerprint(),
+        let report = Report::Delivered {
+            fingerprint: order.delivery.staple.certificate_fingerprint(),
             outcome,
-        })
-        .await
+        };
+        match &order.answer {
+            // Whoever handed it over may be gone, which does not concern this session.
+            Some(other) => {
+                let _ = other.send(report).await;
+                Ok(())
+            }
+            None => self.report(report).await,
+        }
     }
 
     async fn report(&self, report: Report) -> Result<(), Ended> {

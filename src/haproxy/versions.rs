@@ -64,6 +64,36 @@ pub enum Replacing {
     PerhapsTorn,
 }
 
+/// Whether staples are pushed into running processes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Push {
+    /// Into every one.
+    #[default]
+    Always,
+    /// A certificate's first staple into every one; another in its place only where that is
+    /// [`Replacing::Safe`].
+    Fixed,
+    /// Into none: staples are written, and a reload brings them in.
+    Never,
+}
+
+impl Push {
+    /// The words of the configuration.
+    pub const WORDS: [(&str, Self); 3] = [
+        ("always", Self::Always),
+        ("fixed", Self::Fixed),
+        ("never", Self::Never),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let mut words = Self::WORDS.iter();
+        words
+            .find(|(_, it)| *it == self)
+            .map_or("", |(word, _)| word)
+    }
+}
+
 /// A release of HAProxy, as it names itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Release {

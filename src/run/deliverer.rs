@@ -277,30 +277,28 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
     use DeliveryError as E;
     match error {
         E::Disconnected => DeliveryRetry::NextConnection,
-        E::ForeignTransaction
-        | E::Locked
-        | E::StoreGone
-        | E::TransactionLost
-        | E::NotHeld
-        | E::OutOfMemory
-        | E::UnexpectedReply(_) => DeliveryRetry::Soon,
+        E::ForeignTransaction | E::Locked | E::StoreGone | E::TransactionLost => {
+            DeliveryRetry::Passing
+        }
+        E::NotHeld | E::OutOfMemory | E::UnexpectedReply(_) => DeliveryRetry::Soon,
         // HAProxy's clock is another one.
         E::Expired
         // It ends some day, or the next staple is newer.
-        | E::NewerHeld(_) => DeliveryRetry::Later,
+        | E::NewerHeld(_)
+        // It may come to its end after all, which the session sees.
+        | E::CommitUnseen => DeliveryRetry::Later,
         // The session says when this process loads it.
-        E::NotLoaded
+        E::NotLoaded | E::NotShown | E::OtherCertificate => DeliveryRetry::Awaited,
+        E::PushWithheld | E::ClientCertificate => DeliveryRetry::ByDesign,
         // So for as long as this connection lasts.
-        | E::PermissionDenied
+        E::PermissionDenied
         | E::TooBig
         | E::ShortLived
         | E::StatusUnknown
         | E::NextUpdateMissing
         | E::SeveralResponses
         | E::CommitFailed
-        | E::CommitUnseen
         | E::CertIdUnusable
-        | E::OtherCertificate
         | E::Malformed
         | E::NoSlot
         | E::IssuerMissing

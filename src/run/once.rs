@@ -290,7 +290,9 @@ impl Run<'_> {
                 let mut places = live.chain([&certificate.disk]);
                 places.all(|place| {
                     let failure = place.failure.as_ref();
-                    failure.is_none_or(|failure| failure.kind == DeliveryError::NotLoaded.kind())
+                    let is_not_loaded =
+                        failure.is_some_and(|it| it.kind == DeliveryError::NotLoaded.kind());
+                    !place.is_alarm || is_not_loaded
                 })
             });
             match file.state {

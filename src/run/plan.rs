@@ -116,6 +116,7 @@ impl Plan {
                 address: address.clone(),
                 settings: haproxy::Settings {
                     refresh_interval: config.refresh_interval,
+                    push: config.push,
                 },
             })
         };

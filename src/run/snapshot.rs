@@ -178,7 +178,12 @@ fn certificate(
             place: place(live),
         });
     }
-    status.needs_attention = needs_attention(&file.state, &status, now);
+    let places = known.into_iter().flat_map(|it| {
+        let live = it.live.iter().map(|(_, place)| place);
+        live.chain([&it.disk])
+    });
+    let is_misplaced = places.into_iter().any(|place| place.is_alarm);
+    status.needs_attention = is_misplaced || is_wrong(&file.state, &status, now);
     status
 }
 
@@ -188,9 +193,10 @@ fn names(certificate: &Certificate) -> impl Iterator<Item = String> {
     names.map(|name| name.printable().to_string())
 }
 
-/// Whether a person has to do something, as the documentation of the key says.
-fn needs_attention(state: &State, status: &CertificateStatus, now: Timestamp) -> bool {
-    let is_wrong = match state {
+/// Whether a person has to do something about the certificate or its responder, as the documentation
+/// of the key says.
+fn is_wrong(state: &State, status: &CertificateStatus, now: Timestamp) -> bool {
+    match state {
         State::Revoked { .. } | State::Expired { .. } => true,
         State::Excluded(Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. }) => true,
         State::Failing(_) => status.staple.is_none(),
@@ -199,9 +205,7 @@ fn needs_attention(state: &State, status: &CertificateStatus, now: Timestamp) ->
         | State::Waiting
         | State::Fresh
         | State::Renewing => false,
-    };
-    let live = status.live.iter().map(|live| &live.place);
-    is_wrong || status.disk.iter().chain(live).any(|it| it.error.is_some())
+    }
 }
 
 fn staple(staple: &Staple) -> StapleStatus {

@@ -11,6 +11,7 @@ mod haproxy_faults;
 mod haproxy_framing;
 mod haproxy_lifecycle;
 mod haproxy_session;
+mod haproxy_transactions;
 mod hostile;
 mod judges;
 mod once;

@@ -294,3 +294,58 @@ fn a_response_in_haproxy_that_is_not_newer_after_all_is_not_argued_about_in_a_ci
     assert!(actions.is_empty(), "{actions:?}");
     assert_eq!(deliveries(&bench.pass(Duration::from_secs(60))), [0]);
 }
+
+/// Whether the delivery to the first process is an alarm in the status.
+fn is_alarm(bench: &Bench) -> bool {
+    let files: Vec<_> = bench.agent.status(bench.now.wall).collect();
+    let certificate = files[0].certificate.as_ref().unwrap();
+    certificate.live[0].1.is_alarm
+}
+
+#[test]
+fn what_comes_and_goes_is_told_when_it_has_lasted() {
+    for (retry, tries_meanwhile) in [
+        (DeliveryRetry::Passing, true),
+        (DeliveryRetry::Awaited, false),
+    ] {
+        let (authority, mut bench) = (Authority::new(), Bench::new());
+        let subject = authority.subject(1);
+        let staple = authority.staple(&subject, NOW, 4 * DAY);
+        bench.event(Event::Connected(TargetId(0)));
+        bench.find("/a.pem", &subject, &[0], Some(staple));
+        let number = requested(&bench.event(Event::RenewAll))[0];
+        let start = bench.now.steady;
+        let mut told = bench.not_delivered(0, number, retry);
+        let mut tries = 0;
+        while reports(&told).is_empty() {
+            assert!(!is_alarm(&bench));
+            let wait = bench.next_wakeup();
+            assert_eq!(deliveries(&bench.pass(wait)), [0]);
+            told = bench.not_delivered(0, number, retry);
+            tries += 1;
+        }
+        assert!(is_alarm(&bench));
+        assert_eq!(tries > 1, tries_meanwhile, "{retry:?}");
+        let lasted = bench.now.steady - start;
+        assert!((90..160).contains(&lasted.as_secs()), "{lasted:?}");
+        let [Report::DeliveryFailed { repeated, .. }] = reports(&told)[..] else {
+            panic!("{told:?}");
+        };
+        assert!(!repeated, "it is told for the first time");
+    }
+}
+
+#[test]
+fn what_somebody_wants_so_is_no_failure() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    let number = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.not_delivered(0, number, DeliveryRetry::ByDesign);
+    assert!(reports(&actions).is_empty());
+    assert!(deliveries(&bench.pass(DAY)).is_empty());
+    assert!(!is_alarm(&bench));
+    assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
+}

@@ -165,6 +165,7 @@ impl Run {
             } => {
                 let retry = [
                     DeliveryRetry::Soon,
+                    DeliveryRetry::Passing,
                     DeliveryRetry::Later,
                     DeliveryRetry::NextChange,
                     DeliveryRetry::NextConnection,

@@ -97,7 +97,7 @@ fn the_example_shows_every_key() {
 fn every_key_is_read() {
     let config = file(
         "directories: [/a]\nhaproxy_config: /etc/haproxy\ncontrol_socket: null\n\
-         minimum_validity: 1w 3d 5h\nminimum_validity_percentage: 42.8\nmaximum_age: 30d\non_revoked: staple\n\
+         minimum_validity: 1w 3d 5h\nminimum_validity_percentage: 42.8\nmaximum_age: 30d\non_revoked: staple\npush: fixed\n\
          refresh_interval: 30\nno_recycle: true\nrenewal_threads: 16\n\
          connect_timeout: 3s\nrequest_timeout: 8 sec\nallow_addresses: [loopback]\n\
          allow_ports: [80, 8000-8100]\n\
@@ -120,6 +120,7 @@ fn every_key_is_read() {
         schedule::SingleRun::new(Some(validity), Some(42.8))
     );
     assert_eq!(config.refresh_interval, Duration::from_secs(30));
+    assert_eq!(config.push, Push::Fixed);
     assert!(!config.recycle && config.stop_on_error);
     assert_eq!(config.renewal_threads, 16);
     assert_eq!(config.connect_timeout, Duration::from_secs(3));
@@ -297,6 +298,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "minimum_validity_percentage: .nan\n",
         "1:30: ",
         "between 0 and 100",
+    ),
+    (
+        "push: sometimes\n",
+        "1:7: push: expected always, fixed or never",
+        "'sometimes'",
     ),
     (
         "on_revoked: panic\n",

@@ -4,13 +4,24 @@
 //! and `OCSP Response updated!` where a certificate under a second name stays without. So what
 //! HAProxy holds is compared with what it was given, where the version can show it.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{Conversation, Delivery, Failure, Parting, STORES_LEVEL, Session, unless_lost};
 use crate::haproxy::command;
 use crate::haproxy::outcome::{Delivered, DeliveryError};
 use crate::haproxy::reply::{self, Slot};
+use crate::haproxy::versions::{Push, Replacing, SHOWS_BASE64};
 use crate::ocsp::Staple;
 use crate::ocsp::verify::MIN_STAPLE_LIFE;
 use crate::time::Timestamp;
+
+/// A store that has no place for a staple after so many first staples is only for `server` lines.
+const IN_VAIN: u8 = 3;
+
+/// For so long it is then left alone: a `bind` line can come to use it.
+const NOT_SERVED_FOR: Duration = Duration::from_secs(3600);
 
 impl<Now: Fn() -> Timestamp> Session<Now> {
     /// Makes `staple` live, or says why it is not.
@@ -33,48 +44,77 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         delivery: &Delivery,
     ) -> Result<Delivered, Failure> {
         let staple = &delivery.staple;
+        if self.settings.push == Push::Never {
+            return Err(DeliveryError::PushWithheld.into());
+        }
         let mut stores = conversation.stores.holding(&delivery.certificate);
         // Below that level staples can still be pushed blindly into slots that exist.
-        let knows_stores = conversation.process.level >= STORES_LEVEL;
+        let mut knows_stores = conversation.process.level >= STORES_LEVEL;
         if stores.is_empty() && knows_stores {
             // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
             self.look_for_new_stores(conversation).await?;
             stores = conversation.stores.holding(&delivery.certificate);
             // One of those that cannot be asked about may hold it: its slot can be pushed into.
-            if stores.is_empty() && self.quarantined.undescribed().next().is_none() {
+            let may_be_hidden =
+                conversation.hides_stores || self.quarantined.undescribed().next().is_some();
+            knows_stores = !(stores.is_empty() && conversation.hides_stores);
+            if stores.is_empty() && !may_be_hidden {
                 return Err(DeliveryError::NotLoaded.into());
             }
         }
+        let served: Vec<(String, Slot)> = stores
+            .iter()
+            .filter(|(name, _)| !conversation.is_not_served(name))
+            .cloned()
+            .collect();
+        if served.is_empty() && !stores.is_empty() {
+            return Err(DeliveryError::ClientCertificate.into());
+        }
         // Where HAProxy does not tell, the push tells for a single store; of several, one with a
         // slot makes the push succeed while the others stay without.
-        let without_slot: Vec<String> = stores
+        let without_slot: Vec<String> = served
             .iter()
             .filter(|(_, slot)| {
-                *slot == Slot::Absent || (*slot == Slot::Unknown && stores.len() > 1)
+                *slot == Slot::Absent || (*slot == Slot::Unknown && served.len() > 1)
             })
             .map(|(name, _)| name.clone())
             .collect();
+        if without_slot.len() < served.len() && !self.may_replace(conversation) {
+            return Err(DeliveryError::PushWithheld.into());
+        }
         if without_slot.is_empty() && staple.matches_by_cert_id() {
             match conversation.push(staple).await {
                 Err(Failure::Delivery(DeliveryError::NoSlot)) if knows_stores => {}
+                Err(Failure::Delivery(DeliveryError::NoSlot)) if conversation.hides_stores => {
+                    return Err(DeliveryError::NotShown.into());
+                }
                 Err(failure) => return Err(failure),
                 Ok(()) => return Ok(Delivered::Pushed),
             }
         }
         let to_attach: Vec<String> = if without_slot.is_empty() {
-            stores.into_iter().map(|(name, _)| name).collect()
+            served.into_iter().map(|(name, _)| name).collect()
         } else {
             without_slot
         };
         if to_attach.is_empty() {
             return Err(DeliveryError::NotLoaded.into());
         }
-        for store in to_attach {
-            self.attach(conversation, &store, delivery).await?;
-            conversation.stores.slot_made(&store);
+        for store in &to_attach {
+            self.attach(conversation, store, delivery).await?;
         }
-        conversation.verify(staple).await?;
+        conversation.verify_attached(&to_attach, staple).await?;
         Ok(Delivered::Attached)
+    }
+
+    /// Whether a staple may be replaced in this process.
+    fn may_replace(&self, conversation: &Conversation) -> bool {
+        let process = &conversation.process;
+        match self.settings.push {
+            Push::Always => true,
+            Push::Fixed => process.release.replacing(process.threads) == Replacing::Safe,
+            Push::Never => false,
+        }
     }
 }
 
@@ -84,7 +124,58 @@ impl Conversation {
             .exchange(command::set_ocsp_response(staple.der()))
             .await?;
         reply::updated(&answer)?;
-        self.verify(staple).await
+        match self.verify(staple).await {
+            // It has just said that it has a place.
+            Err(Failure::Delivery(DeliveryError::NoSlot)) => Err(DeliveryError::NotHeld.into()),
+            verified => verified,
+        }
+    }
+
+    /// Reads back what HAProxy holds after a first staple, and whether there is a place for it now.
+    ///
+    /// A store that only `server` lines use gets none, whatever is put into it: HAProxy staples for
+    /// its own clients only. It is left alone from then on.
+    async fn verify_attached(&mut self, stores: &[String], staple: &Staple) -> Result<(), Failure> {
+        let verified = self.verify(staple).await;
+        let mut is_served = false;
+        let now = Instant::now();
+        for store in stores {
+            let has_place = match &verified {
+                Err(Failure::Delivery(DeliveryError::NoSlot)) => false,
+                _ => self.has_place(store).await?,
+            };
+            if has_place {
+                is_served = true;
+                self.stores.slot_made(store);
+                self.not_served.remove(store);
+            } else {
+                let (times, last) = self.not_served.entry(store.clone()).or_insert((0, now));
+                (*times, *last) = (*times + 1, now);
+            }
+        }
+        match verified {
+            Err(Failure::Delivery(DeliveryError::NoSlot)) => Err(DeliveryError::NotHeld.into()),
+            verified if is_served => verified,
+            _ => Err(DeliveryError::NotHeld.into()),
+        }
+    }
+
+    /// Whether a first staple was put into this store in vain. Once may be another client's doing
+    /// that came between.
+    fn is_not_served(&self, store: &str) -> bool {
+        let known = self.not_served.get(store);
+        known.is_some_and(|(times, last)| *times >= IN_VAIN && last.elapsed() < NOT_SERVED_FOR)
+    }
+
+    /// Whether HAProxy shows that a store has a place for a staple; true where it does not show it.
+    async fn has_place(&mut self, store: &str) -> Result<bool, Failure> {
+        // Before, the response that was given makes it look so.
+        if self.process.version < SHOWS_BASE64 {
+            return Ok(true);
+        }
+        // Locked, or gone: it is seen when it is read again.
+        let shown = self.show_store(store).await?;
+        Ok(shown.map_or(true, |details| details.slot != Slot::Absent))
     }
 
     /// Reads back what HAProxy holds after it said yes.
@@ -96,9 +187,6 @@ impl Conversation {
         if self.shows(&answer, staple) {
             return Ok(());
         }
-        if reply::locked(&answer) {
-            return Err(DeliveryError::Locked.into());
-        }
-        Err(DeliveryError::NotHeld.into())
+        Err(reply::not_held(&answer).into())
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Conversation, Delivery, STORES_LEVEL};
+use super::{Conversation, Delivery, Order, STORES_LEVEL};
 use crate::haproxy::command::{self, Command};
 use crate::haproxy::connection::QUESTIONS_AT_ONCE;
 use crate::haproxy::outcome::Error;
@@ -35,13 +35,13 @@ impl Conversation {
     /// What this process holds in place of each of the deliveries in `batch`.
     pub(super) async fn compare(
         &mut self,
-        batch: &VecDeque<Delivery>,
+        batch: &VecDeque<Order>,
         now: Timestamp,
     ) -> Result<VecDeque<Held>, Error> {
         let mut held: VecDeque<Held> = batch.iter().map(|_| Held::Other).collect();
         let mut asked: Vec<(&mut Held, &Delivery, Command)> = held
             .iter_mut()
-            .zip(batch)
+            .zip(batch.iter().map(|order| &order.delivery))
             .filter(|(_, delivery)| self.may_hold_a_response(delivery))
             .filter_map(|(held, delivery)| {
                 Some((held, delivery, self.read_back(&delivery.staple)?))
@@ -62,7 +62,7 @@ impl Conversation {
         let stores = self.stores.holding(&delivery.certificate);
         let has_a_slot = stores.iter().any(|(_, slot)| *slot != Slot::Absent);
         // Below that level it is not known which certificates are loaded.
-        has_a_slot || self.process.level < STORES_LEVEL
+        has_a_slot || self.process.level < STORES_LEVEL || (stores.is_empty() && self.hides_stores)
     }
 
     fn judge(&self, answer: &str, delivery: &Delivery, now: Timestamp) -> Held {

@@ -17,7 +17,7 @@ use crate::haproxy::command::{self, Command};
 use crate::haproxy::notice::Notice;
 use crate::haproxy::outcome::{DeliveryError, Error};
 use crate::haproxy::processes::Unfinished;
-use crate::haproxy::reply::{self, Level};
+use crate::haproxy::reply::{self, Level, StoreDetails};
 use crate::haproxy::versions::SURVIVES_FAILED_COMMIT;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
@@ -221,19 +221,24 @@ impl Conversation {
 
     /// The certificate may have been replaced since the store was read.
     async fn check_store(&mut self, store: &str, wanted: &Certificate) -> Result<(), Failure> {
-        let question = vec![command::show_certificate(store)];
-        let replies = self.connection.exchange_all(question).await?;
-        let buffer_size = self.connection.buffer_size();
-        let shown = replies
-            .first()
-            .ok_or(DeliveryError::StoreGone)
-            .and_then(|reply| reply::certificate(reply, buffer_size))?
-            .certificate;
+        let shown = self.show_store(store).await??.certificate;
         if shown.is_some_and(|shown| shown.fits(wanted)) {
             Ok(())
         } else {
             Err(DeliveryError::OtherCertificate.into())
         }
+    }
+
+    /// What a store holds now.
+    pub(super) async fn show_store(
+        &mut self,
+        store: &str,
+    ) -> Result<Result<StoreDetails, DeliveryError>, Error> {
+        let question = vec![command::show_certificate(store)];
+        let replies = self.connection.exchange_all(question).await?;
+        let buffer_size = self.connection.buffer_size();
+        let reply = replies.first().ok_or(DeliveryError::StoreGone);
+        Ok(reply.and_then(|reply| reply::certificate(reply, buffer_size)))
     }
 
     pub(super) async fn exchange(&mut self, command: Command) -> Result<String, Error> {

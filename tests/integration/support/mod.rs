@@ -1,6 +1,7 @@
 //! What several integration tests share: a throwaway CA, real and fake HAProxys, TLS handshakes, and
 //! what is kept to be judged by others.
 
+pub mod cutter;
 pub mod fake_haproxy;
 pub mod handshake;
 pub mod haproxy;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::haproxy::{
-    self, Delivered, Delivery, DeliveryError, Error, Notice, Process, Processes, Quarantine,
+    self, Delivered, Delivery, DeliveryError, Error, Notice, Process, Processes, Push, Quarantine,
     Report, Settings,
 };
 use staplerd::ocsp::Staple;
@@ -21,6 +21,14 @@ use super::pki::Offer;
 
 /// How many reports may wait.
 const QUEUE: usize = 256;
+
+/// What a session is told.
+pub fn settings(refresh_interval: Duration, push: Push) -> Settings {
+    Settings {
+        refresh_interval,
+        push,
+    }
+}
 
 /// A running session.
 pub struct Session {
@@ -40,17 +48,26 @@ impl Session {
 
     /// Starts a session that reads all certificate stores within `refresh_interval`.
     pub fn refreshing(target: &str, refresh_interval: Duration) -> Session {
-        Session::beside(target, refresh_interval, Arc::default())
+        Session::with(
+            target,
+            settings(refresh_interval, Push::Always),
+            Arc::default(),
+        )
+    }
+
+    /// Starts a session that pushes as it is told.
+    pub fn pushing(target: &str, push: Push) -> Session {
+        Session::with(target, settings(DEADLINE, push), Arc::default())
     }
 
     /// Starts a session that shares what is known of processes with others.
-    pub fn beside(target: &str, refresh_interval: Duration, processes: Arc<Processes>) -> Session {
+    pub fn with(target: &str, settings: Settings, processes: Arc<Processes>) -> Session {
         let (deliveries, taken) = mpsc::unbounded_channel();
         let (sender, reports) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
         let task = tokio::spawn(haproxy::run(
             target.parse().unwrap(),
-            Settings { refresh_interval },
+            settings,
             taken,
             sender,
             processes,
@@ -195,6 +212,12 @@ impl Session {
                 outcome => return outcome,
             };
         }
+    }
+
+    /// Ends it where it is, as SIGKILL ends a program.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
     }
 
     /// Stops it and waits for its end.

@@ -1,0 +1,115 @@
+//! Several control sockets of one process: one session serves it, the others hand theirs over.
+//!
+//! HAProxy has one transaction and one lock for all its clients, and 3.4.0 does not survive two that
+//! are busy at once. So whoever comes second closes its connection, passes its deliveries to the
+//! first and is told what the first is told of the process. When the first ends, each connects anew.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Conversation, Ended, Order, Parting, Session};
+use crate::haproxy::notice::Notice;
+use crate::haproxy::outcome::{DeliveryError, Error, Process, Report};
+use crate::haproxy::processes::{Handed, Server};
+use crate::haproxy::session::Delivery;
+use crate::time::Timestamp;
+
+impl From<Delivery> for Order {
+    /// One of this session's own.
+    fn from(delivery: Delivery) -> Self {
+        Order {
+            delivery,
+            answer: None,
+        }
+    }
+}
+
+impl<Now: Fn() -> Timestamp> Session<Now> {
+    /// Hands everything to the session that serves the process, until that ends.
+    pub(super) async fn follow(
+        &mut self,
+        mut process: Process,
+        server: Server,
+        stop: &CancellationToken,
+    ) -> Parting {
+        // What counts is what the other connection may do.
+        process.level = server.level;
+        let second = Notice::SecondSocket {
+            first: server.address.clone(),
+        };
+        let following = server.orders.send(Handed::Follow(self.reports.clone()));
+        let reports = [Report::Connected(process), Report::Noticed(vec![second])];
+        for report in reports {
+            if self.report(report).await.is_err() {
+                return Parting::Ended;
+            }
+        }
+        if following.is_err() {
+            return Parting::Lost(Error::Closed);
+        }
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Parting::Ended,
+                () = server.orders.closed() => return Parting::Lost(Error::Closed),
+                delivery = self.deliveries.recv() => delivery,
+            };
+            let Some(delivery) = delivery else {
+                return Parting::Ended;
+            };
+            let handed = Handed::Deliver(delivery, self.reports.clone());
+            if let Err(mpsc::error::SendError(Handed::Deliver(delivery, _))) =
+                server.orders.send(handed)
+            {
+                let order = Order::from(delivery);
+                let answer = self.answer(&order, Err(DeliveryError::Disconnected));
+                if answer.await.is_err() {
+                    return Parting::Ended;
+                }
+                return Parting::Lost(Error::Closed);
+            }
+        }
+    }
+
+    /// Reports something about the process's stores to all whose sockets lead to it.
+    pub(super) async fn report_to_all(
+        &self,
+        conversation: &mut Conversation,
+        report: Report,
+    ) -> Result<(), Ended> {
+        for follower in &conversation.followers {
+            // One that is gone does not concern this session.
+            let _ = follower.send(report.clone()).await;
+        }
+        self.report(report).await
+    }
+}
+
+impl Conversation {
+    /// Takes what another session hands over: a delivery, or that it wants to be told.
+    pub(super) fn accept(&mut self, handed: Handed) -> Option<Order> {
+        match handed {
+            Handed::Deliver(delivery, answer) => Some(Order {
+                delivery,
+                answer: Some(answer),
+            }),
+            Handed::Follow(reports) => {
+                self.new_followers.push(reports);
+                None
+            }
+        }
+    }
+
+    /// Tells those who are new what has been told of the stores.
+    pub(super) async fn tell_new_followers(&mut self) {
+        for follower in std::mem::take(&mut self.new_followers) {
+            if let Some(names) = &self.told.loaded {
+                let _ = follower.send(Report::Loaded(names.clone())).await;
+            }
+            let quarantined = self.told.quarantined.clone();
+            let _ = follower.send(Report::Quarantined(quarantined)).await;
+            self.followers.push(follower);
+        }
+        self.followers.retain(|follower| !follower.is_closed());
+    }
+}
