@@ -178,7 +178,7 @@ fn deploy_again(haproxy: &Haproxy, issued: &Issued) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_client_that_deploys_all_the_time_every_staple_arrives() {
-    const CERTIFICATES: usize = 30;
+    const CERTIFICATES: usize = 15;
     for installation in installations("another client") {
         let authority = Authority::new();
         let issued: Vec<Issued> = (0..CERTIFICATES)
@@ -216,6 +216,9 @@ async fn beside_a_client_that_deploys_all_the_time_every_staple_arrives() {
     }
 }
 
+/// Without a pause nobody else would ever find HAProxy without a transaction.
+const BETWEEN_DEPLOYMENTS: Duration = Duration::from_millis(20);
+
 /// A client that does as the Data Plane API does: every command over a connection of its own.
 struct Deployer {
     stop: Arc<AtomicBool>,
@@ -240,6 +243,7 @@ impl Deployer {
                     assert!(!stopped.load(Ordering::Relaxed), "a deployment in vain");
                 }
                 deployments += 1;
+                std::thread::sleep(BETWEEN_DEPLOYMENTS);
             }
             deployments
         });
