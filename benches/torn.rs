@@ -9,6 +9,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[allow(dead_code)]
+#[path = "../tests/integration/skip.rs"]
+mod skip;
+#[allow(dead_code)]
 #[path = "../tests/integration/support/mod.rs"]
 mod support;
 
