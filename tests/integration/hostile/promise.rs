@@ -18,12 +18,11 @@ const CHECKS: usize = 6;
 /// What two honest certificates and the strangers may take of memory, in KiB.
 const MEMORY_MAX: usize = 96 * 1024;
 /// How the daemon's commands to HAProxy begin.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 8] = [
     "prompt",
     "set severity-output ",
     "show ",
     "echo ",
-    "get weight /dev/null/nothing",
     "set ssl ocsp-response ",
     "set ssl cert ",
     "commit ssl cert ",
