@@ -52,7 +52,7 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(1);
 
 /// For so long after a connection that was in order its renewal may fail without a word: a process
 /// that starts itself again, as a master does, refuses connections for a moment.
-const RESTART: Duration = Duration::from_secs(3);
+const RESTART: Duration = Duration::from_secs(1);
 
 /// At most this many deliveries are carried out before the process is looked at again.
 const BATCH: usize = 64;

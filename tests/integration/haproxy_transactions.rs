@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use staplerd::haproxy::versions::Replacing;
 use staplerd::haproxy::{Delivered, DeliveryError, Notice, Processes, Push};
 
 use crate::support::cutter::{Cut, Cutter};
@@ -323,8 +324,8 @@ async fn staples_are_replaced_only_where_that_is_wanted() {
                 ],
             );
             let mut session = Session::pushing(&haproxy.path("admin.sock"), push);
-            session.connected().await;
-            let tears = installation.version < (3, 2);
+            let process = session.connected().await;
+            let tears = process.release.replacing(process.threads) != Replacing::Safe;
             let withheld = Err(DeliveryError::PushWithheld);
             let first = authority.staple(&bare, Response::default());
             let expected = match push {
