@@ -114,7 +114,7 @@ fn default_file(passed_over: &mut Vec<String>) -> Option<PathBuf> {
     let is_there = |path: &PathBuf| match path.try_exists() {
         Ok(is_there) => is_there,
         Err(error) => {
-            passed_over.push(format!("{}: {error}; passed over", path.display()));
+            passed_over.push(format!("{}: {error}; passed over", path.printable()));
             false
         }
     };

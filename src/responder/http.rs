@@ -4,6 +4,7 @@
 //! comes in, the answer is an OCSP response or an HTTP error below 500. Faults that concern the
 //! connection happen here. Every wait and every size has a bound.
 
+use std::num::NonZero;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -396,4 +397,9 @@ fn http_error(code: u16, retry_after: Option<u32>) -> Response<Body> {
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// How many signatures this machine can make at the same time.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }

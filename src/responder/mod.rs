@@ -81,7 +81,6 @@ pub mod sources;
 mod status;
 mod trickle;
 
-use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -207,12 +206,11 @@ impl std::fmt::Debug for Presigned {
 impl Responder {
     /// Answers for these authorities.
     pub fn new(authorities: Vec<Authority>, settings: Settings) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Responder {
             authorities: authorities.into_iter().map(Arc::new).collect(),
             settings,
             presigned: Mutex::new(Presigned::new(MAX_PRESIGNED_BYTES)),
-            signatures: Semaphore::new(processors),
+            signatures: Semaphore::new(http::processors()),
         }
     }
 

@@ -72,7 +72,7 @@ fn warn_of_readers(path: &Path) {
         tracing::warn!(
             "{}: everybody on this machine may read or write this private key (mode {:04o}): chmod \
              o= it",
-            path.display(),
+            path.printable(),
             mode & 0o7777
         );
     }

@@ -118,7 +118,7 @@ impl<'a> Value<'a> {
             Some((_, meaning)) => Some(*meaning),
             None => {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                self.expected(words.join(" or "))
+                self.expected(alternatives(&words))
             }
         }
     }
@@ -322,4 +322,13 @@ pub(in crate::config) fn lasting(
         shown_duration(*shortest),
         shown_duration(*longest)
     ))
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn alternatives(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
 }
