@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::Daemon;
 use super::authority::{OpensslAuthority, Signer};
-use crate::support::haproxy::{is_alive, wait_for};
+use crate::support::haproxy::{is_alive, wait_for, wait_for_a_newer_second};
 
 /// A directory with one certificate and a configuration beside it.
 struct Site {
@@ -156,6 +156,7 @@ fn a_hook_that_cannot_be_started_is_one_line_and_a_reload_brings_the_right_one()
     site.configure("  renewed: [/bin/sh, -c, 'echo end > {dir}/renewed']\n");
     daemon.signal("HUP");
     daemon.wait_for_line(&["configuration read again"]);
+    wait_for_a_newer_second();
     daemon.signal("USR1");
     site.wait_for_file("renewed");
 }

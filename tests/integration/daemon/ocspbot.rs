@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::authority::{OpensslAuthority, Signer};
 use super::{Daemon, names};
-use crate::support::haproxy::wait_for;
+use crate::support::haproxy::{wait_for, wait_for_a_newer_second};
 
 /// A zone far from any that a test machine is likely to be in; HST is UTC+14 here.
 const ZONE: &str = "HST-14";
@@ -74,6 +74,7 @@ fn each_new_staple_of_a_domain_is_copied_with_the_local_time_and_the_newest_copi
     );
     for round in 2..=3 {
         let old = fs::read(&staple).unwrap();
+        wait_for_a_newer_second();
         daemon.signal("USR1");
         wait_for("the next staple", || fs::read(&staple).unwrap() != old);
         let new = fs::read(&staple).unwrap();

@@ -341,6 +341,17 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a response that is signed now is newer than one that was signed before: thisUpdate
+/// has whole seconds, of a clock that may be some milliseconds behind this one.
+pub fn wait_for_a_newer_second() {
+    let now = || {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH).unwrap()
+    };
+    let next = Duration::from_secs(now().as_secs() + 1) + Duration::from_millis(50);
+    wait_for("the next second", || now() >= next);
+}
+
 /// Sends a signal to one process.
 pub fn send_signal(pid: u32, signal: &str) {
     let status = Command::new("kill")
