@@ -301,7 +301,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "push: sometimes\n",
-        "1:7: push: expected always or fixed or never",
+        "1:7: push: expected always, fixed or never",
         "'sometimes'",
     ),
     (
