@@ -18,11 +18,12 @@ const CHECKS: usize = 6;
 /// What two honest certificates and the strangers may take of memory, in KiB.
 const MEMORY_MAX: usize = 96 * 1024;
 /// How the daemon's commands to HAProxy begin.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "prompt",
     "set severity-output ",
     "show ",
     "echo ",
+    "get weight /dev/null/nothing",
     "set ssl ocsp-response ",
     "set ssl cert ",
     "commit ssl cert ",
@@ -44,7 +45,7 @@ pub fn hold(scene: &Scene) {
     scene.ask(&["renew"]);
     wait_until_stapled(scene, second);
     assert_eq!(
-        scene.relay.heard().len(),
+        served(scene, 0).len(),
         connections,
         "the connection was lost again"
     );
@@ -78,19 +79,25 @@ fn number(scene: &Scene, honest: &Honest, staple: &[u8]) -> Option<usize> {
     scene.authority.number_of(&honest.serial, staple)
 }
 
-/// Waits until the newest connection, which is none of the `earlier`, has been looked after for a
-/// while; tells how many there were.
+/// Waits until a connection that is none of the `earlier` ones has been looked after for a while;
+/// tells how many there were.
 fn wait_for_a_lasting_connection(scene: &Scene, earlier: usize) -> usize {
-    let mut connections = 0;
     wait_for("a connection that lasts", || {
-        let heard = scene.relay.heard();
-        connections = heard.len();
-        heard.iter().skip(earlier).next_back().is_some_and(|bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            text.matches("show info").count() >= CHECKS
-        })
+        let served = served(scene, earlier);
+        served.last().is_some_and(|checks| *checks >= CHECKS)
     });
-    connections
+    served(scene, 0).len()
+}
+
+/// How often the process was looked at over each connection but the `earlier` ones. Those over which
+/// it never was ask whether there is room for one more, and are closed at once.
+fn served(scene: &Scene, earlier: usize) -> Vec<usize> {
+    let heard = scene.relay.heard();
+    let checks = heard.iter().skip(earlier).map(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        text.matches("show info").count()
+    });
+    checks.filter(|checks| *checks > 0).collect()
 }
 
 /// Whether the status says of the honest ones and of HAProxy what is true.
