@@ -185,7 +185,11 @@ fn files_that_cannot_be_read_are_named_and_nothing_is_judged() {
     }
     files.write("response", &vec![0; 1024 * 1024 + 1]);
     let output = files.verify(&[]);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("1 MiB"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("1048576")
+    );
     fs::remove_file(files.directory.path().join("response")).unwrap();
     assert_eq!(files.verify(&[]).status.code(), Some(1));
     fs::create_dir(files.directory.path().join("response")).unwrap();
