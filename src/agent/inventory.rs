@@ -239,10 +239,12 @@ impl Entry {
         }
     }
 
-    /// The held staple, while it has enough life left to be written and delivered.
+    /// The held staple, while it has enough life left to be written and delivered. One from the
+    /// future, accepted when the clock was ahead, has not begun yet: HAProxy takes none of those.
     pub(super) fn fit_staple(&self, now: Timestamp) -> Option<&Arc<Staple>> {
         self.staple
             .as_ref()
+            .filter(|staple| staple.this_update() <= now.saturating_add(CLOCK_SKEW))
             .filter(|staple| staple.expires().since(now) >= SHORTEST_LIFE)
     }
 

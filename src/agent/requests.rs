@@ -75,7 +75,7 @@ impl Agent {
         if entry.requesting || self.timers.is_set(&Timer::Request(number)) {
             return;
         }
-        let wait = match (&entry.staple, self.settings.single_run) {
+        let wait = match (entry.fit_staple(now.wall), self.settings.single_run) {
             (Some(staple), None) if self.settings.recycle => {
                 let life = entry.life(staple);
                 let renewal = schedule::renewal(life, entry.jitter, self.settings.schedule);
@@ -199,16 +199,13 @@ impl Agent {
     /// for every answer may have seemed to be over. What was taken to have ended has not, and goes
     /// where it was withheld from meanwhile; what lies on disk is looked at once more.
     pub(super) fn clock_set_back(&mut self, now: Now) {
-        let latest = now.wall.saturating_add(CLOCK_SKEW);
         let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
         for number in numbers {
             let Some(entry) = self.inventory.entries.get_mut(&number) else {
                 continue;
             };
             entry.lapsed = false;
-            let staple = entry.staple.as_ref();
-            let is_early = staple.is_some_and(|staple| staple.this_update() > latest);
-            if is_early || entry.fit_staple(now.wall).is_none() {
+            if entry.fit_staple(now.wall).is_none() {
                 // "Not modified" would be no help.
                 entry.validators = Validators::default();
                 self.ask_at_once(number, now);
@@ -462,8 +459,8 @@ impl Agent {
             };
             self.actions.push(Action::Report(report));
         }
-        let lost = entry.staple.is_some() && !entry.lapsed && entry.fit_staple(now.wall).is_none();
-        if lost {
+        let staple = entry.staple.as_ref().filter(|_| !entry.lapsed);
+        if staple.is_some_and(|staple| staple.expires().since(now.wall) < SHORTEST_LIFE) {
             entry.lapsed = true;
             self.report(Report::StapleExpired { path });
         }

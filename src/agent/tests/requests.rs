@@ -436,3 +436,23 @@ fn a_process_that_came_while_the_clock_was_ahead_gets_its_staple_when_it_is_set_
         bench.not_delivered(0, CertificateNumber(0), DeliveryRetry::NextConnection);
     }
 }
+
+#[test]
+fn a_response_from_the_future_is_no_staple_also_for_a_certificate_that_went_and_came_back() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let right = bench.now.wall;
+    bench.now.wall = right.saturating_add(3 * DAY);
+    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let future = bench.now.wall.saturating_sub(DAY);
+    bench.answer(number, authority.answer(&subject, future, 4 * DAY));
+    bench.event(Event::FileGone(PathBuf::from("/a.pem")));
+    bench.now.wall = right;
+    bench.event(Event::Connected(TargetId(0)));
+    let found = bench.find("/a.pem", &subject, &[0], None);
+    assert!(deliveries(&found).is_empty() && writes(&found).is_empty());
+    let asked = requested(&found);
+    assert_eq!(asked.len(), 1, "asked at once");
+    bench.answer(asked[0], authority.answer(&subject, right, 4 * DAY));
+    assert_eq!(bench.state("/a.pem").kind(), "fresh");
+}
