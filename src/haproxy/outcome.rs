@@ -52,7 +52,7 @@ pub enum DeliveryError {
     ForeignTransaction,
     /// HAProxy's certificate stores are locked by another command.
     #[error(
-        "HAProxy's certificates are locked by another command; tried again (HAProxy 3.4 can stay locked for ever: reload it then)"
+        "HAProxy's certificates are locked by another command; tried again (some versions can stay so for ever, where two clients met or one went away in the middle of a commit: reload HAProxy then)"
     )]
     Locked,
     /// The connection's level is too low.

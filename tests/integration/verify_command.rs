@@ -195,5 +195,5 @@ fn files_that_cannot_be_read_are_named_and_nothing_is_judged() {
     fs::create_dir(files.directory.path().join("response")).unwrap();
     let output = files.verify(&[]);
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("not a regular file"), "{text}");
+    assert!(text.contains("is a directory"), "{text}");
 }
