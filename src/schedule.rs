@@ -142,7 +142,7 @@ pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
 /// response that lives so long: until its renewal instant. Past that, it has nothing newer, and is
 /// asked again after a share of the life that is left. Where its caching headers promise nothing new
 /// for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but for [`ASKED_WITHIN`] at most, and
-/// never beyond [`LAST_TRIES`] before the response is `overdue` ([`overdue`]).
+/// never beyond `LAST_TRIES` before the response is `overdue` ([`overdue`]).
 pub fn next_request(
     life: Life,
     now: Timestamp,

@@ -97,7 +97,7 @@ pub struct Options {
     pub no_recycle: bool,
     /// HAProxy's configuration files, or directories of them.
     pub haproxy_config: Vec<PathBuf>,
-    /// Where the daemon listens for its own commands; nowhere where it is [`NO_CONTROL_SOCKET`].
+    /// Where the daemon listens for its own commands; nowhere where it is `NO_CONTROL_SOCKET`.
     pub control_socket: Option<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,

@@ -32,7 +32,7 @@ use super::{Error, Settings, this_machine};
 pub const ADDRESSES_KEPT: Duration = Duration::from_secs(60);
 /// Hosts whose addresses are kept.
 pub const HOSTS_KEPT_MAX: usize = 1024;
-/// Lookups under way at a time, but for those that take longer than [`LOOKUP_USUAL`].
+/// Lookups under way at a time, but for those that take longer than `LOOKUP_USUAL`.
 pub const LOOKUPS_MAX: usize = 32;
 /// A lookup that takes longer hangs, and others need not wait for it.
 const LOOKUP_USUAL: Duration = Duration::from_secs(2);
