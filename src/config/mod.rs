@@ -9,6 +9,7 @@ mod document;
 mod error;
 mod file;
 mod hooks;
+mod invocation;
 mod logging;
 mod ocspbot;
 mod policies;
@@ -29,7 +30,8 @@ use std::time::Duration;
 
 pub use document::{Place, Remark};
 pub use error::Error;
-pub use hooks::{HookCommand, Hooks};
+pub use hooks::Hooks;
+pub use invocation::Invocation;
 pub use logging::{InvalidLogFile, LogFile, Logging};
 pub use policies::{InvalidIssuer, OnRevoked, Policies};
 pub use responder::{AuthorityConfig, ResponderConfig, Statuses};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::Table;
+use super::invocation::Invocation;
 
 /// Where it listens, unless configured otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -75,14 +76,17 @@ impl AuthorityConfig {
         let issuer = table.required("issuer").and_then(|value| value.path());
         let key = table.required("key").and_then(|value| value.path());
         let signer = path("signer");
-        let statuses = match (path("index"), path("crl"), path("certificates")) {
-            (Some(index), None, None) => Some(Statuses::Index(index)),
-            (None, Some(crl), Some(certificates)) => Some(Statuses::List { crl, certificates }),
-            _ => {
-                table.wrong("expected either 'index', or 'crl' together with 'certificates'");
-                None
-            }
-        };
+        let statuses = Statuses::of(
+            path("index"),
+            path("crl"),
+            path("certificates"),
+            table.read("status_command", Invocation::read),
+        );
+        if statuses.is_none() {
+            table.wrong(
+                "expected one of 'index', 'status_command', and 'crl' together with 'certificates'",
+            );
+        }
         Some(AuthorityConfig {
             issuer: issuer?,
             signer,
@@ -104,4 +108,25 @@ pub enum Statuses {
         /// The directory.
         certificates: PathBuf,
     },
+    /// A program that is asked.
+    Command(Invocation),
+}
+
+impl Statuses {
+    /// What these say together, where they make sense.
+    pub fn of(
+        index: Option<PathBuf>,
+        crl: Option<PathBuf>,
+        certificates: Option<PathBuf>,
+        command: Option<Invocation>,
+    ) -> Option<Self> {
+        match (index, crl, certificates, command) {
+            (Some(index), None, None, None) => Some(Statuses::Index(index)),
+            (None, Some(crl), Some(certificates), None) => {
+                Some(Statuses::List { crl, certificates })
+            }
+            (None, None, None, Some(command)) => Some(Statuses::Command(command)),
+            _ => None,
+        }
+    }
 }

@@ -24,13 +24,13 @@ pub use facts::{Event, Facts};
 
 use self::queue::Queue;
 use crate::agent::{FileStatus, Report};
-use crate::config::{HookCommand, Hooks};
+use crate::config::{Hooks, Invocation};
 
 /// One hook that is to be run.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The program with its arguments.
-    command: HookCommand,
+    command: Invocation,
     /// How long it may take.
     timeout: Duration,
     /// What it is told.

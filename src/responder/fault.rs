@@ -10,8 +10,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 
 use super::answer::{ResponseData, SingleAnswer};
-use super::index::serial_from_hexadecimal;
 use super::key::SigningKey;
+use super::serial::from_hexadecimal;
 use crate::ocsp::{CertificateStatus, ResponderError, RevocationReason};
 use crate::x509::Certificate;
 use crate::x509::der::{self, Reader, encode};
@@ -142,7 +142,7 @@ impl FromStr for Fault {
                     fault.share = number / 100.0;
                 }
                 ("serial", hexadecimal) => {
-                    let serial = serial_from_hexadecimal(hexadecimal);
+                    let serial = from_hexadecimal(hexadecimal);
                     fault.serial = Some(serial.ok_or_else(invalid)?);
                 }
                 _ => return Err(invalid()),

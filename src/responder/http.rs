@@ -210,16 +210,15 @@ impl Service {
     }
 
     fn refused(&self, refusal: &Refusal) -> Response<Body> {
-        if refusal.is_ours() {
-            self.log(refusal);
-        } else {
-            tracing::debug!("refused: {refusal}");
+        match refusal.reason() {
+            Some(reason) => self.log(reason, refusal),
+            None => tracing::debug!("refused: {refusal}"),
         }
         uncached(error_response(refusal.responder_error()).into())
     }
 
     /// Says what is wrong here, but not for each of ten thousand requests in a second.
-    fn log(&self, refusal: &Refusal) {
+    fn log(&self, reason: &str, refusal: &Refusal) {
         let now = Instant::now();
         let mut last = self
             .last_trouble
@@ -227,7 +226,7 @@ impl Service {
             .unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL) {
             *last = Some(now);
-            tracing::error!("requests cannot be answered: {refusal}");
+            tracing::error!(reason, "requests cannot be answered: {refusal}");
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::serial;
 use crate::ocsp::{CertificateStatus, RevocationReason};
 use crate::time::Timestamp;
 use crate::x509::der;
@@ -91,7 +92,7 @@ impl Index {
 fn row(line: &str) -> Result<(Box<[u8]>, CertificateStatus), RowError> {
     let mut fields = line.split('\t');
     let mut next = || fields.next().ok_or(RowError::Fields);
-    let (letter, _not_after, revocation, serial) = (next()?, next()?, next()?, next()?);
+    let (letter, _not_after, revocation, number) = (next()?, next()?, next()?, next()?);
     let (_file, _subject) = (next()?, next()?);
     let status = match letter {
         // An expired certificate was not revoked while it counted.
@@ -99,7 +100,7 @@ fn row(line: &str) -> Result<(Box<[u8]>, CertificateStatus), RowError> {
         "R" => revoked(revocation).ok_or(RowError::Revocation)?,
         _ => return Err(RowError::Status),
     };
-    let serial = serial_from_hexadecimal(serial).ok_or(RowError::Serial)?;
+    let serial = serial::from_hexadecimal(number).ok_or(RowError::Serial)?;
     Ok((serial.into(), status))
 }
 
@@ -146,27 +147,6 @@ fn reason(name: &str) -> Option<RevocationReason> {
         "AACompromise" => RevocationReason::AaCompromise,
         _ => return None,
     })
-}
-
-/// The content octets of the INTEGER that hexadecimal text states; `None` where it states none.
-pub fn serial_from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let digits = text.trim_start_matches('0');
-    let mut octets = vec![0];
-    let (first, pairs) = digits.split_at_checked(digits.len() % 2)?;
-    if !first.is_empty() {
-        octets.push(u8::from_str_radix(first, 16).ok()?);
-    }
-    for start in (0..pairs.len()).step_by(2) {
-        octets.push(u8::from_str_radix(pairs.get(start..start + 2)?, 16).ok()?);
-    }
-    // The shortest form of a positive number: a zero octet only where the next has its sign bit.
-    if octets.get(1).is_some_and(|octet| *octet < 0x80) {
-        octets.remove(0);
-    }
-    Some(octets)
 }
 
 #[cfg(test)]
@@ -225,21 +205,6 @@ mod tests {
         for (line, error) in cases {
             let text = format!("{TEXT}{line}\n");
             assert_eq!(Index::parse(&text), Err(IndexError { line: 6, error }));
-        }
-    }
-
-    #[test]
-    fn serial_numbers_have_the_shortest_form() {
-        let cases: [(&str, Option<&[u8]>); 6] = [
-            ("00", Some(&[0])),
-            ("7F", Some(&[0x7f])),
-            ("0080", Some(&[0, 0x80])),
-            ("1ff", Some(&[1, 0xff])),
-            ("", None),
-            ("0g", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(serial_from_hexadecimal(text).as_deref(), expected, "{text}");
         }
     }
 }

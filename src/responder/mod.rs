@@ -2,8 +2,25 @@
 //!
 //! [`Responder`] turns the bytes of a request into the bytes of an answer, [`serve`] speaks HTTP.
 //! Statuses come from a [`StatusSource`]: a closure, OpenSSL's `index.txt`, a directory with a
-//! revocation list, or your own. Answers are signed once and given from memory. Governed by
+//! revocation list, a program of any language ([`program`]), or your own. Answers are signed once and given from memory. Governed by
 //! RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
+//!
+//! # What to depend on
+//! ```toml
+//! [dependencies]
+//! staplerd = { path = "../staplerd", default-features = false, features = ["responder"] }
+//! tokio = { version = "1", features = ["rt-multi-thread", "net"] }
+//! tokio-util = "0.7"                  # the token that ends it
+//! tracing-subscriber = "0.3"          # or another that shows what is logged
+//! ```
+//! Nothing is printed here. A request that cannot be answered (a source's [`SourceError`], its panic,
+//! a signer that has expired) is an event of `tracing` at level ERROR, once in ten seconds; without a
+//! subscriber nobody sees it, and clients see tryLater or internalError only.
+//!
+//! # Your own statuses
+//! [`StatusSource`] is the one thing to write, or a closure as below; `examples/responder.rs` has a
+//! table that changes while it runs. [`Inquiry::serial`] is the number's octets as the certificate has
+//! them; [`serial`] has the way from integers and hexadecimal text to these, and back.
 //!
 //! # A complete responder
 //! ```
@@ -75,13 +92,19 @@ pub mod index;
 mod key;
 mod path;
 mod presigned;
+pub mod program;
 mod question;
 mod refusal;
+pub mod serial;
 pub mod sources;
 mod status;
 mod trickle;
 
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -310,7 +333,7 @@ impl Responder {
                 issuer: authority.issuer(),
                 now,
             };
-            statements.push(authority.source().statement(inquiry).await?);
+            statements.push(ask(authority.source(), inquiry).await?);
         }
         Ok((authority, statements))
     }
@@ -349,4 +372,31 @@ impl Responder {
             padding: 0,
         })
     }
+}
+
+/// Asks a source, whose panic is its own: neither the thread nor the connection ends by it.
+async fn ask(source: &dyn StatusSource, inquiry: Inquiry<'_>) -> Result<Statement, Refusal> {
+    let mut statement = None;
+    poll_fn(|context| {
+        // What panicked is not looked at again, but for the source itself, whose state is its own
+        // concern (as a poisoned mutex is).
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let statement = statement.get_or_insert_with(|| source.statement(inquiry));
+            statement.as_mut().poll(context)
+        }));
+        match answer {
+            Ok(poll) => poll.map_err(Refusal::from),
+            Err(panic) => Poll::Ready(Err(Refusal::SourcePanicked {
+                message: words(&*panic),
+            })),
+        }
+    })
+    .await
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it did not say why").to_owned()
 }

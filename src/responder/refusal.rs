@@ -4,6 +4,7 @@
 //! The texts are for the operator.
 
 use super::key::SigningFailed;
+use super::program::ProgramError;
 use super::status::SourceError;
 use crate::ocsp::ResponderError;
 use crate::ocsp::request::RequestError;
@@ -41,6 +42,12 @@ pub enum Refusal {
     /// The source has no answer now.
     #[error("the status is not known at the moment: {0}")]
     Source(#[from] SourceError),
+    /// The source panicked over the question; it is asked again next time.
+    #[error("the source of statuses panicked: {message}")]
+    SourcePanicked {
+        /// What it said.
+        message: String,
+    },
     /// The signer's certificate has run out.
     #[error("the signer's certificate expired at {not_after}")]
     SignerExpired {
@@ -62,17 +69,31 @@ impl Refusal {
             | Refusal::ResponseType
             | Refusal::Nonce { .. } => ResponderError::MalformedRequest,
             Refusal::Unauthorized => ResponderError::Unauthorized,
+            // A program that cannot be run, or is not one of the kind, needs the operator.
+            Refusal::Source(SourceError::Program(
+                ProgramError::NotStarted { .. } | ProgramError::Malformed { .. },
+            )) => ResponderError::InternalError,
             Refusal::Source(_) => ResponderError::TryLater,
-            Refusal::SignerExpired { .. } | Refusal::Signing(_) => ResponderError::InternalError,
+            Refusal::SourcePanicked { .. }
+            | Refusal::SignerExpired { .. }
+            | Refusal::Signing(_) => ResponderError::InternalError,
         }
     }
 
-    /// Whether the fault is on this side, so that the operator has to know.
-    pub fn is_ours(&self) -> bool {
-        matches!(
-            self.responder_error(),
-            ResponderError::TryLater | ResponderError::InternalError
-        )
+    /// The log reason, where the fault is on this side, so that the operator has to know.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Refusal::Source(error) => Some(error.kind()),
+            Refusal::SourcePanicked { .. } => Some("status_source_panicked"),
+            Refusal::SignerExpired { .. } => Some("signer_expired"),
+            Refusal::Signing(_) => Some("signing_failed"),
+            Refusal::Request(_)
+            | Refusal::Base64
+            | Refusal::CriticalExtension { .. }
+            | Refusal::ResponseType
+            | Refusal::Nonce { .. }
+            | Refusal::Unauthorized => None,
+        }
     }
 }
 

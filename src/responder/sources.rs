@@ -117,14 +117,14 @@ impl<T> Watched<T> {
         paths: &[&Path],
         read: impl FnOnce() -> Result<T, FileError>,
     ) -> Result<Arc<T>, SourceError> {
-        let stamp = stamp(paths).map_err(|error| SourceError(error.to_string()))?;
+        let stamp = stamp(paths).map_err(|error| SourceError::Unavailable(error.to_string()))?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.unsettled || state.stamp != stamp {
             // Before the reading, for what comes after it may change what was read.
             state.unsettled = changed_within(self.settling, &stamp);
             state.content = read()
                 .map(Arc::new)
-                .map_err(|error| SourceError(error.to_string()));
+                .map_err(|error| SourceError::Unavailable(error.to_string()));
             state.stamp = stamp;
         }
         state.content.clone()
@@ -248,7 +248,7 @@ impl CertificateDirectory {
         })?;
         let revocations = &issued.revocations;
         if let Some(end) = revocations.next_update.filter(|end| *end <= inquiry.now) {
-            return Err(SourceError(format!(
+            return Err(SourceError::Unavailable(format!(
                 "{}: the revocation list ended at {end}",
                 list.printable()
             )));

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 
+use super::program::ProgramError;
 use crate::ocsp::CertificateStatus;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
@@ -13,7 +14,8 @@ use crate::x509::Certificate;
 /// The certificate a client asks about.
 #[derive(Clone, Copy, Debug)]
 pub struct Inquiry<'a> {
-    /// Content octets of the serial number's INTEGER, as the certificate has them.
+    /// Content octets of the serial number's INTEGER, as the certificate has them;
+    /// [`super::serial`] relates them to numbers and text.
     pub serial: &'a [u8],
     /// The authority that issued it.
     pub issuer: &'a Certificate,
@@ -43,17 +45,34 @@ impl From<CertificateStatus> for Statement {
     }
 }
 
-/// Why a source has no statement. Clients are told tryLater, the text is for the log.
+/// Why a source has no statement. The texts are for the log.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+pub enum SourceError {
+    /// It has none at the moment: clients are told tryLater.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A program has none.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+}
+
+impl SourceError {
+    /// The kind in snake_case: log reason.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            SourceError::Unavailable(_) => "status_unavailable",
+            SourceError::Program(error) => error.kind(),
+        }
+    }
+}
 
 /// A statement on its way.
 pub type StatementFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Statement, SourceError>> + Send + 'a>>;
 
 /// Knows the status of an authority's certificates. It is asked once for every certificate in every
-/// request, also where the answer is signed already: a revocation shows in the next answer.
+/// request, also where the answer is signed already: a revocation shows in the next answer. Where it
+/// panics, the client is told internalError, and everything else goes on.
 pub trait StatusSource: Send + Sync + 'static {
     /// The status of one certificate; `Unknown` for one the authority did not issue.
     fn statement<'a>(&'a self, inquiry: Inquiry<'a>) -> StatementFuture<'a>;

@@ -140,8 +140,10 @@ const PURE: &[&str] = &[
     "src/responder/key.rs",
     "src/responder/path.rs",
     "src/responder/presigned.rs",
+    "src/responder/program/lines.rs",
     "src/responder/question.rs",
     "src/responder/refusal.rs",
+    "src/responder/serial.rs",
     "src/responder/status.rs",
     "src/run/differences.rs",
 ];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use crate::config::{AuthorityConfig, Statuses};
+use crate::config::{AuthorityConfig, Invocation, Statuses};
 use crate::printable::Printable;
 
 /// The options that come in groups, in the order of the command line.
@@ -20,10 +20,11 @@ struct Group {
     index: Option<PathBuf>,
     crl: Option<PathBuf>,
     certificates: Option<PathBuf>,
+    status_command: Option<PathBuf>,
 }
 
 /// The options of a group with what they are for; `issuer` comes first.
-const GROUP: [(&str, &str, &str); 6] = [
+const GROUP: [(&str, &str, &str); 7] = [
     (
         "issuer",
         "FILE",
@@ -53,6 +54,11 @@ const GROUP: [(&str, &str, &str); 6] = [
         "certificates",
         "DIR",
         "The certificates that were issued, for --crl",
+    ),
+    (
+        "status-command",
+        "PROGRAM",
+        "Statuses: a program that is asked in lines of JSON and kept running",
     ),
 ];
 
@@ -109,7 +115,8 @@ impl FromArgMatches for Authorities {
                 "key" => &mut group.key,
                 "index" => &mut group.index,
                 "crl" => &mut group.crl,
-                _ => &mut group.certificates,
+                "certificates" => &mut group.certificates,
+                _ => &mut group.status_command,
             };
             if place.replace(value.clone()).is_some() {
                 return Err(conflict(format!(
@@ -145,16 +152,17 @@ impl Group {
         if self.key.is_none() {
             problems.push(format!("--issuer {name}: its --key is missing"));
         }
-        let statuses = match (self.index, self.crl, self.certificates) {
-            (Some(index), None, None) => Some(Statuses::Index(index)),
-            (None, Some(crl), Some(certificates)) => Some(Statuses::List { crl, certificates }),
-            _ => {
-                problems.push(format!(
-                    "--issuer {name}: give either --index, or --crl and --certificates"
-                ));
-                None
-            }
-        };
+        let command = self.status_command.map(|program| Invocation {
+            program,
+            arguments: Vec::new(),
+        });
+        let statuses = Statuses::of(self.index, self.crl, self.certificates, command);
+        if statuses.is_none() {
+            problems.push(format!(
+                "--issuer {name}: give one of --index, --status-command, and --crl with \
+                 --certificates"
+            ));
+        }
         Some(AuthorityConfig {
             issuer: self.issuer,
             signer: self.signer,

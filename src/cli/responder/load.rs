@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::cli::input;
 use crate::config::{AuthorityConfig, Statuses};
 use crate::printable::Printable;
+use crate::responder::program::Program;
 use crate::responder::sources::{CertificateDirectory, IndexFile};
 use crate::responder::{Authority, SigningKey};
 use crate::x509::Certificate;
@@ -17,7 +18,8 @@ use crate::x509::Certificate;
 /// Reading and writing for everybody.
 const OTHERS: u32 = 0o006;
 
-/// Reads the files of all authorities; what is wrong with them is added to `problems`.
+/// Reads the files of all authorities and starts their programs, within a tokio runtime; what is wrong
+/// with them is added to `problems`.
 pub(super) fn authorities(
     configured: &[AuthorityConfig],
     problems: &mut Vec<String>,
@@ -44,6 +46,11 @@ fn authority(configured: &AuthorityConfig, problems: &mut Vec<String>) -> Option
             let source = CertificateDirectory::open(certificates, crl, &issuer);
             let source = kept(source.map_err(|error| error.to_string()), problems);
             Authority::new(issuer, signer?, key?, source?)
+        }
+        Statuses::Command(command) => {
+            let source = Program::start(&command.program, &command.arguments);
+            let source = kept(source.map_err(|error| error.to_string()), problems);
+            Authority::new(issuer?, signer?, key?, source?)
         }
     };
     let authority = authority.map_err(|error| about(&configured.issuer, error));

@@ -154,6 +154,15 @@ fn server(
 pub(super) fn run(mut arguments: ResponderArguments) -> ExitCode {
     telemetry::start(Verbosity::Normal);
     let faults = std::mem::take(&mut arguments.faults);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // The programs that are asked for statuses are its tasks.
+    let _inside = runtime.enter();
     let mut problems = Vec::new();
     let config = arguments.check(&mut problems);
     let authorities = load::authorities(&config.authorities, &mut problems);
@@ -171,13 +180,6 @@ pub(super) fn run(mut arguments: ResponderArguments) -> ExitCode {
     let address = config.listen;
     let server = match server(authorities, settings, faults) {
         Ok(server) => server,
-        Err(error) => {
-            tracing::error!("cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start: {error}");
             return ExitCode::FAILURE;

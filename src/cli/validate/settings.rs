@@ -6,7 +6,7 @@ use rustix::fs::Access;
 
 use super::report::Report;
 use super::user::User;
-use crate::config::{Config, HookCommand, Statuses};
+use crate::config::{Config, Invocation, Statuses};
 use crate::printable::Printable;
 use crate::store::Ownership;
 
@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
         &hooks.revoked,
         &hooks.expiring,
     ];
-    for HookCommand { program, .. } in all.into_iter().flatten() {
+    for Invocation { program, .. } in all.into_iter().flatten() {
         match user.check_program(program) {
             Ok(()) => report.ok("hook", program.printable()),
             Err(problem) => report.error("hook", problem),
@@ -56,6 +56,10 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
         match &authority.statuses {
             Statuses::Index(index) => files.push(index),
             Statuses::List { crl, certificates } => files.extend([crl, certificates]),
+            Statuses::Command(command) => match user.check_program(&command.program) {
+                Ok(()) => report.ok("status_command", command.program.printable()),
+                Err(problem) => report.error("status_command", problem),
+            },
         }
         for file in files {
             match user.check(file, READ) {

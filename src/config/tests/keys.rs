@@ -158,7 +158,7 @@ fn hooks_are_programs_with_their_words() {
         "hooks:\n  renewed: /usr/local/bin/renewed\n  revoked: [/bin/mail, '-s', gone]\n  timeout: 5\n",
     )
     .hooks;
-    let command = |program: &str, arguments: &[&str]| HookCommand {
+    let command = |program: &str, arguments: &[&str]| Invocation {
         program: program.into(),
         arguments: arguments.iter().map(ToString::to_string).collect(),
     };
@@ -192,7 +192,8 @@ fn the_responder_has_one_source_of_statuses_for_each_authority() {
     let config = file(
         "responder:\n  listen: '[::1]:80'\n  validity: 12h\n  nonce: true\n  archive_cutoff: 365d\n  authorities:\n  \
          - {issuer: ca.pem, key: ca.key, index: index.txt}\n  \
-         - {issuer: b.pem, signer: s.pem, key: s.key, crl: b.crl, certificates: issued}\n",
+         - {issuer: b.pem, signer: s.pem, key: s.key, crl: b.crl, certificates: issued}\n  \
+         - {issuer: c.pem, key: c.key, status_command: [/usr/bin/python3, status.py]}\n",
     );
     let responder = config.responder.unwrap();
     assert_eq!(responder.listen, "[::1]:80".parse().unwrap());
@@ -201,16 +202,24 @@ fn the_responder_has_one_source_of_statuses_for_each_authority() {
         Statuses::Index("index.txt".into())
     );
     assert_eq!(responder.authorities[1].signer, Some("s.pem".into()));
+    assert_eq!(
+        responder.authorities[2].statuses,
+        Statuses::Command(Invocation {
+            program: "/usr/bin/python3".into(),
+            arguments: vec!["status.py".to_owned()],
+        })
+    );
     for wrong in [
         "",
         "index: i, crl: c, certificates: d",
         "crl: c",
         "index: i, certificates: d",
+        "index: i, status_command: c",
     ] {
         let text = mistakes(&format!(
             "responder: {{authorities: [{{issuer: a, key: b, {wrong}}}]}}\n"
         ));
-        assert!(text[0].contains("expected either 'index'"), "{text:?}");
+        assert!(text[0].contains("expected one of 'index'"), "{text:?}");
     }
     assert!(mistakes("responder: {listen: here}\n")[0].contains("'authorities' is missing"));
 }

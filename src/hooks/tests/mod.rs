@@ -105,7 +105,7 @@ fn order_for(certificate: &str, event: Event, command: &[&str]) -> Order {
     facts.certificate = certificate.into();
     facts.event = event;
     Order {
-        command: HookCommand {
+        command: Invocation {
             program: command[0].into(),
             arguments: command[1..].iter().map(ToString::to_string).collect(),
         },

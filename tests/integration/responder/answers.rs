@@ -186,7 +186,7 @@ fn issuers_have_their_own_signers_and_are_not_mixed() {
 #[test]
 fn trouble_of_the_source_is_try_later_and_an_expired_signer_an_internal_error() {
     let world = World::new();
-    let broken = |_: Inquiry<'_>| Err(SourceError("the database is away".to_owned()));
+    let broken = |_: Inquiry<'_>| Err(SourceError::Unavailable("the database is away".to_owned()));
     let serving = Serving::start(vec![authority(&world, broken)], Settings::default(), &[]);
     let reply = serving.post(&request(&world));
     assert_eq!((reply.status, reply.verdict(&world)), (200, "try_later"));
@@ -202,6 +202,38 @@ fn trouble_of_the_source_is_try_later_and_an_expired_signer_an_internal_error() 
         (reply.status, reply.verdict(&world)),
         (200, "internal_error")
     );
+}
+
+/// Panics in what it returns, once it has been waited for.
+struct PanicsLate;
+
+impl StatusSource for PanicsLate {
+    fn statement<'a>(&'a self, _: Inquiry<'a>) -> StatementFuture<'a> {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            panic!("late");
+        })
+    }
+}
+
+#[test]
+fn a_source_that_panics_is_an_internal_error_and_the_next_question_is_answered() {
+    let world = World::new();
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let panics_once = move |_: Inquiry<'_>| {
+        let is_first = first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        assert!(!is_first, "at once");
+        Ok(CertificateStatus::Good)
+    };
+    let sources = authority(&world, panics_once);
+    let serving = Serving::start(vec![sources], Settings::default(), &[]);
+    let verdict = || serving.post(&request(&world)).verdict(&world);
+    assert_eq!([verdict(), verdict()], ["internal_error", "good"]);
+
+    let late = authority(&world, PanicsLate);
+    let serving = Serving::start(vec![late], Settings::default(), &[]);
+    let verdict = || serving.post(&request(&world)).verdict(&world);
+    assert_eq!([verdict(), verdict()], ["internal_error"; 2]);
 }
 
 #[test]

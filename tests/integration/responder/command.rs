@@ -120,7 +120,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     let lines: Vec<&str> = log.lines().collect();
     let expected = [
         "--issuer ca.pem: its --key is missing",
-        "--issuer extensions: give either --index, or --crl and --certificates",
+        "--issuer extensions: give one of --index, --status-command, and --crl with --certificates",
         "nowhere.pem: ",
         "ca.csr: ",
         "damaged.txt: line 5: ",

@@ -7,6 +7,7 @@ mod answers;
 mod clients;
 mod command;
 mod corpus;
+mod example;
 mod faults;
 mod files;
 mod haproxy;
@@ -14,6 +15,7 @@ mod load;
 mod oracles;
 mod process;
 mod protocol;
+mod status_command;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,0 +1,222 @@
+//! One life of a program that knows statuses: from its start to its end.
+//!
+//! It is the leader of a process group of its own, which is killed with it. What it writes to
+//! standard error goes where this program's goes.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_core::Stream;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+
+use super::ProgramError;
+use super::lines::{self, Line, MAX_LINE_BYTES, NoStatus, Told};
+use crate::printable::Printable;
+
+/// How long an answer may take.
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The most serial numbers that are asked for at a time.
+pub(super) const MAX_WAITING: usize = 256;
+/// How long a program that has closed its output has to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A question with the place where its answer is awaited.
+pub(super) struct Asked {
+    /// In hexadecimal.
+    pub(super) serial: String,
+    /// The subject of the authority.
+    pub(super) issuer: String,
+    pub(super) reply: oneshot::Sender<Result<Told, ProgramError>>,
+}
+
+/// Those who wait for the status of one certificate.
+struct Waiting {
+    until: Instant,
+    replies: Vec<oneshot::Sender<Result<Told, ProgramError>>>,
+}
+
+/// A program that runs.
+pub(super) struct Process {
+    program: String,
+    child: Child,
+    input: ChildStdin,
+    lines: FramedRead<ChildStdout, LinesCodec>,
+    /// What the program has not taken yet.
+    unsent: Vec<u8>,
+    waiting: HashMap<String, Waiting>,
+    /// Whether it has answered anything.
+    pub(super) has_answered: bool,
+}
+
+impl Process {
+    /// Starts it. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ProgramError::NotStarted`].
+    pub(super) fn start(program: &Path, arguments: &[String]) -> Result<Self, ProgramError> {
+        let name = program.printable().to_string();
+        let failed = |error: io::Error| ProgramError::NotStarted {
+            program: name.clone(),
+            error: error.to_string(),
+        };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(failed(io::ErrorKind::BrokenPipe.into()));
+        };
+        let codec = LinesCodec::new_with_max_length(MAX_LINE_BYTES);
+        Ok(Process {
+            program: name,
+            child,
+            input,
+            lines: FramedRead::new(output, codec),
+            unsent: Vec::new(),
+            waiting: HashMap::new(),
+            has_answered: false,
+        })
+    }
+
+    /// Asks and answers until the program has to be started again; why. Who still waits is told the
+    /// same. `None` where nobody asks any more.
+    pub(super) async fn serve(
+        &mut self,
+        questions: &mut mpsc::Receiver<Asked>,
+    ) -> Option<ProgramError> {
+        let error = loop {
+            let first = self.waiting.values().map(|one| one.until).min();
+            tokio::select! {
+                asked = questions.recv() => self.ask(asked?),
+                line = next(&mut self.lines) => {
+                    if let Err(error) = self.line(line).await {
+                        break error;
+                    }
+                }
+                written = self.input.write(&self.unsent), if !self.unsent.is_empty() => {
+                    match written {
+                        Ok(count) if count > 0 => drop(self.unsent.drain(..count)),
+                        _ => break self.ended().await,
+                    }
+                }
+                () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {
+                    break ProgramError::Timeout { program: self.program.clone() };
+                }
+            }
+        };
+        for (_, waiting) in self.waiting.drain() {
+            waiting.tell(Err(&error));
+        }
+        Some(error)
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        if let Some(waiting) = self.waiting.get_mut(&asked.serial) {
+            waiting.replies.push(asked.reply);
+            return;
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            let program = self.program.clone();
+            // Who does not wait any more needs no answer: so everywhere below.
+            let _ = asked.reply.send(Err(ProgramError::Busy { program }));
+            return;
+        }
+        let question = lines::question(&asked.serial, &asked.issuer);
+        self.unsent.extend_from_slice(&question);
+        let waiting = Waiting {
+            until: Instant::now() + ANSWER_TIME,
+            replies: vec![asked.reply],
+        };
+        self.waiting.insert(asked.serial, waiting);
+    }
+
+    async fn line(
+        &mut self,
+        line: Option<Result<String, LinesCodecError>>,
+    ) -> Result<(), ProgramError> {
+        let line = match line {
+            Some(Ok(line)) => line,
+            Some(Err(LinesCodecError::MaxLineLengthExceeded)) => {
+                let text = format!("a line is longer than {MAX_LINE_BYTES} bytes");
+                return Err(self.malformed(&text));
+            }
+            Some(Err(LinesCodecError::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(self.malformed("a line is not UTF-8"));
+            }
+            Some(Err(LinesCodecError::Io(_))) | None => return Err(self.ended().await),
+        };
+        let Line { serial, answer } = lines::read(&line).map_err(|text| self.malformed(&text))?;
+        let Some(waiting) = self.waiting.remove(&serial) else {
+            return Err(self.malformed("a line answers what was not asked"));
+        };
+        self.has_answered = true;
+        match answer {
+            Ok(told) => waiting.tell(Ok(told)),
+            Err(NoStatus::Error(text)) => waiting.tell(Err(&ProgramError::Unavailable {
+                program: self.program.clone(),
+                text: text.printable().to_string(),
+            })),
+            Err(NoStatus::Malformed(text)) => waiting.tell(Err(&self.malformed(&text))),
+        }
+        Ok(())
+    }
+
+    fn malformed(&self, text: &str) -> ProgramError {
+        ProgramError::Malformed {
+            program: self.program.clone(),
+            text: text.printable().to_string(),
+        }
+    }
+
+    /// How it ended, where it did.
+    async fn ended(&mut self) -> ProgramError {
+        let how = match timeout(GRACE, self.child.wait()).await {
+            Ok(Ok(status)) => format!("ended with {status}"),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "closed its pipes".to_owned(),
+        };
+        ProgramError::Ended {
+            program: self.program.clone(),
+            how,
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Kills what it has started, too.
+    fn drop(&mut self) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = id.and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Waiting {
+    fn tell(self, answer: Result<Told, &ProgramError>) {
+        for reply in self.replies {
+            let _ = reply.send(answer.map_err(ProgramError::clone));
+        }
+    }
+}
+
+/// The next line; `None` at the end.
+async fn next(
+    lines: &mut FramedRead<ChildStdout, LinesCodec>,
+) -> Option<Result<String, LinesCodecError>> {
+    poll_fn(|context| Pin::new(&mut *lines).poll_next(context)).await
+}
