@@ -43,28 +43,48 @@
 //! | [`files`] | the one way to open files, in whose places strangers may have put anything; known to all |
 //! | [`printable`] | pure: the one way to show what others have named; known to all |
 //!
+//! Who embeds the responder, or only reads and judges OCSP, leaves the rest out: the feature
+//! `responder` is that room, `daemon` is all rooms that are neither it nor below it, `default` is both.
+//!
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.
 
+#[cfg(feature = "daemon")]
 pub mod agent;
+#[cfg(feature = "daemon")]
 pub mod background;
+#[cfg(feature = "daemon")]
 pub mod cli;
+#[cfg(feature = "daemon")]
 pub mod config;
+#[cfg(feature = "daemon")]
 pub mod control;
+#[cfg(feature = "daemon")]
 pub mod discovery;
+#[cfg(feature = "daemon")]
 pub mod fetch;
 pub mod files;
+#[cfg(feature = "daemon")]
 pub mod haproxy;
+#[cfg(feature = "daemon")]
 pub mod hooks;
 pub mod ocsp;
 pub mod printable;
+#[cfg(feature = "daemon")]
 pub mod probe;
+#[cfg(feature = "responder")]
 pub mod responder;
+#[cfg(feature = "daemon")]
 pub mod run;
+#[cfg(feature = "daemon")]
 pub mod schedule;
+#[cfg(feature = "daemon")]
 pub mod signals;
+#[cfg(feature = "daemon")]
 pub mod store;
+#[cfg(feature = "daemon")]
 pub mod systemd;
+#[cfg(feature = "daemon")]
 pub mod telemetry;
 pub mod time;
 pub mod x509;

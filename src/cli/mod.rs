@@ -14,6 +14,7 @@ mod once;
 mod probe;
 mod reload;
 mod renew;
+#[cfg(feature = "responder")]
 mod responder;
 mod status;
 mod survey;
@@ -116,6 +117,7 @@ Examples:
   staplerd validate /etc/staplerd/staplerd.yaml --user staplerd")]
     Validate(validate::ValidateArguments),
     /// Answer OCSP requests for one or several private CAs.
+    #[cfg(feature = "responder")]
     #[command(after_help = "\
 Example:
   staplerd responder --issuer ca.pem --key ca.key --index index.txt")]
@@ -163,6 +165,7 @@ pub fn run() -> ExitCode {
         Some(Command::Man(man)) => generate::man(&man, Arguments::command()),
         Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
         Some(Command::Validate(validate)) => validate::run(&validate),
+        #[cfg(feature = "responder")]
         Some(Command::Responder(responder)) => responder::run(responder),
     }
 }

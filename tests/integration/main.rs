@@ -5,6 +5,7 @@ mod architecture;
 mod commands;
 mod corpus;
 mod daemon;
+mod features;
 mod fetch;
 mod haproxy_config;
 mod haproxy_faults;
