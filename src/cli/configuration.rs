@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::config::stapled_file;
 use crate::config::{
-    Config, Error, LogFile, MAX_BYTES, Options, Surroundings, Texts, parse_duration,
+    Config, Error, LogFile, MAX_BYTES, Options, Origin, Surroundings, Texts, parse_duration,
 };
 use crate::files::{self, Reach};
 use crate::printable::Printable;
@@ -26,6 +26,8 @@ const ANCESTORS: [(&str, &str); 2] = [
     (".stapled.conf", "/etc/stapled/stapled.conf"),
     (".ocspd.conf", "/etc/ocspd/ocspd.conf"),
 ];
+/// What is taken where nothing is configured.
+const HAPROXY_CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 /// The most files that one folder may hold to be included.
 const MOST_INCLUDED: usize = 10_000;
 
@@ -90,6 +92,36 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
         passed_over,
         background,
         one_off,
+    })
+}
+
+/// What the daemon does with these options: where neither they nor a file name anything, HAProxy's own
+/// configuration in its default place counts.
+///
+/// # Errors
+/// Every mistake that was found.
+pub(super) fn for_daemon(options: Options, named: Option<&Path>) -> Result<Loaded, Vec<Error>> {
+    let loaded = load(options.clone(), named)?;
+    if !matches!(loaded.config.origin(), Origin::Nothing | Origin::NoneYet) {
+        return Ok(loaded);
+    }
+    if let Some(file) = loaded.file {
+        return Err(vec![Error::NothingNamed { file }]);
+    }
+    if let Err(error) = files::open(Path::new(HAPROXY_CONFIG), Reach::Anywhere) {
+        return Err(vec![Error::NothingThere {
+            haproxy_config: HAPROXY_CONFIG,
+            reason: error.to_string(),
+        }]);
+    }
+    let options = Options {
+        haproxy_config: vec![HAPROXY_CONFIG.into()],
+        ..options
+    };
+    let notice = "nothing is configured: the certificates and control sockets of";
+    Ok(Loaded {
+        notice: Some(format!("{notice} {HAPROXY_CONFIG} are taken")),
+        ..load(options, named)?
     })
 }
 

@@ -5,22 +5,17 @@
 
 mod arguments;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-pub(super) use arguments::DaemonArguments;
+pub(super) use arguments::{DaemonArguments, DaemonOptions};
 
 use super::configuration::{self, Loaded};
 use super::{EXIT_CONFIGURATION, once};
 use crate::background::{self, Outcome};
-use crate::config::{Config, Error, Logging, Options, Origin};
-use crate::files::{self, Reach};
+use crate::config::{Config, Error, Logging};
 use crate::run;
 use crate::systemd;
 use crate::telemetry::{self, Verbosity};
-
-/// What is taken where nothing is configured.
-const HAPROXY_CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 
 /// Checks the options and runs until a signal ends it.
 pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
@@ -104,30 +99,9 @@ fn cannot_run(error: &run::Error) -> ExitCode {
     }
 }
 
-/// The configuration; where nothing names anything, what HAProxy's own says.
+/// The configuration of these options.
 pub(super) fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
-    let options = arguments.options();
-    let named = arguments.config.as_deref();
-    let loaded = configuration::load(options.clone(), named)?;
-    if !matches!(loaded.config.origin(), Origin::Nothing | Origin::NoneYet) {
-        return Ok(loaded);
-    }
-    if loaded.notice.is_some()
-        || named.is_some()
-        || files::open(Path::new(HAPROXY_CONFIG), Reach::Anywhere).is_err()
-    {
-        return Err(vec![Error::NothingNamed]);
-    }
-    let options = Options {
-        haproxy_config: vec![HAPROXY_CONFIG.into()],
-        ..options
-    };
-    let loaded = configuration::load(options, named)?;
-    let notice = "nothing is configured: the certificates and control sockets of";
-    Ok(Loaded {
-        notice: Some(format!("{notice} {HAPROXY_CONFIG} are taken")),
-        ..loaded
-    })
+    configuration::for_daemon(arguments.options(), arguments.config())
 }
 
 /// Says what the operator should know about the file.

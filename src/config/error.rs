@@ -29,12 +29,27 @@ pub enum Error {
         /// Its key, what is wrong, and what is expected.
         reason: String,
     },
-    /// There is nothing to do.
+    /// A file names nothing to look after.
     #[error(
-        "no certificate directory given: name at least one, as in: \
-         staplerd -d /etc/haproxy/certs -s /run/haproxy/admin.sock"
+        "{file}: it names no certificates and no control sockets: list them under 'directories', \
+         'haproxy_config' or 'haproxy_sockets'"
     )]
-    NothingNamed,
+    NothingNamed {
+        /// The file.
+        file: String,
+    },
+    /// Nothing is configured at all, and HAProxy's configuration is not in its place.
+    #[error(
+        "nothing says where the certificates are: there are no options and no configuration file, \
+         and {haproxy_config}: {reason}; name a directory, as in: staplerd -d /etc/haproxy/certs -s \
+         /run/haproxy/admin.sock, or HAProxy's configuration, with --haproxy-config"
+    )]
+    NothingThere {
+        /// The place of HAProxy's configuration.
+        haproxy_config: &'static str,
+        /// The system's words.
+        reason: String,
+    },
     /// The n-th socket belongs to the n-th directory.
     #[error(
         "{directories} certificate {} but {sockets} HAProxy {}: the n-th socket belongs to the \

@@ -14,6 +14,7 @@ mod deliverer;
 mod differences;
 mod finder;
 mod haproxy_files;
+mod intent;
 mod off_limits;
 mod once;
 mod plan;
@@ -34,6 +35,7 @@ use jiff::civil::DateTime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use intent::{IntendedPlace, Intent, intent};
 pub use once::{Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 

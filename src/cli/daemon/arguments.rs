@@ -13,19 +13,26 @@ const FILE_EXTENSIONS: &str = "crt,pem,cer";
 /// The verbosity without any option: what was done.
 const NORMAL: u8 = 2;
 
-/// The daemon's options; the names are those of `stapled`.
+/// The daemon's command line.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct DaemonArguments {
     /// Directories with certificates
     #[arg(value_name = "DIR")]
     positional: Vec<PathBuf>,
 
+    #[command(flatten)]
+    given: DaemonOptions,
+}
+
+/// The daemon's options; the names are those of `stapled`.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct DaemonOptions {
     /// Configuration file; the command line goes before it
     ///
     /// YAML, or stapled's own form. Without this option the first there is of
     /// /etc/staplerd/staplerd.yaml, ~/.staplerd.yaml, and the places of stapled and ocspd.
     #[arg(short, long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    config: Option<PathBuf>,
 
     /// Directories with certificates (the same as DIR)
     #[arg(short, long, value_name = "DIR", num_args = 1.., help_heading = "Certificates")]
@@ -156,23 +163,22 @@ pub(in crate::cli) struct DaemonArguments {
 impl DaemonArguments {
     /// What they say about the log.
     pub(super) fn logging(&self) -> Logging {
-        let counted = NORMAL.saturating_add(self.verbose).min(*VERBOSITY.end());
-        Logging {
-            verbosity: (self.verbose > 0).then_some(counted).or(self.verbosity),
-            quiet: self.quiet,
-            directory: self.logdir.clone(),
-            syslog: self.syslog,
-        }
+        self.given.logging()
+    }
+
+    /// The configuration file, where one is named.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.given.config()
     }
 
     /// Whether an option was given that does nothing here.
     pub(super) fn has_keepalive(&self) -> bool {
-        self.haproxy_socket_keepalive.is_some()
+        self.given.haproxy_socket_keepalive.is_some()
     }
 
     /// Whether the foreground is insisted on.
     pub(super) fn is_interactive(&self) -> bool {
-        self.interactive
+        self.given.interactive
     }
 
     /// A word among the directories that is no path and names nothing here: a command that is
@@ -184,9 +190,30 @@ impl DaemonArguments {
 
     /// What they say about everything.
     pub(super) fn options(&self) -> Options {
+        self.given.options(&self.positional)
+    }
+}
+
+impl DaemonOptions {
+    /// The configuration file, where one is named.
+    pub(in crate::cli) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    fn logging(&self) -> Logging {
+        let counted = NORMAL.saturating_add(self.verbose).min(*VERBOSITY.end());
+        Logging {
+            verbosity: (self.verbose > 0).then_some(counted).or(self.verbosity),
+            quiet: self.quiet,
+            directory: self.logdir.clone(),
+            syslog: self.syslog,
+        }
+    }
+
+    /// What they say about everything, with the directories that stand without an option.
+    pub(in crate::cli) fn options(&self, directories: &[PathBuf]) -> Options {
         let given = self.clone();
-        let mut directories = given.directories;
-        directories.extend(given.positional);
+        let directories = [&given.directories, directories].concat();
         Options {
             logging: self.logging(),
             directories,
@@ -261,7 +288,7 @@ mod tests {
             "ocspd -c /tmp/c.conf --minimum-validity 3600 -t 3 --verbosity 1 -D \
              --file-extensions crt,pem -r 30 -l /tmp/log --syslog -q /a /b --no-recycle -i *.old x",
         );
-        assert_eq!(usage.config, Some("/tmp/c.conf".into()));
+        assert_eq!(usage.config(), Some(Path::new("/tmp/c.conf")));
         let usage = usage.options();
         assert_eq!(usage.minimum_validity, Some(Duration::from_secs(3600)));
         assert_eq!(usage.renewal_threads, Some(3));

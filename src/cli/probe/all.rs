@@ -4,7 +4,7 @@
 //! certificates for one name each is seen. Certificates that name no responder, CA certificates and
 //! keys are passed over, as the daemon does.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::thread;
@@ -13,13 +13,12 @@ use super::ProbeArguments;
 use super::report::{Probed, Row, State};
 use crate::cli::survey::Survey;
 use crate::config::Config;
-use crate::discovery::haproxy_config;
 use crate::discovery::source::Source;
 use crate::discovery::{Finding, Refusal};
 use crate::ocsp::Policy;
 use crate::printable::Printable;
 use crate::probe::{self, Target};
-use crate::run::wall_clock;
+use crate::run::{self, wall_clock};
 use crate::x509::Certificate;
 
 /// Handshakes at a time.
@@ -105,20 +104,13 @@ fn probe_one(
 
 /// What the configuration's places hold.
 fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
-    let configured = config.sources.iter();
-    let mut sources: Vec<Source> = configured.map(|it| it.source.clone()).collect();
-    if !config.haproxy_config.is_empty() {
-        let variable = |name: &str| std::env::var(name).ok();
-        let read = haproxy_config::read(&config.haproxy_config, Path::new("."), &variable)
-            .map_err(|error| error.to_string())?;
-        let more = read.sources().into_iter();
-        let more: Vec<Source> = more.filter(|source| !sources.contains(source)).collect();
-        sources.extend(more);
-    }
+    let intent = run::intent(config).map_err(|error| error.to_string())?;
+    let places = intent.places.into_iter();
+    let sources: Vec<Source> = places.map(|place| place.source).collect();
     if sources.is_empty() {
         return Err(
-            "nothing says where the certificates are: name directories with -d, HAProxy's \
-             configuration with --haproxy-config, or a configuration file with -c"
+            "only control sockets are named: name directories with -d, HAProxy's configuration \
+             with --haproxy-config, or another configuration file with -c"
                 .to_owned(),
         );
     }

@@ -179,9 +179,9 @@ fn probe_all(arguments: &ProbeArguments) -> Result<bool, String> {
         haproxy_config: arguments.haproxy_config.clone(),
         ..Options::default()
     };
-    let config = configuration::check(options, arguments.config.as_deref())
+    let loaded = configuration::for_daemon(options, arguments.config.as_deref())
         .map_err(|errors| configuration::in_lines(&errors))?;
-    let rows = all::probe(&arguments.target, &config, arguments)?;
+    let rows = all::probe(&arguments.target, &loaded.config, arguments)?;
     if arguments.json {
         print_json(&json::All::new(&arguments.target, &rows));
     } else {

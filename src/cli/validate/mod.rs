@@ -1,5 +1,6 @@
 //! `staplerd validate`: a configuration, and whether the world is as it says.
 //!
+//! Takes the daemon's options and answers for what the daemon would do with them.
 //! Mistakes of the configuration end it; otherwise everything is looked at: directories,
 //! certificates, the places of staples, control sockets, responders, hooks, logs. A line for each,
 //! the verdict last. Nothing is changed. Exit code 0 or 78; warnings do not count. What a
@@ -12,39 +13,47 @@ mod report;
 mod settings;
 mod user;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use self::report::Report;
 use self::user::User;
+use super::configuration::Loaded;
+use super::daemon::DaemonOptions;
 use super::survey::Survey;
 use super::{EXIT_CONFIGURATION, configuration};
-use crate::config::{Config, Options, ResponderOverride};
-use crate::discovery::haproxy_config;
+use crate::config::{Config, Error, ResponderOverride};
 use crate::discovery::source::Source;
 use crate::haproxy::Address;
+use crate::run;
 
 /// What to check, and for whom.
 #[derive(Args)]
 pub(super) struct ValidateArguments {
-    /// Configuration file [default: /etc/staplerd/staplerd.yaml, or ~/.staplerd.yaml]
-    #[arg(value_name = "CONFIG")]
-    config: Option<PathBuf>,
+    /// Configuration file, as with -c; or directories with certificates
+    ///
+    /// Without any, what the daemon takes: the first there is of /etc/staplerd/staplerd.yaml,
+    /// ~/.staplerd.yaml and the places of stapled and ocspd, or else /etc/haproxy/haproxy.cfg.
+    #[arg(value_name = "CONFIG|DIR")]
+    places: Vec<PathBuf>,
+
+    #[command(flatten)]
+    daemon: DaemonOptions,
 
     /// Judge permissions for this user [default: who runs this command]
     ///
     /// By owner, groups and mode; access control lists are not looked at.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Check")]
     user: Option<String>,
 }
 
-/// Everything that the configuration names, HAProxy's own configuration read.
+/// What the daemon would look after.
 struct World {
     config: Config,
     sources: Vec<Source>,
-    /// Those of the configuration come first, in its order.
+    /// Whom to ask about the certificates of each source.
     responders: Vec<Option<ResponderOverride>>,
     sockets: Vec<Address>,
 }
@@ -71,8 +80,8 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
         Ok(user) => user,
         Err(problem) => return report.error("user", problem),
     };
-    let mut config = match configuration::check(Options::default(), arguments.config.as_deref()) {
-        Ok(config) => config,
+    let loaded = match arguments.load() {
+        Ok(loaded) => loaded,
         Err(errors) => {
             for error in errors {
                 report.error("configuration", error);
@@ -80,11 +89,22 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
             return;
         }
     };
+    for place in &loaded.passed_over {
+        report.warning("configuration", place);
+    }
+    let mut config = loaded.config;
     config.address_rules = config.address_rules.by_key();
     for warning in &config.warnings {
         report.warning("configuration", warning);
     }
-    report.ok("configuration", "no mistakes in it");
+    report.ok(
+        "configuration",
+        match (loaded.file, loaded.notice) {
+            (Some(file), _) => format!("{file}: no mistakes in it"),
+            (None, Some(notice)) => notice,
+            (None, None) => "no mistakes in the options".to_owned(),
+        },
+    );
     let world = World::of(config, report);
     settings::check(&world.config, &user, report);
     let survey = Survey::of(
@@ -95,40 +115,34 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
     network::check(&world, &survey, report);
 }
 
+impl ValidateArguments {
+    /// What the daemon would read: the only place that is no directory is its file.
+    fn load(&self) -> Result<Loaded, Vec<Error>> {
+        let (named, directories) = match (self.daemon.config(), &self.places[..]) {
+            (None, [place]) if !place.is_dir() => (Some(place.as_path()), &[][..]),
+            (named, directories) => (named, directories),
+        };
+        configuration::for_daemon(self.daemon.options(directories), named)
+    }
+}
+
 impl World {
-    /// The configuration with what HAProxy's own configuration adds to it.
+    /// What the daemon would look after.
     fn of(config: Config, report: &mut Report) -> Self {
-        let configured = config.sources.iter();
-        let mut sources: Vec<Source> = configured.map(|it| it.source.clone()).collect();
-        let configured = config.sources.iter();
-        let mut responders: Vec<_> = configured.map(|it| it.responder.clone()).collect();
-        let mut sockets = config.sockets.clone();
-        if !config.haproxy_config.is_empty() {
-            let variable = |name: &str| std::env::var(name).ok();
-            match haproxy_config::read(&config.haproxy_config, Path::new("."), &variable) {
-                Err(error) => report.error("haproxy_config", error),
-                Ok(read) => {
-                    for notice in &read.notices {
-                        report.warning("haproxy_config", notice);
-                    }
-                    let found = read.sources();
-                    report.ok(
-                        "haproxy_config",
-                        Report::count(found.len(), "place", "places"),
-                    );
-                    sources.extend(found);
-                    responders.resize(sources.len(), None);
-                    // All of them belong to one process; the most powerful one is used.
-                    let first = read.sockets.first();
-                    sockets.extend(first.and_then(|socket| socket.address.parse().ok()));
-                }
+        let intent = run::intent(&config);
+        let intent = intent.map_err(|error| report.error("haproxy_config", error));
+        let (mut sources, mut responders, mut sockets) = Default::default();
+        if let Ok(intent) = intent {
+            for notice in &intent.notices {
+                report.warning("haproxy_config", notice);
             }
-        }
-        if sources.is_empty() && sockets.is_empty() {
-            report.error(
-                "configuration",
-                "names no certificates and no control sockets",
-            );
+            if !config.haproxy_config.is_empty() {
+                let count = Report::count(intent.named_by_haproxy, "place", "places");
+                report.ok("haproxy_config", count);
+            }
+            let places = intent.places.into_iter();
+            (sources, responders) = places.map(|it| (it.source, it.responder)).unzip();
+            sockets = intent.sockets;
         }
         World {
             config,

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod help;
+mod intent;
 mod probe;
 mod stapled;
 mod validate;

@@ -1,0 +1,64 @@
+//! What the daemon would look after with a configuration, for commands that only look.
+//!
+//! The same reading of HAProxy's configurations and the same plan as the daemon's. Nothing is
+//! connected to: what processes say that they have loaded is not known here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::haproxy_files;
+use super::plan::{Numbers, Plan, World};
+use crate::config::{Config, ResponderOverride};
+use crate::discovery::haproxy_config::{self, Notice};
+use crate::discovery::source::Source;
+use crate::haproxy::Address;
+
+/// What would be looked after.
+pub struct Intent {
+    /// The places of certificates, each once, those that the configuration itself names first.
+    pub places: Vec<IntendedPlace>,
+    /// The control sockets of the processes.
+    pub sockets: Vec<Address>,
+    /// What is worth knowing about HAProxy's configurations.
+    pub notices: Vec<Notice>,
+    /// How many of the places HAProxy's configurations name.
+    pub named_by_haproxy: usize,
+}
+
+/// One place of certificates.
+pub struct IntendedPlace {
+    /// The place.
+    pub source: Source,
+    /// Whom to ask about its certificates; where it is none, whom the whole configuration says.
+    pub responder: Option<ResponderOverride>,
+}
+
+/// What the daemon would look after with this configuration, HAProxy's own being as it is now.
+///
+/// # Errors
+/// A configuration of HAProxy's that cannot be read.
+pub fn intent(config: &Config) -> Result<Intent, haproxy_config::Error> {
+    let processes = haproxy_files::read(&config.haproxy_config)?;
+    let notices = processes.iter().flat_map(|it| it.notices.clone());
+    let notices = notices.collect();
+    let named_by_haproxy = processes.iter().map(|it| it.sources().len()).sum();
+    let world = World {
+        haproxy_configs: Arc::new(processes),
+        loaded: BTreeMap::new(),
+    };
+    let mut numbers = Numbers::default();
+    let plan = Plan::new(config, &world, &mut numbers);
+    let places = plan.sources.into_values();
+    let sockets = numbers.sockets().values();
+    Ok(Intent {
+        places: places
+            .map(|planned| IntendedPlace {
+                source: planned.source,
+                responder: planned.responder,
+            })
+            .collect(),
+        sockets: sockets.map(|socket| socket.address.clone()).collect(),
+        notices,
+        named_by_haproxy,
+    })
+}
