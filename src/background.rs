@@ -1,6 +1,6 @@
 //! Life in the background: a process of its own session, whose starter leaves when it is ready.
 //!
-//! The program starts itself again, under another name and with a pipe as standard output, over which the new process says
+//! The program starts itself again, with a pipe as standard output, over which the new process says
 //! when it is ready; until then its standard error is the starter's, so that what keeps it from
 //! starting is seen there. Then its standard streams become `/dev/null`. The working directory
 //! stays, because paths on the command line may be relative to it.
@@ -9,10 +9,14 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The name by which the new process is called, and by which it knows what it is.
-const NAME: &str = "staplerd-in-background";
+/// What both processes are called, as `ps` shows it.
+const NAME: &str = "staplerd";
+/// The environment variable by which the new process knows what it is: the number of the process that
+/// has started it. What that one starts in turn has another parent.
+pub const STARTER: &str = "STAPLERD_STARTER";
 /// What the new process says when it is ready.
 const READY: &[u8] = b"ready";
 
@@ -28,9 +32,13 @@ pub enum Outcome {
     Ended(Option<i32>),
 }
 
-/// Whether this is the process that [`start`] has started.
+/// Whether this is the process that [`start`] has started. To be asked first while that one is there.
 pub fn is_here() -> bool {
-    std::env::args_os().next().is_some_and(|name| name == NAME)
+    static IS_HERE: OnceLock<bool> = OnceLock::new();
+    *IS_HERE.get_or_init(|| {
+        let starter = std::env::var(STARTER).ok();
+        starter.is_some_and(|pid| pid == std::os::unix::process::parent_id().to_string())
+    })
 }
 
 /// Starts this program again with the same arguments and waits until it is ready or has ended.
@@ -40,6 +48,7 @@ pub fn is_here() -> bool {
 pub fn start() -> io::Result<Outcome> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg0(NAME)
+        .env(STARTER, std::process::id().to_string())
         .args(std::env::args_os().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -25,11 +25,13 @@ pub(super) enum Timer {
     Deliver(CertificateNumber, TargetId),
 }
 
-/// When an alarm goes off: at the earlier of the two.
+/// When an alarm goes off: at the earlier of the first two.
 #[derive(Clone, Copy, Debug)]
 struct Deadline {
     wall: Timestamp,
     steady: Duration,
+    /// When that is to be expected, as it is said to people.
+    expected: Timestamp,
 }
 
 /// All alarms that are set.
@@ -50,6 +52,7 @@ impl Timers {
                 .wall
                 .saturating_add(wait.saturating_add(Duration::from_secs(2))),
             steady: now.steady.saturating_add(wait),
+            expected: now.wall.saturating_add(wait),
         };
         self.by_wall.insert((deadline.wall, timer.clone()));
         self.by_steady.insert((deadline.steady, timer.clone()));
@@ -58,7 +61,7 @@ impl Timers {
 
     /// Takes the alarm back, if it is set.
     pub(super) fn cancel(&mut self, timer: &Timer) {
-        if let Some(Deadline { wall, steady }) = self.deadlines.remove(timer) {
+        if let Some(Deadline { wall, steady, .. }) = self.deadlines.remove(timer) {
             self.by_wall.remove(&(wall, timer.clone()));
             self.by_steady.remove(&(steady, timer.clone()));
         }
@@ -85,9 +88,9 @@ impl Timers {
         [wall, steady].into_iter().flatten().min()
     }
 
-    /// When the alarm for this thing goes off by the wall clock, if it is set.
+    /// When the alarm for this thing is expected to go off, if it is set.
     pub(super) fn at(&self, timer: &Timer) -> Option<Timestamp> {
-        self.deadlines.get(timer).map(|deadline| deadline.wall)
+        self.deadlines.get(timer).map(|deadline| deadline.expected)
     }
 
     /// Whether the alarm for this thing is set.

@@ -1,7 +1,7 @@
 //! From the command line to a checked configuration: which file is read, and the reading of it.
 //!
 //! The file is the one that is named, or the first there is of `/etc/staplerd/staplerd.yaml`,
-//! `~/.staplerd.yaml` and the places of stapled and ocspd. What is in it is the room `config`'s
+//! `~/.staplerd.yaml` (either may end in `.yml`) and the places of stapled and ocspd. What is in it is the room `config`'s
 //! business.
 
 use std::ffi::OsStr;
@@ -17,10 +17,10 @@ use crate::config::{
 use crate::files::{self, Reach};
 use crate::printable::Printable;
 
-/// The configuration file of the machine.
-const SYSTEM_FILE: &str = "/etc/staplerd/staplerd.yaml";
+/// The configuration file of the machine, by the two endings that are usual.
+const SYSTEM_FILES: [&str; 2] = ["/etc/staplerd/staplerd.yaml", "/etc/staplerd/staplerd.yml"];
 /// The configuration file of a user, in the home directory.
-const USER_FILE: &str = ".staplerd.yaml";
+const USER_FILES: [&str; 2] = [".staplerd.yaml", ".staplerd.yml"];
 /// The places of stapled and ocspd: in the home directory, and the machine's.
 const ANCESTORS: [(&str, &str); 2] = [
     (".stapled.conf", "/etc/stapled/stapled.conf"),
@@ -139,7 +139,8 @@ pub(super) fn error_log(named: Option<&Path>) -> Option<LogFile> {
 fn default_file(passed_over: &mut Vec<String>) -> Option<PathBuf> {
     let home = std::env::home_dir();
     let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
-    let own = [Some(PathBuf::from(SYSTEM_FILE)), in_home(USER_FILE)];
+    let system = SYSTEM_FILES.map(|path| Some(PathBuf::from(path)));
+    let own = system.into_iter().chain(USER_FILES.map(in_home));
     let others = ANCESTORS
         .iter()
         .flat_map(|(user, system)| [in_home(user), Some(PathBuf::from(system))]);
@@ -150,7 +151,7 @@ fn default_file(passed_over: &mut Vec<String>) -> Option<PathBuf> {
             false
         }
     };
-    own.into_iter().chain(others).flatten().find(is_there)
+    own.chain(others).flatten().find(is_there)
 }
 
 /// The name and the text of a file.

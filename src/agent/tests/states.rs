@@ -24,6 +24,20 @@ fn kind(bench: &Bench) -> &'static str {
 }
 
 #[test]
+fn the_next_request_is_the_same_moment_in_the_log_and_in_the_status() {
+    let authority = Authority::new();
+    let (mut bench, subject, number) = waiting(&authority);
+    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let logged = actions.iter().find_map(|action| match action {
+        Action::Report(Report::Renewed { next_request, .. }) => Some(*next_request),
+        _ => None,
+    });
+    let status = bench.agent.status_of("/a.pem".as_ref(), NOW).unwrap();
+    assert!(logged.is_some());
+    assert_eq!(status.certificate.unwrap().next_request, logged);
+}
+
+#[test]
 fn excluded_files_have_the_name_and_the_words_of_their_reason() {
     let reason = "why".to_owned();
     for (exclusion, kind) in [
@@ -105,7 +119,7 @@ fn without_a_staple_not_being_asked_about_is_failing_and_with_one_it_is_only_sai
     bench.postponed(number, Duration::from_secs(100));
     assert_eq!(kind(&bench), "fresh");
     let not_asked = |bench: &Bench| {
-        let status = bench.agent.status_of(Path::new("/a.pem"), NOW).unwrap();
+        let status = bench.agent.status_of("/a.pem".as_ref(), NOW).unwrap();
         let not_asked = status.certificate.unwrap().not_asked;
         not_asked.map(|failure| failure.kind)
     };

@@ -234,7 +234,7 @@ fn list(paths: &[String]) -> String {
     }
 }
 
-/// `12 certificate files: 1 failing, 11 fresh; 1 needs attention`.
+/// `12 certificate files: 1 failing, 11 fresh; 1 file and 1 socket need attention`.
 pub(super) fn summary(status: &Status) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for certificate in &status.certificates {
@@ -253,14 +253,42 @@ pub(super) fn summary(status: &Status) -> String {
     if !counts.is_empty() {
         summary += &format!(": {}", counts.join(", "));
     }
-    let certificates = status.certificates.iter().map(|it| it.needs_attention);
-    let sockets = status.sockets.iter().map(|it| it.needs_attention);
-    let directories = status.unusable_directories.iter().map(|_| true);
-    let all = certificates.chain(sockets).chain(directories);
-    match all.filter(|needs| *needs).count() {
-        0 => {}
-        1 => summary += "; 1 needs attention",
-        count => summary += &format!("; {count} need attention"),
-    }
+    let certificates = status.certificates.iter();
+    let sockets = status.sockets.iter();
     summary
+        + &attention([
+            (
+                certificates.filter(|it| it.needs_attention).count(),
+                ["file", "files"],
+            ),
+            (
+                sockets.filter(|it| it.needs_attention).count(),
+                ["socket", "sockets"],
+            ),
+            (
+                status.unusable_directories.len(),
+                ["directory", "directories"],
+            ),
+        ])
+}
+
+/// How many of each kind need attention; nothing where none does.
+fn attention(counts: [(usize, [&str; 2]); 3]) -> String {
+    let needy = counts.iter().filter(|(count, _)| *count > 0);
+    let words = needy.map(|(count, [one, many])| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    });
+    let words: Vec<String> = words.collect();
+    match (
+        counts.iter().map(|(count, _)| count).sum(),
+        words.split_last(),
+    ) {
+        (1, Some((only, _))) => format!("; {only} needs attention"),
+        (_, Some((last, rest))) if !rest.is_empty() => {
+            format!("; {} and {last} need attention", rest.join(", "))
+        }
+        (_, Some((only, _))) => format!("; {only} need attention"),
+        (_, None) => String::new(),
+    }
 }

@@ -18,7 +18,7 @@ fn directory(below: &Path, name: &str) -> String {
 fn background_process(word: &str) -> Option<u32> {
     let is_it = |pid: u32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.starts_with("staplerd-in-background") && line.contains(word) && is_alive(pid)
+        line.starts_with("staplerd\0") && line.contains(word) && is_alive(pid)
     };
     let mut pids = fs::read_dir("/proc")
         .unwrap()
@@ -54,6 +54,8 @@ fn in_the_background_it_has_its_own_session_and_its_starter_leaves_when_it_is_re
     let log = fs::read_to_string(log.join("staplerd.log")).unwrap();
     assert!(log.contains("ready, 0 certificate files"), "{log}");
     let pid = background_process(&certificates).expect("a process in the background");
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(arguments.starts_with(b"staplerd\0-D\0"), "as ps shows it");
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     let (group, session) = (fields[2], fields[3]);

@@ -127,7 +127,7 @@ fn the_table_says_how_long_where_and_what_is_wrong() {
         "  not loaded: /certs/new.pem",
         "  loaded, but not looked after: /else/where.pem",
         "",
-        "2 certificate files: 1 failing, 1 fresh; 1 needs attention",
+        "2 certificate files: 1 failing, 1 fresh; 1 file needs attention",
     ];
     assert_eq!(shown, expected);
 }
@@ -248,7 +248,7 @@ fn directories_and_processes_in_trouble_are_counted_and_explained() {
         "/missing",
         "  does not exist",
         "",
-        "0 certificate files; 2 need attention",
+        "0 certificate files; 1 socket and 1 directory need attention",
     ];
     assert_eq!(table::lines(&shown, PLAIN), expected);
 }
