@@ -45,7 +45,7 @@ fn the_example_is_valid_with_every_key_in_use_and_shows_the_defaults() {
     let responder = config.responder.unwrap();
     assert_eq!(responder.listen, responder::LISTEN);
     assert_eq!(responder.validity, responder::VALIDITY);
-    assert_eq!(responder.authorities.len(), 2);
+    assert_eq!(responder.authorities.len(), 3);
     let Source::Masks(masks) = &config.sources.last().unwrap().source else {
         panic!("{:?}", config.sources)
     };

@@ -12,9 +12,9 @@
 //! Questions do not wait for earlier answers, and answers may come in any order: `serial` says whose
 //! they are. It is the number in hexadecimal ([`super::serial::to_hexadecimal`]). An answer counts
 //! for `cache_seconds` (60 unless it says so, 3,600 at most), one that says `unknown` for its question
-//! alone. A program that ends, leaves a question unanswered for five seconds or writes what is no
-//! answer is killed with its process group and started again, after a pause that grows from a tenth
-//! of a second to thirty while nothing is answered. At most 256 questions wait for it at a time.
+//! alone. A program that leaves a question unanswered for five seconds or writes what is no answer is
+//! killed with its process group. It is started again, as one that has ended is, after a pause that
+//! grows from a tenth of a second to thirty seconds while nothing is answered. At most 256 questions wait for it at a time.
 
 mod lines;
 mod process;

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -101,12 +101,15 @@ impl Process {
         let error = loop {
             let first = self.waiting.values().map(|one| one.until).min();
             tokio::select! {
-                asked = questions.recv() => self.ask(asked?),
+                // What it has said before its end is heard; however many ask, the work goes on.
+                biased;
                 line = next(&mut self.lines) => {
                     if let Err(error) = self.line(line).await {
                         break error;
                     }
                 }
+                // What it has started may hold its pipes open.
+                status = self.child.wait() => break self.has_ended(status),
                 written = self.input.write(&self.unsent), if !self.unsent.is_empty() => {
                     match written {
                         Ok(count) if count > 0 => drop(self.unsent.drain(..count)),
@@ -116,6 +119,7 @@ impl Process {
                 () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {
                     break ProgramError::Timeout { program: self.program.clone() };
                 }
+                asked = questions.recv() => self.ask(asked?),
             }
         };
         for (_, waiting) in self.waiting.drain() {
@@ -184,14 +188,22 @@ impl Process {
 
     /// How it ended, where it did.
     async fn ended(&mut self) -> ProgramError {
-        let how = match timeout(GRACE, self.child.wait()).await {
-            Ok(Ok(status)) => format!("ended with {status}"),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "closed its pipes".to_owned(),
-        };
+        match timeout(GRACE, self.child.wait()).await {
+            Ok(status) => self.has_ended(status),
+            Err(_) => ProgramError::Ended {
+                program: self.program.clone(),
+                how: "closed its pipes".to_owned(),
+            },
+        }
+    }
+
+    fn has_ended(&self, status: io::Result<ExitStatus>) -> ProgramError {
         ProgramError::Ended {
             program: self.program.clone(),
-            how,
+            how: match status {
+                Ok(status) => format!("ended with {status}"),
+                Err(error) => error.to_string(),
+            },
         }
     }
 }
