@@ -10,6 +10,7 @@ use std::process::ExitCode;
 pub(super) use arguments::{DaemonArguments, DaemonOptions};
 
 use super::configuration::{self, Loaded};
+use super::user::User;
 use super::{EXIT_CONFIGURATION, once};
 use crate::background::{self, Outcome};
 use crate::config::{Config, Error, Logging};
@@ -104,10 +105,15 @@ pub(super) fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
     configuration::for_daemon(arguments.options(), arguments.config())
 }
 
-/// Says what the operator should know about the file.
+/// Says what the operator should know about the file, and about programs that it names in vain.
 fn warn(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    for hook in config.hooks.programs() {
+        if let Err(problem) = User::Current.check_program(&hook.program) {
+            tracing::warn!(reason = "hook_not_started", "hooks: {problem}: correct it");
+        }
     }
 }
 

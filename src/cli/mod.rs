@@ -18,6 +18,7 @@ mod renew;
 mod responder;
 mod status;
 mod survey;
+mod user;
 mod validate;
 mod verify;
 mod wording;

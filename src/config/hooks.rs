@@ -49,6 +49,12 @@ impl Default for Hooks {
 }
 
 impl Hooks {
+    /// Every program that is named.
+    pub fn programs(&self) -> impl Iterator<Item = &Invocation> {
+        let all = [&self.renewed, &self.failing, &self.revoked, &self.expiring];
+        all.into_iter().flatten()
+    }
+
     pub(super) fn read(table: &Table<'_>) -> Self {
         let command = |key| table.read(key, Invocation::read);
         let duration = |key, bounds| table.read(key, |value| value.duration(&bounds));

@@ -54,6 +54,12 @@ pub enum Refusal {
     /// A CA certificate.
     #[error("a CA certificate: nothing to staple for")]
     CertificateAuthority,
+    /// The issuer stands before the certificate.
+    #[error(
+        "the issuing CA's certificate stands before the certificate, and HAProxy takes the first one \
+         of a file: put the server's certificate first and its chain after it"
+    )]
+    IssuerFirst,
     /// A certificate signed by itself.
     #[error("a self-signed certificate: nobody answers for it")]
     SelfSigned,
@@ -104,7 +110,11 @@ pub fn read(
     let bundle = read_bundle(path, reach)?;
     let certificate = bundle.leaf().clone();
     if certificate.is_certificate_authority() {
-        return Err(Refusal::CertificateAuthority);
+        return Err(if is_before_what_it_issued(&bundle) {
+            Refusal::IssuerFirst
+        } else {
+            Refusal::CertificateAuthority
+        });
     }
     if certificate.is_self_signed() {
         return Err(Refusal::SelfSigned);
@@ -119,6 +129,16 @@ pub fn read(
         Err(_) if certificate.ocsp_urls().is_empty() => Err(Refusal::NoResponder),
         Err(refusal) => Err(refusal),
     }
+}
+
+/// Whether the first certificate has issued a server's that stands behind it.
+fn is_before_what_it_issued(bundle: &Bundle) -> bool {
+    let mut servers = bundle
+        .chain()
+        .iter()
+        .filter(|one| !one.is_certificate_authority());
+    let first = std::slice::from_ref(bundle.leaf());
+    servers.any(|one| x509::find_issuer(one, first).is_some())
 }
 
 fn issuer(
@@ -191,6 +211,12 @@ pub(super) fn read_bundle(path: &Path, reach: Reach<'_>) -> Result<Bundle, Refus
     Bundle::from_pem(&bytes).map_err(|error| match error {
         x509::Error::OnlyPrivateKey => Refusal::KeyOnly,
         x509::Error::CutOff => Refusal::Incomplete,
+        x509::Error::NoCertificate if Certificate::from_der(&bytes).is_ok() => {
+            Refusal::NotACertificate(
+                "it is DER, and HAProxy reads PEM: convert it (openssl x509 -inform DER -in FILE)"
+                    .to_owned(),
+            )
+        }
         other => Refusal::NotACertificate(other.to_string()),
     })
 }

@@ -602,6 +602,7 @@ fn may_be_half_written(content: &Result<Finding, Refusal>) -> bool {
         Err(refusal) => match refusal {
             Refusal::NoResponder | Refusal::CertificateAuthority | Refusal::SelfSigned => false,
             Refusal::NoIssuer(_)
+            | Refusal::IssuerFirst
             | Refusal::UnsupportedIssuer(_)
             | Refusal::WrongIssuerFile(_)
             | Refusal::KeyOnly

@@ -7,6 +7,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::Poll;
@@ -69,7 +70,9 @@ pub async fn connect(address: &Address) -> Result<(Connection, Process), Error> 
     let transport = timeout(CONNECT_TIMEOUT, open(address.endpoint()))
         .await
         .map_err(|_| Error::ConnectTimedOut(CONNECT_TIMEOUT))?
-        .map_err(connect_error)?;
+        .map_err(|error| {
+            what_is_there(address.endpoint()).unwrap_or_else(|| connect_error(error))
+        })?;
     let mut connection = Connection {
         transport,
         codec: Codec::new(address.cli()),
@@ -376,6 +379,19 @@ async fn open(endpoint: &Endpoint) -> io::Result<Box<dyn Transport>> {
             Box::new(stream)
         }
     })
+}
+
+/// Something else than a socket, where that is why nobody can connect.
+fn what_is_there(endpoint: &Endpoint) -> Option<Error> {
+    let Endpoint::Unix(path) = endpoint else {
+        return None;
+    };
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    match (kind.is_socket(), kind.is_dir()) {
+        (true, _) => None,
+        (false, true) => Some(Error::NotASocket("a directory")),
+        (false, false) => Some(Error::NotASocket("a file")),
+    }
 }
 
 fn connect_error(error: io::Error) -> Error {

@@ -184,6 +184,9 @@ pub enum Error {
     /// There is no socket at this address.
     #[error("there is no such socket; is HAProxy running, and is this its 'stats socket'?")]
     NoSuchSocket,
+    /// There is something else at this path.
+    #[error("there is {0}, and no socket: name the path that HAProxy's 'stats socket' line has")]
+    NotASocket(&'static str),
     /// Nobody listens at this address.
     #[error("the connection is refused; is HAProxy running?")]
     Refused,
@@ -244,6 +247,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Error::NoSuchSocket => "no_such_socket",
+            Error::NotASocket(_) => "not_a_socket",
             Error::Refused => "refused",
             Error::AccessDenied => "access_denied",
             Error::Connect(_) => "connect",

@@ -17,9 +17,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{Plan, StapleFolder};
-use super::unreadable::{IN_USE, Unreadable};
+use super::unreadable::{IN_USE, NOT_WRITABLE, Unreadable};
 use super::{News, wall_clock};
-use crate::agent::{Content, Event, Exclusion, FoundFile, Subject, TargetId};
+use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, Subject, TargetId};
 use crate::discovery::{
     Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
@@ -147,6 +147,8 @@ struct Finder {
     unreadable: Unreadable,
     /// The folders that another staplerd looks after.
     in_use: BTreeSet<PathBuf>,
+    /// The folders that staples cannot be written to.
+    not_writable: BTreeMap<PathBuf, Failure>,
     /// The number of the plan, and since when it is scanned.
     begun: (u64, Instant),
 }
@@ -174,6 +176,7 @@ impl Finder {
             claims,
             unreadable: Unreadable::default(),
             in_use: BTreeSet::new(),
+            not_writable: BTreeMap::new(),
             begun: (0, Instant::now()),
         }
     }
@@ -197,7 +200,10 @@ impl Finder {
         if self.all_gone(gone) {
             is_awaiting |= self.report_changes();
         }
-        let directories = self.unreadable.and(&self.in_use, &self.plan);
+        let mut directories = self.unreadable.and(&self.in_use, &self.plan);
+        for (path, failure) in &self.not_writable {
+            directories.entry(path.clone()).or_insert(failure.clone());
+        }
         // Nobody is left to be told at the end.
         let _ = self.news.send(News::Directories(directories));
         let plan = self.plan.number;
@@ -246,6 +252,8 @@ impl Finder {
         self.folders = plan.staple_folders();
         self.claims.keep(|path| self.folders.contains_key(path));
         self.in_use.retain(|path| self.folders.contains_key(path));
+        self.not_writable
+            .retain(|path, _| self.folders.contains_key(path));
         gone
     }
 
@@ -338,6 +346,7 @@ impl Finder {
                 }
                 continue;
             }
+            note_writable(path, claim.is_ok(), &mut self.not_writable);
             let was_in_use = self.in_use.remove(path);
             // A directory that cannot be opened is the scan's to report.
             if let Ok(Claim::NotLockable(error)) = claim {
@@ -355,6 +364,28 @@ impl Finder {
                 }
             }
         }
+    }
+}
+
+/// Notes whether staples can be written to a folder, and says so where that is another matter than
+/// before: the first renewal may be a day away. One that `is_there` not is the scan's to report.
+fn note_writable(path: &Path, is_there: bool, not_writable: &mut BTreeMap<PathBuf, Failure>) {
+    let checked = match is_there {
+        true => store::check_writable(path),
+        false => Ok(()),
+    };
+    let Err(error) = checked else {
+        not_writable.remove(path);
+        return;
+    };
+    let failure = Failure {
+        kind: NOT_WRITABLE,
+        message: format!("staples cannot be written: {error}"),
+    };
+    if not_writable.get(path) != Some(&failure) {
+        let directory = path.printable();
+        tracing::error!(%directory, reason = failure.kind, "{}", failure.message);
+        not_writable.insert(path.to_owned(), failure);
     }
 }
 
@@ -465,7 +496,8 @@ fn exclusion(refusal: &Refusal) -> Exclusion {
             Exclusion::NoIssuer { reason }
         }
         Refusal::CertificateAuthority | Refusal::SelfSigned => Exclusion::NotApplicable { reason },
-        Refusal::KeyOnly
+        Refusal::IssuerFirst
+        | Refusal::KeyOnly
         | Refusal::Incomplete
         | Refusal::NotACertificate(_)
         | Refusal::Io(_)

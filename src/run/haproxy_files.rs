@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::News;
 use super::finder::{next_hint, skip_waiting_hints};
-use crate::discovery::haproxy_config::{self, Error, HaproxyConfig};
+use crate::discovery::haproxy_config::{self, Error, HaproxyConfig, Notice, Place, Remark};
 use crate::discovery::{Hints, Interest, Interests};
 
 /// How long to wait after a hint, so that all files of a deployment are in place.
@@ -43,7 +43,23 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<HaproxyConfig>, Error> {
         // What one file says, such as crt-base, counts in the others.
         _ => read(&group),
     });
-    processes.collect()
+    let mut processes: Vec<HaproxyConfig> = processes.collect::<Result<_, Error>>()?;
+    for process in &mut processes {
+        note_emptiness(process);
+    }
+    Ok(processes)
+}
+
+/// Says where a process has no certificates, as HAProxy's configuration has none as it is installed.
+fn note_emptiness(process: &mut HaproxyConfig) {
+    if let (true, Some(file)) = (process.sources().is_empty(), process.files.first()) {
+        let place = Place {
+            file: file.as_path().into(),
+            line: 1,
+        };
+        let remark = Remark::NoneNamed;
+        process.notices.push(Notice { place, remark });
+    }
 }
 
 /// Says what the operator should know of these configurations, as far as it was not said of those

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::unreadable::NOT_WRITABLE;
 use super::{Daemon, Error, News, agent_settings, in_runtime, wall_clock};
 use crate::agent::{Action, Event, Report, State, TargetId};
 use crate::config::{Config, Origin};
@@ -282,8 +283,11 @@ impl Run<'_> {
         summary.not_tried = self.waiting.len();
         summary.due.sort();
         let connections = self.daemon.connections.values();
+        // What cannot be written fails when there is something to write.
+        let directories = self.daemon.directories.values();
+        let directories = directories.filter(|failure| failure.kind != NOT_WRITABLE);
         summary.unusable =
-            self.daemon.directories.len() + connections.filter(|it| it.process.is_none()).count();
+            directories.count() + connections.filter(|it| it.process.is_none()).count();
         for file in self.daemon.agent.status(wall_clock()) {
             let is_placed = file.certificate.as_ref().is_none_or(|certificate| {
                 let live = certificate.live.iter().map(|(_, place)| place);

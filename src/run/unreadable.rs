@@ -9,6 +9,8 @@ use crate::discovery::Change;
 
 /// The name of what keeps a directory that another staplerd writes to from being used.
 pub(super) const IN_USE: &str = "in_use";
+/// The name of what keeps staples from being written to a directory.
+pub(super) const NOT_WRITABLE: &str = "not_writable";
 
 /// The directories, and folders in them, that cannot be read.
 #[derive(Default)]

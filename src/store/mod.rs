@@ -20,6 +20,8 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use crate::files::{self, Reach};
 use crate::printable::Printable;
 
@@ -97,6 +99,16 @@ impl Error {
             _ => Error::Io { path, error },
         }
     }
+}
+
+/// Whether staples can be written in this directory, as far as that can be told without writing.
+///
+/// # Errors
+/// [`Error`] with what stands in the way.
+pub fn check_writable(directory: &Path) -> Result<(), Error> {
+    let wanted = Access::WRITE_OK.union(Access::EXEC_OK);
+    accessat(CWD, directory, wanted, AtFlags::EACCESS)
+        .map_err(|error| Error::at(directory, error.into()))
 }
 
 /// Reads the bytes at a staple's place; `None` when there is no file. They are foreign bytes:

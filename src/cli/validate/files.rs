@@ -7,8 +7,8 @@ use rustix::fs::Access;
 
 use super::World;
 use super::report::Report;
-use super::user::User;
 use crate::cli::survey::{Survey, SurveyedFile};
+use crate::cli::user::User;
 use crate::config::ResponderOverride;
 use crate::discovery::Refusal;
 use crate::discovery::source::Source;

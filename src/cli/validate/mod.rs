@@ -11,7 +11,6 @@ mod files;
 mod network;
 mod report;
 mod settings;
-mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,10 +18,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use self::report::Report;
-use self::user::User;
 use super::configuration::Loaded;
 use super::daemon::DaemonOptions;
 use super::survey::Survey;
+use super::user::User;
 use super::{EXIT_CONFIGURATION, configuration};
 use crate::config::{Config, Error, ResponderOverride};
 use crate::discovery::source::Source;

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use super::report::Report;
-use super::user::User;
+use crate::cli::user::User;
 use crate::config::{Config, Invocation, Statuses};
 use crate::printable::Printable;
 use crate::store::Ownership;
@@ -20,14 +20,7 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
     if let Err(error) = Ownership::new(config.file_mode, config.file_group.as_deref()) {
         report.error("file_group", error);
     }
-    let hooks = &config.hooks;
-    let all = [
-        &hooks.renewed,
-        &hooks.failing,
-        &hooks.revoked,
-        &hooks.expiring,
-    ];
-    for Invocation { program, .. } in all.into_iter().flatten() {
+    for Invocation { program, .. } in config.hooks.programs() {
         match user.check_program(program) {
             Ok(()) => report.ok("hook", program.printable()),
             Err(problem) => report.error("hook", problem),

@@ -152,6 +152,12 @@ pub enum Remark {
          never for a certificate's first staple: add 'level admin'"
     )]
     LevelTooLow(Level),
+    /// No line names a certificate.
+    #[error(
+        "no certificate is named here, so there is nothing to staple for: HAProxy's are named on a \
+         'bind' line, as in 'bind :443 ssl crt /etc/haproxy/certs'"
+    )]
+    NoneNamed,
     /// The configuration names more certificates than are looked after.
     #[error("more than {0} certificates and folders: this one and those after it are passed over")]
     TooManyCertificates(usize),
@@ -184,6 +190,7 @@ impl Remark {
             Remark::UnusableSocket(_) => "unusable_socket",
             Remark::TlsSocket(_) => "tls_socket",
             Remark::LevelTooLow(_) => "level_too_low",
+            Remark::NoneNamed => "none_named",
             Remark::TooManyCertificates(_) => "too_many_certificates",
         }
     }

@@ -196,12 +196,15 @@ fn each_kind_of_bad_file_has_its_own_reason() {
     let silent = CertificateBuilder::new("Issuer", "leaf", &[8])
         .sign(&bench.world.leaf_key, &bench.world.issuer_key);
     bench.write("silent", &[&silent]);
+    bench.write("turned", &[&bench.world.issuer, &bench.leaf(2)]);
+    fs::write(bench.path("der"), bench.leaf(3).der()).unwrap();
     let mut found = bench.settled();
     found.sort();
     assert_eq!(
         found,
         [
             "!ca CertificateAuthority",
+            "!der NotACertificate",
             "!empty NotACertificate",
             "!half Incomplete",
             "!key KeyOnly",
@@ -210,6 +213,7 @@ fn each_kind_of_bad_file_has_its_own_reason() {
             "!root CertificateAuthority",
             "!silent NoResponder",
             "!text NotACertificate",
+            "!turned IssuerFirst",
         ]
     );
     assert!(bench.scan().is_empty(), "each is reported once");

@@ -110,11 +110,14 @@ impl ProgramError {
     }
 }
 
+/// Statuses by serial number, and until when each counts.
+type Remembered = HashMap<Box<[u8]>, (Instant, CertificateStatus)>;
+
 /// A program that is asked.
 pub struct Program {
     questions: mpsc::Sender<Asked>,
     name: String,
-    remembered: Mutex<HashMap<Box<[u8]>, (Instant, CertificateStatus)>>,
+    remembered: Mutex<Remembered>,
 }
 
 impl Program {

@@ -76,8 +76,8 @@ const CASES: &[Case] = &[
     Case {
         configuration: "ocsp_folder: '{dir}/staples'\n\
             domains: {four: {cert: '{dir}/other/four.pem', ocsp: four.ocsp, sockets: ['{dir}/a']}}\n\
-            scan_keys: [{folder: '{dir}/certs', cert_mask: '{domain}.pem'}]",
-        certificates: 3,
+            scan_keys: [{folder: '{dir}/keys'}]",
+        certificates: 2,
         sockets: &["a"],
     },
 ];
@@ -96,6 +96,13 @@ fn write_world(directory: &Path) {
         let name = Path::new(file).file_stem().unwrap().to_str().unwrap();
         let pem = authority.issue(name, Some(RESPONDER)).pem();
         fs::write(directory.join(file), pem).unwrap();
+    }
+    // ocspbot's: a certificate with its chains in files of their own.
+    fs::create_dir(directory.join("keys")).unwrap();
+    let five = authority.issue("five", Some(RESPONDER)).pem();
+    fs::write(directory.join("keys/five.pem"), five).unwrap();
+    for chain in ["five-chain.pem", "five-rootchain.pem"] {
+        fs::write(directory.join("keys").join(chain), authority.pem()).unwrap();
     }
     let place = directory.to_str().unwrap();
     let socket = |name: &str| format!("global\n  stats socket {place}/{name} level admin\n");

@@ -357,3 +357,142 @@ fn nothing_named_is_not_valid() {
     );
     assert_eq!(output.status.code(), Some(78));
 }
+
+#[test]
+fn what_lies_where_a_certificate_or_a_socket_should_is_called_by_its_name() {
+    let world = World::new();
+    let authority = Authority::new();
+    let site = authority.issue("site.example", Some(RESPONDER));
+    let turned = format!("{}{}", authority.pem(), site.pem());
+    world.write("certs/turned.pem", &turned);
+    fs::write(world.path("certs/site.der"), site.certificate.der()).unwrap();
+    fs::create_dir(world.path("folder.sock")).unwrap();
+    world.write("file.sock", "");
+    let output = world.validate(
+        "directories: [{path: '{dir}/certs', sockets: ['{dir}/folder.sock', '{dir}/file.sock']}]\n",
+        &[],
+    );
+    for (grade, words) in [
+        (
+            "warning",
+            ["turned.pem", "put the server's certificate first"],
+        ),
+        ("warning", ["site.der", "HAProxy reads PEM: convert it"]),
+        (
+            "error",
+            ["folder.sock", "there is a directory, and no socket"],
+        ),
+        ("error", ["file.sock", "there is a file, and no socket"]),
+    ] {
+        assert_line(&output, grade, &words);
+    }
+}
+
+#[test]
+fn a_haproxy_configuration_as_debian_installs_it_names_no_certificate() {
+    let world = World::new();
+    world.write(
+        "haproxy.cfg",
+        "global\n\tlog /dev/log local0\n\tca-base /etc/ssl/certs\n\tcrt-base /etc/ssl/private\n\n\
+         defaults\n\tmode http\n\ttimeout connect 5000\n",
+    );
+    let output = world.validate("haproxy_config: '{dir}/haproxy.cfg'\n", &[]);
+    let words = ["haproxy.cfg:1: no certificate is named here", "ssl crt"];
+    assert_line(&output, "warning", &words);
+}
+
+#[test]
+fn the_file_in_the_home_directory_may_end_in_yml() {
+    if Path::new("/etc/staplerd/staplerd.yaml").exists() {
+        return skipped("the file in the home directory: there is one in /etc");
+    }
+    let world = World::new();
+    world.write(".staplerd.yml", "recursive: perhaps\n");
+    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+        .arg("validate")
+        .env("HOME", world.dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_line(&output, "error", &[".staplerd.yml:1:12: recursive:"]);
+}
+
+/// A command with nothing where HAProxy's configuration is by default, and nothing in the home
+/// directory; none where this process may not hide files.
+fn without_haproxy(home: &Path, words: &[&str]) -> Option<Output> {
+    let mut script = "mount -t tmpfs none /etc/haproxy && exec \"$@\"";
+    if !Path::new("/etc/haproxy").exists() {
+        script = "exec \"$@\"";
+    }
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(env!("CARGO_BIN_EXE_staplerd"))
+        .args(words)
+        .env("HOME", home)
+        .env_remove("JOURNAL_STREAM")
+        .stdin(Stdio::null())
+        .output();
+    let output = output.ok()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    (!errors.contains("unshare: ") && !errors.contains("mount: ")).then_some(output)
+}
+
+#[test]
+fn nothing_at_all_is_said_alike_by_the_daemon_and_by_validate() {
+    let world = World::new();
+    if Path::new("/etc/staplerd/staplerd.yaml").exists() {
+        return skipped("nothing configured at all: there is a file in /etc");
+    }
+    let words = "nothing says where the certificates are: there are no options and no \
+                 configuration file, and /etc/haproxy/haproxy.cfg: No such file or directory";
+    let Some(daemon) = without_haproxy(world.dir.path(), &[]) else {
+        return skipped("nothing configured at all: files cannot be hidden here");
+    };
+    assert_eq!(daemon.status.code(), Some(78));
+    let log = String::from_utf8_lossy(&daemon.stderr);
+    assert!(log.contains(words), "{log}");
+    let validate = without_haproxy(world.dir.path(), &["validate"]).unwrap();
+    assert_eq!(validate.status.code(), Some(78));
+    assert_line(&validate, "error", &[words, "staplerd -d"]);
+}
+
+#[test]
+fn the_default_place_of_haproxys_configuration_counts_for_validate_as_for_the_daemon() {
+    if Path::new("/etc/staplerd/staplerd.yaml").exists() || !Path::new("/etc/haproxy").exists() {
+        return skipped("HAProxy's configuration in its place: this machine has another");
+    }
+    let world = World::new();
+    let authority = Authority::new();
+    let site = authority.issue("site.example", Some(RESPONDER)).pem();
+    world.write("certs/site.pem", &site);
+    let certs = world.path("certs");
+    world.write(
+        "haproxy.cfg",
+        &format!("frontend f\n  bind :443 ssl crt {}\n", certs.display()),
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c"])
+        .arg("mount --bind \"$1\" /etc/haproxy && exec \"$2\" validate")
+        .args(["sh", world.dir.path().to_str().unwrap()])
+        .arg(env!("CARGO_BIN_EXE_staplerd"))
+        .env("HOME", world.dir.path())
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        return skipped("HAProxy's configuration in its place: there is no unshare");
+    };
+    if String::from_utf8_lossy(&output.stderr).contains("unshare: ") {
+        return skipped("HAProxy's configuration in its place: files cannot be hidden here");
+    }
+    assert_line(
+        &output,
+        "ok",
+        &[
+            "configuration",
+            "nothing is configured",
+            "haproxy.cfg are taken",
+        ],
+    );
+    assert_line(&output, "ok", &["certificates", "1 to staple for"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
 
 use super::Daemon;
 use super::authority::{OpensslAuthority, Signer};
+use crate::skip::skipped;
 use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
 
 #[test]
@@ -246,5 +248,52 @@ fn a_stats_socket_that_a_certificate_names_is_never_asked() {
             "reason=\"address_refused\"",
             "is a control socket of HAProxy, which is never asked",
         ]);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_noticed_at_the_start() {
+    let authority = crate::support::pki::Authority::new();
+    let site = authority.issue("site", Some("http://127.0.0.1:9/")).pem();
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = directory.path().join("certs");
+    fs::create_dir(&certificates).unwrap();
+    fs::write(certificates.join("site.pem"), site).unwrap();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), open.clone()).unwrap();
+    fs::set_permissions(&certificates, open).unwrap();
+    let log = directory.path().join("log");
+    // Another user than the directory's owner; this machine may have no other.
+    let mut child = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(env!("CARGO_BIN_EXE_staplerd"))
+        .args(["--control-socket", "null", "-d"])
+        .arg(&certificates)
+        .env_remove("JOURNAL_STREAM")
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn();
+    let Ok(child) = &mut child else {
+        return skipped("a directory that cannot be written: there is no setpriv");
+    };
+    let mut text = String::new();
+    wait_for("its first words", || {
+        text = fs::read_to_string(&log).unwrap();
+        text.contains("ready, ") || child.try_wait().unwrap().is_some()
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    if text.contains("setpriv: ") || text.is_empty() {
+        return skipped("a directory that cannot be written: no other user to be had");
+    }
+    let line = text.lines().find(|line| line.contains("not_writable"));
+    let line = line.unwrap_or_else(|| panic!("{text}"));
+    for words in [
+        "staples cannot be written",
+        "certs",
+        "Permission denied",
+        "let the user",
+    ] {
+        assert!(line.contains(words), "{line}");
     }
 }

@@ -13,7 +13,7 @@ use crate::printable::Printable;
 use rustix::fs::Access;
 
 /// For whom permissions are judged.
-pub(super) enum User {
+pub(in crate::cli) enum User {
     /// Who runs the command.
     Current,
     /// Somebody else.
@@ -29,7 +29,7 @@ pub(super) enum User {
 
 impl User {
     /// The user of this name or number, with the groups the system gives it.
-    pub(super) fn named(name: &str) -> Result<Self, String> {
+    pub(in crate::cli) fn named(name: &str) -> Result<Self, String> {
         let user = numbers_of("-u", name)?;
         let user = user.first().copied();
         Ok(User::Other {
@@ -43,7 +43,7 @@ impl User {
     ///
     /// # Errors
     /// A line that says what keeps the user from it.
-    pub(super) fn check(&self, path: &Path, access: Access) -> Result<(), String> {
+    pub(in crate::cli) fn check(&self, path: &Path, access: Access) -> Result<(), String> {
         let about = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.printable());
         match self {
             User::Current => {
@@ -90,7 +90,7 @@ impl User {
     }
 
     /// A program's path, looked for in `PATH` where it is a name only.
-    pub(super) fn check_program(&self, program: &Path) -> Result<(), String> {
+    pub(in crate::cli) fn check_program(&self, program: &Path) -> Result<(), String> {
         if program.components().count() > 1 || program.is_absolute() {
             if program.is_dir() {
                 return Err(format!("{}: is a directory", program.printable()));
