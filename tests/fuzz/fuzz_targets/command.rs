@@ -13,7 +13,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let line = serde_json::to_vec(&request).unwrap();
     assert_eq!(Request::parse(&line).as_ref(), Ok(&request));
-    let (Request::Status { names } | Request::Renew { names }) = request;
+    let (Request::Status { names } | Request::Renew { names }) = request else {
+        return;
+    };
     let count = names.len();
     let first = names.first().cloned();
     let mut names = Names::new(names);
