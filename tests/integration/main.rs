@@ -12,6 +12,7 @@ mod haproxy_faults;
 mod haproxy_framing;
 mod haproxy_lifecycle;
 mod haproxy_session;
+mod haproxy_strangers;
 mod haproxy_transactions;
 mod hostile;
 mod judges;
@@ -28,3 +29,5 @@ mod verify_command;
 
 #[path = "../support/pki.rs"]
 mod pki;
+#[path = "../support/strange_haproxy/mod.rs"]
+mod strange_haproxy;
