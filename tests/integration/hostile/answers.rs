@@ -41,6 +41,31 @@ fn redirect(known: &Known, status: &'static str, to: String) -> Stranger {
 
 pub const ROWS: &[Row] = &[
     Row {
+        name: "a redirect to HAProxy by POST",
+        stranger: |known| Stranger {
+            serial: Some(format!("\n{ORDER}\n").into_bytes()),
+            urls: vec![format!("{}/?x", known.own_url)],
+            ..redirect(
+                known,
+                "307 Temporary Redirect",
+                format!("http://{}/;prompt;?x", known.stats),
+            )
+        },
+    },
+    Row {
+        name: "a redirect to a listener, with validators",
+        stranger: |known| {
+            let to = format!("Location: http://{}/\r\n", known.recorder);
+            let validators = format!("ETag: \";{ORDER};\"\r\nLast-Modified: ;{ORDER};\r\n");
+            Stranger::answering(known, move |request, signer| {
+                vec![Step::Send(match request.number {
+                    0 => answer("200 OK", &format!("{TYPE}{validators}"), &signer.good()),
+                    _ => answer("308 Permanent Redirect", &to, b""),
+                })]
+            })
+        },
+    },
+    Row {
         name: "a redirect with an order in it",
         stranger: |known| {
             redirect(

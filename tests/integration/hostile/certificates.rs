@@ -1,8 +1,79 @@
 //! What a certificate can say: names, serial numbers, extensions, URLs.
 
-use super::stranger::{FORGERY, ORDER, Row, Stranger};
+use super::stranger::{Content, FORGERY, ORDER, Row, Stranger};
 use crate::pki::{extension, octets};
 
+/// What was seen to break the framing of HAProxy's command line, and its siblings.
+pub const FRAMING: &[Row] = &[
+    Row {
+        name: "an empty line in a DNS name",
+        stranger: |known| Stranger::name(known, "evil.test\n\nx"),
+    },
+    Row {
+        name: "an empty line in the subject",
+        stranger: |known| Stranger::subject(known, "evil\n\nx"),
+    },
+    Row {
+        name: "an empty line and a prompt in a DNS name",
+        stranger: |known| Stranger::name(known, "\n\n> x"),
+    },
+    Row {
+        name: "an empty line, a prompt and an empty line in a DNS name",
+        stranger: |known| Stranger::name(known, "x\n\n> \n\n> "),
+    },
+    Row {
+        name: "an empty line in the issuer",
+        stranger: |known| Stranger {
+            authority: Some(b"Evil CA\n\n> x".to_vec()),
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
+        name: "another certificate's fingerprint in a DNS name",
+        stranger: |known| {
+            let forged = format!(
+                "x\nSHA1 FingerPrint: {}\nOCSP Response Key: ",
+                known.fingerprint
+            );
+            Stranger::name(known, forged)
+        },
+    },
+    Row {
+        name: "another certificate's fingerprint in the subject",
+        stranger: |known| {
+            let forged = format!(
+                "x\nSHA1 FingerPrint: {}\nOCSP Response Key: \n",
+                known.fingerprint
+            );
+            Stranger::subject(known, forged)
+        },
+    },
+    Row {
+        name: "the answer to another question in a DNS name",
+        stranger: |known| Stranger::name(known, "x\n\nadmin\n\nadmin\n\n> admin\n\n> "),
+    },
+    Row {
+        name: "a payload mark in a file name",
+        stranger: |known| Stranger::file(known, "a <<x"),
+    },
+    Row {
+        name: "a payload mark at the end of a file name's word",
+        stranger: |known| Stranger::file(known, "b << x"),
+    },
+    Row {
+        name: "an empty line in a file name",
+        stranger: |known| Stranger::file(known, "m\n\nx"),
+    },
+    Row {
+        name: "twelve slots that hold nothing",
+        stranger: |known| Stranger {
+            copies: 12,
+            ..Stranger::beside(known, Content::Bytes(Vec::new()))
+        },
+    },
+];
+
+/// Everything else.
 pub const ROWS: &[Row] = &[
     Row {
         name: "a forged log line in the subject",
@@ -18,6 +89,10 @@ pub const ROWS: &[Row] = &[
             authority: Some(format!("x\n{FORGERY}").into_bytes()),
             ..Stranger::harmless(known)
         },
+    },
+    Row {
+        name: "an order in the subject",
+        stranger: |known| Stranger::subject(known, format!("x;{ORDER};\n{ORDER}\n")),
     },
     Row {
         name: "an order in a DNS name",
@@ -88,6 +163,22 @@ pub const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "a thousand DNS names",
+        stranger: |known| Stranger {
+            names: (0..1000)
+                .map(|n| format!("n{n}.evil.test").into_bytes())
+                .collect(),
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
+        name: "two thousand DNS names of line feeds",
+        stranger: |known| Stranger {
+            names: (0..2000).map(|_| b"\n\n".to_vec()).collect(),
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
         name: "ten certificates of 256 KiB in an unknown extension",
         stranger: |known| Stranger {
             extensions: vec![extension(
@@ -122,6 +213,41 @@ pub const ROWS: &[Row] = &[
         stranger: |known| Stranger {
             loaded: false,
             ..Stranger::serial(known, &[])
+        },
+    },
+    Row {
+        name: "a serial number of 400 octets",
+        stranger: |known| Stranger::serial(known, &[0x41; 400]),
+    },
+    Row {
+        name: "an order as serial number, asked of HAProxy by a query",
+        stranger: |known| Stranger {
+            serial: Some(format!("\n{ORDER}\n").into_bytes()),
+            urls: vec![format!("http://{}/;prompt;?x", known.stats)],
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
+        name: "an order as serial number, asked of HAProxy by a long URL",
+        stranger: |known| Stranger {
+            serial: Some(format!("\n{ORDER}\n").into_bytes()),
+            urls: vec![format!(
+                "http://{}/{};prompt;",
+                known.stats,
+                "x".repeat(300)
+            )],
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
+        name: "an order as serial number, asked of a listener",
+        stranger: |known| Stranger {
+            serial: Some(format!("\n{ORDER}\n").into_bytes()),
+            urls: vec![
+                format!("http://{}/?x", known.recorder),
+                format!("http://{}/{}", known.recorder, "x".repeat(300)),
+            ],
+            ..Stranger::harmless(known)
         },
     },
     Row {
@@ -213,6 +339,23 @@ pub const ROWS: &[Row] = &[
             urls: (0..100)
                 .map(|n| format!("http://127.0.0.1:1/{n}"))
                 .collect(),
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
+        name: "fourteen certificates that ask the honest responder's port for TLS",
+        stranger: |known| Stranger {
+            urls: vec![known.shared_url.replace("http:", "https:")],
+            copies: 14,
+            ..Stranger::harmless(known)
+        },
+    },
+    Row {
+        name: "forty certificates with hosts that nobody knows",
+        stranger: |known| Stranger {
+            urls: vec!["http://nobody.invalid/".to_owned()],
+            copies: 40,
+            loaded: false,
             ..Stranger::harmless(known)
         },
     },

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::stranger::{Content, ORDER, Row, Stranger};
+use super::stranger::{Content, FORGERY, ORDER, Row, Stranger};
 
 /// A link to a file below a directory that is nobody's business, or to the directory itself.
 fn link(target: PathBuf) -> Content {
@@ -33,6 +33,14 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a link to a device without end where the staple belongs",
         stranger: |known| Stranger::beside(known, link("/dev/zero".into())),
+    },
+    Row {
+        name: "a megabyte of zeros where the staple belongs",
+        stranger: |known| Stranger::beside(known, Content::Bytes(vec![0; 1 << 20])),
+    },
+    Row {
+        name: "text where the staple belongs",
+        stranger: |known| Stranger::beside(known, Content::Bytes(b"\n\n> admin\n\n".to_vec())),
     },
     Row {
         name: "a FIFO among the certificates",
@@ -81,8 +89,38 @@ pub const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "a forged log line in a file name",
+        stranger: |known| Stranger::file(known, format!("x\n{FORGERY}")),
+    },
+    Row {
+        name: "a forged log line in the name of an unreadable file",
+        stranger: |known| Stranger {
+            file: Some(format!("x\r\n{FORGERY} \x1b[2J").into_bytes()),
+            ..Stranger::in_place(known, Content::Bytes(b"nothing".to_vec()))
+        },
+    },
+    Row {
         name: "an order in a file name",
         stranger: |known| Stranger::file(known, format!("x;{ORDER};y")),
+    },
+    Row {
+        name: "an order on a line of its own in a file name",
+        stranger: |known| Stranger::file(known, format!("x\n{ORDER}\ny")),
+    },
+    Row {
+        name: "terminal sequences in a file name",
+        stranger: |known| Stranger::file(known, "\x1b[2J\x1b]0;x\x07"),
+    },
+    Row {
+        name: "text turned around in a file name",
+        stranger: |known| Stranger::file(known, "\u{202e}mep.\u{2066}\u{2028}\u{9b}x"),
+    },
+    Row {
+        name: "bytes that are no text in a file name",
+        stranger: |known| Stranger {
+            loaded: false,
+            ..Stranger::file(known, [0xff, 0xfe, b'\n', 0xc0])
+        },
     },
     Row {
         name: "a file name that begins with a star",
@@ -95,6 +133,10 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a file name that ends in a backslash",
         stranger: |known| Stranger::file(known, "x\\"),
+    },
+    Row {
+        name: "a file name of spaces and tabs",
+        stranger: |known| Stranger::file(known, " \t "),
     },
     Row {
         name: "a file name of 240 bytes",

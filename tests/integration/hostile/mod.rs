@@ -6,12 +6,15 @@
 //! right, and nothing happens that nobody ordered. Many rows share a HAProxy and a daemon; where a
 //! shared run breaks the promise, halves of it are run until the guilty rows are known.
 //!
-//! `STAPLERD_HOSTILE_ROW=serial` runs only the rows with this word in their names.
+//! `STAPLERD_HOSTILE_ROW=serial` runs only the rows with this word in their names. The [`generator`]
+//! puts strangers together at random: `STAPLERD_HOSTILE_SEEDS=100` runs so many seeds,
+//! `STAPLERD_HOSTILE_SEED=7` replays one.
 
 mod answers;
 mod cast;
 mod certificates;
 mod files;
+mod generator;
 mod judge;
 mod promise;
 mod recorder;
@@ -94,6 +97,15 @@ fn on_both_modes(test: &str, rows: &[Row]) {
     }
 }
 
+fn on_every_version(test: &str, rows: &[Row]) {
+    for installation in installations(test) {
+        for way in [Way::Stats, Way::Master] {
+            let installation = installation.clone();
+            hold_to_the_promise(&Ground { installation, way }, &wanted(rows));
+        }
+    }
+}
+
 #[test]
 fn what_certificates_say_hurts_nobody_else() {
     on_both_modes("hostile certificates", certificates::ROWS);
@@ -107,4 +119,24 @@ fn what_lies_among_the_certificates_hurts_nobody_else() {
 #[test]
 fn what_responders_answer_hurts_nobody_else() {
     on_both_modes("hostile answers", answers::ROWS);
+}
+
+#[test]
+fn what_breaks_a_connection_is_survived_by_every_version_and_behind_every_master() {
+    on_every_version("hostile framing", certificates::FRAMING);
+}
+
+#[test]
+fn what_is_put_together_at_random_hurts_nobody_else() {
+    let grounds = installations("hostile combinations");
+    if grounds.is_empty() {
+        return;
+    }
+    for seed in generator::seeds() {
+        let installation = grounds[seed as usize % grounds.len()].clone();
+        let way = [Way::Stats, Way::Master][seed as usize / grounds.len() % 2];
+        println!("STAPLERD_HOSTILE_SEED={seed}");
+        let ground = Ground { installation, way };
+        hold_to_the_promise(&ground, &generator::trials(seed));
+    }
 }
