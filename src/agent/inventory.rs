@@ -244,8 +244,15 @@ impl Entry {
     pub(super) fn fit_staple(&self, now: Timestamp) -> Option<&Arc<Staple>> {
         self.staple
             .as_ref()
-            .filter(|staple| staple.this_update() <= now.saturating_add(CLOCK_SKEW))
+            .filter(|_| self.begins_in(now).is_none())
             .filter(|staple| staple.expires().since(now) >= SHORTEST_LIFE)
+    }
+
+    /// How long until the held staple begins, if it is one from the future.
+    pub(super) fn begins_in(&self, now: Timestamp) -> Option<Duration> {
+        let this_update = self.staple.as_ref()?.this_update();
+        let wait = this_update.saturating_sub(CLOCK_SKEW).since(now);
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// The span in which this staple of the certificate is of use.

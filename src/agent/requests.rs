@@ -413,7 +413,8 @@ impl Agent {
     }
 
     /// Sets the alarm for the next end that is to be told of: of the time that the staple should
-    /// last, of the staple, or of the certificate where none is held.
+    /// last, of the staple, or of the certificate where none is held; and for the beginning of a
+    /// staple from the future, which then goes where it was withheld from.
     fn watch_expiry(&mut self, number: CertificateNumber, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
@@ -433,10 +434,13 @@ impl Agent {
             Some(wait) if !entry.is_expiring => wait.min(end.since(now.wall)),
             _ => end.since(now.wall),
         };
+        let wait = entry
+            .begins_in(now.wall)
+            .map_or(wait, |begin| wait.min(begin));
         self.timers.set(Timer::Expiry(number), wait, now);
     }
 
-    /// The staple, or the certificate itself, may have come to its end.
+    /// The staple, or the certificate itself, may have come to its end, or the staple to its beginning.
     pub(super) fn expired(&mut self, number: CertificateNumber, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
@@ -464,6 +468,7 @@ impl Agent {
             entry.lapsed = true;
             self.report(Report::StapleExpired { path });
         }
+        self.place(number, now);
         self.watch_expiry(number, now);
     }
 }

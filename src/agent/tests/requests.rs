@@ -456,3 +456,16 @@ fn a_response_from_the_future_is_no_staple_also_for_a_certificate_that_went_and_
     bench.answer(asked[0], authority.answer(&subject, right, 4 * DAY));
     assert_eq!(bench.state("/a.pem").kind(), "fresh");
 }
+
+#[test]
+fn a_process_that_came_while_the_clock_was_behind_gets_its_staple_when_it_is_set_right() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    bench.now.wall = NOW.saturating_sub(DAY);
+    bench.event(Event::Wakeup);
+    assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
+    bench.now.wall = NOW;
+    assert_eq!(deliveries(&bench.event(Event::Wakeup)), [0]);
+}
