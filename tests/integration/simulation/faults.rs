@@ -245,7 +245,7 @@ impl World {
             self.fault("foreign transaction");
             let until = self.time + self.outage(2 * HOUR);
             self.processes[target].locked_until = until;
-            self.processes[target].troubled_at = until;
+            self.processes[target].trouble(until);
         }
         self.plan_within(6 * DAY, Happening::Locked(target));
     }

@@ -73,7 +73,7 @@ impl World {
         if takes > DELIVERY_TAKES {
             // Whoever waits behind a long commit waits for it.
             let process = &mut self.processes[target];
-            process.troubled_at = process.troubled_at.max(self.time + takes);
+            process.trouble(self.time + takes);
         }
         self.plan(takes, Happening::DeliveryEnds { target, generation });
     }
@@ -155,7 +155,7 @@ impl World {
     pub fn other_worker(&mut self, target: usize) {
         if self.processes[target].up {
             let orders = self.processes[target].lose_connection();
-            self.processes[target].troubled_at = self.time;
+            self.processes[target].trouble(self.time);
             self.deliveries_fail(target, orders);
             self.event(Event::Connected(TargetId(target)));
         }

@@ -94,6 +94,11 @@ impl Process {
         }
     }
 
+    /// Something is wrong with it until then, whatever else was or is.
+    pub fn trouble(&mut self, until: Duration) {
+        self.troubled_at = self.troubled_at.max(until);
+    }
+
     /// The process ends; whoever waited for an answer gets none.
     pub fn end(&mut self) -> VecDeque<Order> {
         self.up = false;

@@ -111,7 +111,7 @@ impl World {
             self.event(Event::Disconnected(TargetId(from)));
             self.deliveries_fail(from, orders);
             self.processes.swap(from, to);
-            self.processes[to].troubled_at = self.time;
+            self.processes[to].trouble(self.time);
             self.event(Event::Connected(TargetId(to)));
         }
         self.plan_within(10 * DAY, Happening::OtherSocket);
@@ -127,7 +127,7 @@ impl World {
                 _ => continue,
             };
             process.replace(file, case);
-            process.troubled_at = self.time;
+            process.trouble(self.time);
             let shows_nothing = process.peculiarity.shows_nothing;
             if shows_nothing {
                 process.lost_unseen.insert(file);

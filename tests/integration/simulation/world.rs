@@ -446,7 +446,7 @@ impl World {
             process.queue.clear();
             process.is_delivering = false;
             process.generation += 1;
-            process.troubled_at = self.time;
+            process.trouble(self.time);
             if process.up {
                 self.event(Event::Connected(TargetId(target)));
             }
