@@ -30,7 +30,7 @@ pub const MAXIMUM_AGE: Duration = Duration::from_secs(10 * 86_400);
 const REPEATS: u32 = 14;
 /// No promise of a responder's is believed in the last hours before it deserves to be said that it
 /// has nothing newer: several requests have to fit into them.
-const LAST_TRIES: Duration = Duration::from_secs(2 * 3600);
+pub const LAST_TRIES: Duration = Duration::from_secs(2 * 3600);
 /// The share of the maximum age, in tenths, from which on an old response is spoken of.
 const AGING_TENTHS: u32 = 7;
 /// The share of the life, before its half, over which renewals are spread. Before: a responder that
@@ -142,7 +142,7 @@ pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
 /// response that lives so long: until its renewal instant. Past that, it has nothing newer, and is
 /// asked again after a share of the life that is left. Where its caching headers promise nothing new
 /// for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but for [`ASKED_WITHIN`] at most, and
-/// never beyond `LAST_TRIES` before the response is `overdue` ([`overdue`]).
+/// never beyond [`LAST_TRIES`] before the response is `overdue` ([`overdue`]).
 pub fn next_request(
     life: Life,
     now: Timestamp,

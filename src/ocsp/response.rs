@@ -78,6 +78,21 @@ pub enum CertificateStatus {
     Unknown,
 }
 
+impl CertificateStatus {
+    /// Since when the certificate is revoked, if that cannot be taken back: every reason but
+    /// certificateHold (RFC 5280 §5.3.1).
+    pub fn revoked_for_ever(self) -> Option<Timestamp> {
+        match self {
+            CertificateStatus::Revoked { at, reason }
+                if reason != Some(RevocationReason::CertificateHold) =>
+            {
+                Some(at)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// CRLReason (RFC 5280 §5.3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the names are RFC 5280's and say all there is")]

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::cert_id::CertId;
-use super::response::{CertificateStatus, RevocationReason};
+use super::response::CertificateStatus;
 use crate::time::Timestamp;
 
 /// A verified response for one certificate, current when it was verified. Cloning shares the bytes.
@@ -121,7 +121,8 @@ impl Setback {
 
 /// Checks that the response `offered` may take the place of the one `held` for the same
 /// certificate: never an older thisUpdate unless what is held has expired, and never good after a
-/// revocation other than certificateHold, expired or not.
+/// revocation other than certificateHold, expired or not. Such a revocation is for ever (RFC 5280
+/// §5.3.1), so that it counts however old the response is that tells of it.
 ///
 /// # Errors
 /// [`Setback`].
@@ -130,11 +131,14 @@ pub fn check_succession(
     offered: &Standing,
     now: Timestamp,
 ) -> Result<(), Setback> {
-    if let (CertificateStatus::Revoked { at, reason }, CertificateStatus::Good) =
-        (held.status, offered.status)
-        && reason != Some(RevocationReason::CertificateHold)
+    if let (Some(revoked_at), CertificateStatus::Good) =
+        (held.status.revoked_for_ever(), offered.status)
     {
-        return Err(Setback::GoodAfterRevoked { revoked_at: at });
+        return Err(Setback::GoodAfterRevoked { revoked_at });
+    }
+    let is_news = held.status == CertificateStatus::Good;
+    if is_news && offered.status.revoked_for_ever().is_some() {
+        return Ok(());
     }
     if offered.this_update < held.this_update && now < held.expires {
         return Err(Setback::OlderThisUpdate {

@@ -69,6 +69,19 @@ fn revoked_follows_anything() {
 }
 
 #[test]
+fn an_older_revocation_counts_against_good_unless_it_is_a_hold() {
+    let older = |reason| Standing {
+        this_update: good().this_update.saturating_sub(SECOND),
+        ..revoked(reason)
+    };
+    let for_ever = older(Some(RevocationReason::KeyCompromise));
+    assert_eq!(check_succession(&good(), &for_ever, NOW), Ok(()));
+    assert!(check_succession(&revoked(None), &for_ever, NOW).is_err());
+    let hold = older(Some(RevocationReason::CertificateHold));
+    assert!(check_succession(&good(), &hold, NOW).is_err());
+}
+
+#[test]
 fn assessment_and_staple_have_the_same_standing() {
     let assessment = judge(&WORLD.direct().sign(&WORLD.issuer_key)).unwrap();
     let standing = assessment.standing();

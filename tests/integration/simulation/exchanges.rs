@@ -288,7 +288,12 @@ impl World {
             match &assessment.stapling {
                 Ok(staple) => self.promise_successor(case, staple),
                 Err(reason) if reason.kind() == "revoked" => {
-                    self.told_revoked.insert(case);
+                    let newest = self.newest.get(&case);
+                    let standing = assessment.standing();
+                    let is_old = newest.is_some_and(|(newest, _)| standing.this_update < *newest);
+                    if !is_old || standing.status.revoked_for_ever().is_some() {
+                        self.told_revoked.insert(case);
+                    }
                 }
                 Err(_) => {}
             }

@@ -4,7 +4,7 @@
 //! The deciding parts are the real ones (agent, schedule, fetch's limits, `ocsp::verify`); the
 //! network, the disks, the processes and the clocks are played. Everything follows from a seed, which
 //! is fixed unless `STAPLERD_SEED` gives another; a failing one is printed. The large runs are ignored by
-//! default; `cargo test --release --test integration simulation -- --include-ignored --nocapture`
+//! default; `cargo test --profile simulation --test integration simulation -- --include-ignored --nocapture`
 //! runs them.
 
 mod authority;

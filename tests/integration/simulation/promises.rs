@@ -14,6 +14,7 @@ use staplerd::time::Timestamp;
 
 use super::authority::Case;
 use super::responder::Hour;
+use super::swarm::Promise;
 use super::world::{Happening, Open, World};
 use crate::pki::{DAY, HOUR};
 
@@ -111,6 +112,17 @@ impl fmt::Display for Figures {
     }
 }
 
+/// From when on a successor is asked for: from half of the life, unless the responder says that it
+/// has none, as some do whatever they have. It is not believed for ever.
+fn believed_until(promise: Promise, half: Timestamp, life: Life) -> Timestamp {
+    let Promise::Always(promise) = promise else {
+        return half;
+    };
+    let overdue = schedule::overdue(life, EXPIRING_WITHIN, schedule::Settings::default());
+    let latest = overdue.saturating_sub(schedule::LAST_TRIES);
+    half.max(half.saturating_add(promise).min(latest))
+}
+
 impl World {
     /// At most one order of a kind for each certificate, file and process.
     pub fn opened(&mut self, order: Open) {
@@ -183,9 +195,14 @@ impl World {
         let subject = &self.authority.cases[case].subject;
         let start = this_update.max(subject.certificate.not_before());
         let half = start.saturating_add(expires.since(start) / 2);
-        let half = self.time_of(half);
         let until = self.time_of(expires.saturating_sub(STAPLED_UNTIL));
         let responder = &self.responders[self.authority.cases[case].responders[0]];
+        let life = Life {
+            this_update,
+            start,
+            end: expires,
+        };
+        let asked_from = self.time_of(believed_until(responder.promise, half, life));
         let wall = self.wall();
         for number in self.files_with(case) {
             let file = &self.files[number];
@@ -203,7 +220,7 @@ impl World {
                     continue;
                 }
                 let misled_at = self.misled_at.get(&case).copied().unwrap_or_default();
-                let from = half.max(file.changed_at).max(misled_at);
+                let from = asked_from.max(file.changed_at).max(misled_at);
                 let was_reachable = responder.was_reachable_between(from, until);
                 assert!(
                     !was_reachable,
@@ -223,14 +240,15 @@ impl World {
     /// There is a new staple; where it lasts, the next alarm is another one.
     pub fn renewed(&mut self, path: &Path, this_update: Timestamp, until: Timestamp) {
         self.figures.renewals += 1;
-        let case = &self.authority.cases[self.files[self.file_of[path]].case];
+        let number = self.files[self.file_of[path]].case;
+        let case = &self.authority.cases[number];
         let life = Life {
             this_update,
             start: this_update.max(case.subject.certificate.not_before()),
             end: until,
         };
         if schedule::alarm(life, EXPIRING_WITHIN) > self.wall() {
-            self.told_expiring.remove(path);
+            self.told_expiring.remove(&number);
         }
     }
 
@@ -238,8 +256,8 @@ impl World {
     /// for an hour beyond the longest pause that it may have asked for, and nothing else was wrong.
     pub fn expires_soon(&mut self, path: &Path) {
         self.figures.told_expiring += 1;
-        self.told_expiring.insert(path.to_owned());
         let file = &self.files[self.file_of[path]];
+        self.told_expiring.insert(file.case);
         let facts = &self.authority.cases[file.case];
         let reachable_for = self.responders[facts.responders[0]].reachable_for(self.time);
         let misled_at = self.misled_at.get(&file.case).copied().unwrap_or_default();
@@ -270,7 +288,7 @@ impl World {
             .not_after();
         let ends_too = not_after.since(self.wall()) <= SHORTEST_LIFE;
         assert!(
-            ends_too || self.told_expiring.contains(path),
+            ends_too || self.told_expiring.contains(&file.case),
             "seed {}: at {:?} the staple of {} ended unannounced",
             self.scale.seed,
             self.time,

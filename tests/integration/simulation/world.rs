@@ -169,8 +169,8 @@ pub struct World {
     /// When a certificate's responder last told the future, and a clock set forward believed it.
     pub misled_at: HashMap<usize, Duration>,
     pub asked: HashMap<usize, u32>,
-    /// The files whose certificates the agent said are expiring, since their last renewal.
-    pub told_expiring: BTreeSet<PathBuf>,
+    /// The certificates that the agent said are expiring, since their last renewal.
+    pub told_expiring: BTreeSet<usize>,
     pub figures: Figures,
 }
 
