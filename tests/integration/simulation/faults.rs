@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use staplerd::agent::Event;
+use staplerd::ocsp::verify::CLOCK_SKEW;
 use staplerd::time::Timestamp;
 use staplerd::x509::CertificateReference;
 
@@ -346,6 +347,9 @@ impl World {
             self.within(24 * DAY)
         };
         self.machine_troubled_at = self.time;
+        // What is from the future by this clock is no measure of what is older.
+        let latest = self.wall().saturating_add(CLOCK_SKEW);
+        self.newest.retain(|_, newest| newest.0 <= latest);
         for responder in &mut self.responders {
             responder.hour.was_plain = false;
         }
