@@ -120,9 +120,9 @@ impl Setback {
 }
 
 /// Checks that the response `offered` may take the place of the one `held` for the same
-/// certificate: never an older thisUpdate unless what is held has expired, and never good after a
-/// revocation other than certificateHold, expired or not. Such a revocation is for ever (RFC 5280
-/// §5.3.1), so that it counts however old the response is that tells of it.
+/// certificate: never an older thisUpdate unless what is held was good and has expired, and never
+/// good after a revocation other than certificateHold, expired or not. Such a revocation is for
+/// ever (RFC 5280 §5.3.1), so that it counts however old the response is that tells of it.
 ///
 /// # Errors
 /// [`Setback`].
@@ -136,11 +136,12 @@ pub fn check_succession(
     {
         return Err(Setback::GoodAfterRevoked { revoked_at });
     }
-    let is_news = held.status == CertificateStatus::Good;
-    if is_news && offered.status.revoked_for_ever().is_some() {
+    let was_good = held.status == CertificateStatus::Good;
+    if was_good && offered.status.revoked_for_ever().is_some() {
         return Ok(());
     }
-    if offered.this_update < held.this_update && now < held.expires {
+    let still_counts = !was_good || now < held.expires;
+    if still_counts && offered.this_update < held.this_update {
         return Err(Setback::OlderThisUpdate {
             held: held.this_update,
             offered: offered.this_update,

@@ -82,6 +82,19 @@ fn an_older_revocation_counts_against_good_unless_it_is_a_hold() {
 }
 
 #[test]
+fn an_older_good_response_does_not_end_a_hold_even_when_that_has_expired() {
+    let hold = revoked(Some(RevocationReason::CertificateHold));
+    let older = Standing {
+        this_update: hold.this_update.saturating_sub(SECOND),
+        expires: NOW.saturating_add(30 * DAY),
+        ..good()
+    };
+    let long_after = hold.expires.saturating_add(DAY);
+    let setback = check_succession(&hold, &older, long_after).unwrap_err();
+    assert_eq!(setback.kind(), "older_this_update");
+}
+
+#[test]
 fn assessment_and_staple_have_the_same_standing() {
     let assessment = judge(&WORLD.direct().sign(&WORLD.issuer_key)).unwrap();
     let standing = assessment.standing();
