@@ -326,7 +326,12 @@ impl Entry {
         }
         match &self.staple {
             Some(staple) if staple.expires() >= self.not_after() => None,
-            Some(staple) => Some(schedule::alarm(self.life(staple), within).since(now.wall)),
+            Some(staple) => {
+                // What lives very short is of no use before its last third.
+                let unfit = staple.expires().saturating_sub(SHORTEST_LIFE);
+                let alarm = schedule::alarm(self.life(staple), within).min(unfit);
+                Some(alarm.since(now.wall))
+            }
             None => Some((self.found_at + FIRST_STAPLE).saturating_sub(now.steady)),
         }
     }
@@ -390,14 +395,22 @@ impl Entry {
         self.subject.certificate.not_after()
     }
 
-    /// Makes the set of HAProxy processes what the files say it is.
+    /// Whether a file is for this HAProxy process.
+    pub(super) fn is_for(&self, target: TargetId) -> bool {
+        let mut files = self.files.values();
+        files.any(|file| file.targets.contains(&target))
+    }
+
+    /// Makes the set of HAProxy processes what the files say it is. Where a delivery is under way
+    /// its end is waited for: should the file come back meanwhile, there is no second one.
     pub(super) fn update_targets(&mut self) {
         let wanted: Vec<TargetId> = self
             .files
             .values()
             .flat_map(|file| file.targets.iter().copied())
             .collect();
-        self.live.retain(|target, _| wanted.contains(target));
+        self.live
+            .retain(|target, place| wanted.contains(target) || place.underway.is_some());
         for target in wanted {
             self.live.entry(target).or_default();
         }

@@ -157,9 +157,14 @@ impl Agent {
             return;
         };
         let path = entry.name().to_owned();
+        let is_wanted = entry.is_for(target);
         let Some(live) = entry.live.get_mut(&target) else {
             return;
         };
+        if !is_wanted {
+            live.underway = None;
+            return entry.update_targets();
+        }
         match result {
             Ok(how) => {
                 live.arrived();
@@ -226,10 +231,14 @@ impl Agent {
             return;
         };
         let is_better = entry.may_take_over(&assessment.standing(), now.wall);
+        let is_wanted = entry.is_for(target);
         let Some(live) = entry.live.get_mut(&target) else {
             return;
         };
         let offered = live.underway.take();
+        if !is_wanted {
+            entry.update_targets();
+        }
         if is_better {
             self.take_over(number, assessment, now);
         } else if entry.staple == offered {

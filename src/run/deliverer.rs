@@ -283,6 +283,8 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         E::NotHeld | E::OutOfMemory | E::UnexpectedReply(_) => DeliveryRetry::Soon,
         // HAProxy's clock is another one.
         E::Expired
+        // The clock was ahead for a moment, else it would not have been ordered.
+        | E::ShortLived
         // It ends some day, or the next staple is newer.
         | E::NewerHeld(_)
         // It may come to its end after all, which the session sees.
@@ -293,7 +295,6 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         // So for as long as this connection lasts.
         E::PermissionDenied
         | E::TooBig
-        | E::ShortLived
         | E::StatusUnknown
         | E::NextUpdateMissing
         | E::SeveralResponses

@@ -349,3 +349,25 @@ fn what_somebody_wants_so_is_no_failure() {
     assert!(!is_alarm(&bench));
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
 }
+
+#[test]
+fn a_file_that_goes_and_comes_back_during_a_delivery_is_not_delivered_twice() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = || Some(authority.staple(&subject, NOW, 4 * DAY));
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/elsewhere.pem", &subject, &[1], staple());
+    assert_eq!(
+        deliveries(&bench.find("/a.pem", &subject, &[0], staple())),
+        [0]
+    );
+    bench.event(Event::FileGone("/a.pem".into()));
+    assert!(deliveries(&bench.find("/a.pem", &subject, &[0], staple())).is_empty());
+    bench.delivered(0, CertificateNumber(0));
+    let again = bench.event(Event::Connected(TargetId(0)));
+    assert_eq!(deliveries(&again), [0]);
+    // And when it stays away, so does its staple.
+    bench.event(Event::FileGone("/a.pem".into()));
+    assert!(deliveries(&bench.delivered(0, CertificateNumber(0))).is_empty());
+    assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
+}

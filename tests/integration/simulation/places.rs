@@ -109,7 +109,7 @@ impl World {
                     false => Err(failure("disconnected", DeliveryRetry::NextConnection)),
                     true if order.staple.expires().since(wall) <= SHORTEST_LIFE => {
                         // The session looks at the clock once more.
-                        Err(failure("short_lived", DeliveryRetry::NextChange))
+                        Err(failure("short_lived", DeliveryRetry::Later))
                     }
                     true => process.deliver(&order, is_locked, wall),
                 };
