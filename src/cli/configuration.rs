@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::stapled_file;
@@ -85,8 +85,10 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
         read_folder: &read_folder,
     };
     let (background, one_off) = (options.background, options.one_off);
+    let mut config = Config::read(options, file, &surroundings)?;
+    config.unite_directories(&without_parents);
     Ok(Loaded {
-        config: Config::read(options, file, &surroundings)?,
+        config,
         file: text.as_ref().map(|(name, _)| name.clone()),
         notice,
         passed_over,
@@ -154,6 +156,23 @@ fn default_file(passed_over: &mut Vec<String>) -> Option<PathBuf> {
     own.chain(others).flatten().find(is_there)
 }
 
+/// The path without `..`, as the system resolves it: behind a link, the folder before `..` is another
+/// than the one that is written. What is not there keeps its path.
+fn without_parents(path: &Path) -> PathBuf {
+    let components: Vec<Component<'_>> = path.components().collect();
+    let last = components
+        .iter()
+        .rposition(|one| *one == Component::ParentDir);
+    let Some(last) = last else {
+        return path.to_owned();
+    };
+    let (with, without) = components.split_at(last + 1);
+    match fs::canonicalize(with.iter().collect::<PathBuf>()) {
+        Ok(resolved) => resolved.join(without.iter().collect::<PathBuf>()),
+        Err(_) => path.to_owned(),
+    }
+}
+
 /// The name and the text of a file.
 fn text_of(path: &Path) -> Result<(String, String), Error> {
     let name = path.printable().to_string();
@@ -197,6 +216,13 @@ fn read_folder(folder: &Path) -> io::Result<Texts> {
         Ok((path, text))
     });
     texts.collect()
+}
+
+/// The first line of a mistake or a warning, for logs, whose records are lines: the line of the file that
+/// it is about is left out.
+pub(super) fn first_line(problem: &impl ToString) -> String {
+    let text = problem.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Mistakes, a line each.

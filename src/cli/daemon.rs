@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 pub(super) use arguments::{DaemonArguments, DaemonOptions};
 
-use super::configuration::{self, Loaded};
+use super::configuration::{self, Loaded, first_line};
 use super::user::User;
 use super::{EXIT_CONFIGURATION, once};
 use crate::background::{self, Outcome};
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             // The file of the log may be what is wrong.
             telemetry::start(log_settings(&arguments.logging()).verbosity);
             for error in errors {
-                tracing::error!("{error}");
+                tracing::error!("{}", first_line(&error));
             }
             return ExitCode::from(EXIT_CONFIGURATION);
         }
@@ -108,7 +108,7 @@ pub(super) fn load(arguments: &DaemonArguments) -> Result<Loaded, Vec<Error>> {
 /// Says what the operator should know about the file, and about programs that it names in vain.
 fn warn(config: &Config) {
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", first_line(warning));
     }
     for hook in config.hooks.programs() {
         if let Err(problem) = User::Current.check_program(&hook.program) {

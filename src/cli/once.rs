@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
         return ExitCode::from(EXIT_UNREADABLE);
     }
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", configuration::first_line(warning));
     }
     match once(config, arguments.dry_run, &bar) {
         Ok(summary) => {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::document::{Place, Remark};
 use super::file::{File, FileDirectory};
 use super::ocspbot::{Domain, ScanKey};
-use super::{Error, by_components, comparable, with_folder};
+use super::{Config, Error, by_components, comparable, with_folder};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
 use crate::fetch::Overrides;
 use crate::haproxy::Address;
@@ -250,6 +250,30 @@ impl Gathering {
                 source.sockets.clone_from(&places);
             }
         }
+    }
+}
+
+impl Config {
+    /// Gives every directory the path by which it is `known`, and makes one of those that turn out to
+    /// be the same: its certificates are loaded by the processes of all.
+    pub fn unite_directories(&mut self, known: &dyn Fn(&Path) -> PathBuf) {
+        let mut united: Vec<ConfiguredSource> = Vec::new();
+        for mut configured in std::mem::take(&mut self.sources) {
+            if let Source::Directory(directory) = &mut configured.source {
+                directory.path = known(&directory.path);
+            }
+            let mut before = united.iter_mut();
+            match before.find(|one| one.source == configured.source && one.name.is_none()) {
+                Some(same) => {
+                    let more = configured.sockets.into_iter();
+                    let more = more.filter(|place| !same.sockets.contains(place));
+                    let more: Vec<usize> = more.collect();
+                    same.sockets.extend(more);
+                }
+                None => united.push(configured),
+            }
+        }
+        self.sources = united;
     }
 }
 

@@ -344,7 +344,9 @@ impl Daemon {
             Err(mistakes) => {
                 let reason = "configuration_refused";
                 for mistake in mistakes {
-                    tracing::error!(reason, "{mistake}");
+                    // A record is a line: that of the file is for who asked for it.
+                    let line = mistake.lines().next().unwrap_or_default();
+                    tracing::error!(reason, "{line}");
                 }
                 tracing::error!(reason, "the configuration there was goes on");
             }

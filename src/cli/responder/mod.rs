@@ -168,7 +168,7 @@ pub(super) fn run(mut arguments: ResponderArguments) -> ExitCode {
     let authorities = load::authorities(&config.authorities, &mut problems);
     if !problems.is_empty() {
         for problem in problems {
-            tracing::error!("{problem}");
+            tracing::error!("{}", configuration::first_line(&problem));
         }
         return ExitCode::from(EXIT_CONFIGURATION);
     }

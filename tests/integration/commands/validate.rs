@@ -1,7 +1,7 @@
 //! `staplerd validate`: mistakes with their places, and what the world lacks.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -495,4 +495,42 @@ fn the_default_place_of_haproxys_configuration_counts_for_validate_as_for_the_da
     );
     assert_line(&output, "ok", &["certificates", "1 to staple for"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn one_directory_by_two_paths_is_one_and_links_are_followed_before_parents() {
+    let world = World::new();
+    let authority = Authority::new();
+    for (folder, name) in [("certs", "here"), ("far/certs", "there")] {
+        fs::create_dir_all(world.path(folder)).unwrap();
+        let site = authority.issue(name, Some(RESPONDER)).pem();
+        fs::write(world.path(folder).join("site.pem"), site).unwrap();
+    }
+    fs::create_dir_all(world.path("far/below")).unwrap();
+    symlink(world.path("far/below"), world.path("link")).unwrap();
+    let place = |name: &str| world.path(name).to_str().unwrap().to_owned();
+    let (certs, roundabout) = (place("certs"), place("far/../certs"));
+    let through_link = place("link/../certs");
+    for (directories, certificates) in [
+        (vec![&certs, &roundabout], "1 to staple for"),
+        (vec![&certs, &through_link], "2 to staple for"),
+    ] {
+        let directories = directories.into_iter().map(String::as_str);
+        let words: Vec<&str> = ["validate"].into_iter().chain(directories).collect();
+        assert_line(&staplerd(&words), "ok", &["certificates", certificates]);
+    }
+}
+
+#[test]
+fn a_mistake_is_one_line_in_the_log() {
+    let world = World::new();
+    world.write("staplerd.yaml", "directorys: [/a]\n");
+    let file = world.path("staplerd.yaml");
+    let output = staplerd(&["run", "-c", file.to_str().unwrap()]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(
+        log.ends_with("unknown key; did you mean directories?\n"),
+        "{log}"
+    );
 }
