@@ -4,6 +4,7 @@
 //! brackets, filters; words end at white space, and there are no quotes, escapes or variables.
 
 use super::notice::Remark;
+use super::words::{is_space, plain_words};
 
 /// What a line says that matters here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +20,7 @@ pub struct Line<'a> {
 /// The lines with certificates, and what is wrong with others, by their numbers.
 pub fn lines(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usize, Remark)>> {
     text.lines().enumerate().filter_map(|(index, line)| {
-        let line = line.trim();
+        let line = line.trim_matches(is_space);
         if line.is_empty() || line.starts_with('#') {
             return None;
         }
@@ -37,11 +38,8 @@ fn read(line: &str, number: usize) -> Result<Line<'_>, Remark> {
     };
     Ok(Line {
         number,
-        certificate: head
-            .split_whitespace()
-            .next()
-            .ok_or(Remark::NoCertificate)?,
-        options: options.split_whitespace().collect(),
+        certificate: plain_words(head).next().ok_or(Remark::NoCertificate)?,
+        options: plain_words(options).collect(),
     })
 }
 
@@ -99,11 +97,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_certificate_is_a_word_of_its_line(text in "[ab\\[\\]# \t\r\n!*é]{0,60}") {
+        fn every_certificate_is_a_word_of_its_line(text in "[ab\\[\\]# \t\r\n\x0b\u{a0}!*é]{0,60}") {
             let written: Vec<&str> = text.lines().collect();
             for line in lines(&text).flatten() {
                 prop_assert!(written[line.number - 1].contains(line.certificate));
-                prop_assert!(!line.certificate.contains(char::is_whitespace));
+                prop_assert!(!line.certificate.contains(is_space));
             }
         }
     }

@@ -58,6 +58,17 @@ struct Splitter<'a> {
     length: usize,
 }
 
+/// What ends a word for HAProxy: C's isspace in the C locale, which has the vertical tab and none of
+/// Unicode's spaces.
+pub fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\t'..='\r')
+}
+
+/// The words of a text without quotes, escapes and variables.
+pub fn plain_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_space).filter(|word| !word.is_empty())
+}
+
 impl Splitter<'_> {
     fn run(&mut self, value: impl Fn(&str) -> Value) -> Result<(), Remark> {
         let mut quote = None;
@@ -74,7 +85,7 @@ impl Splitter<'_> {
                     self.push(byte)?;
                 }
                 (b'$', Some(b'"')) => self.variable(&value)?,
-                (_, None) if byte.is_ascii_whitespace() => self.end_word(),
+                (_, None) if is_space(char::from(byte)) => self.end_word(),
                 _ => self.push(byte)?,
             }
         }
@@ -187,7 +198,7 @@ impl Splitter<'_> {
             }
         };
         if as_words {
-            for (index, word) in text.split_ascii_whitespace().enumerate() {
+            for (index, word) in plain_words(&text).enumerate() {
                 if index > 0 {
                     self.end_word();
                 }

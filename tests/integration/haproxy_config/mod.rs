@@ -114,6 +114,20 @@ fn crt_lists_name_the_certificates_that_haproxy_loads_from_them() {
 }
 
 #[test]
+fn words_end_where_haproxy_ends_them() {
+    let scene = Scene::new(&["a.pem", "b\u{a0}c.pem", "d\u{3000}.pem", "e\u{85}.pem"]);
+    scene.write(
+        "list",
+        "a.pem\x0ba.tld\n\x0cb\u{a0}c.pem\x0cb.tld\nd\u{3000}.pem d.tld\ne\u{85}.pem\n",
+    );
+    scene.configure(
+        "\tcrt-base\x0b{dir}\n",
+        "frontend www\n\tbind\x0b{dir}/1.sock\x0cssl crt-list {dir}/list\n",
+    );
+    scene.agrees("white space", ANY, &[]);
+}
+
+#[test]
 fn a_crt_lists_own_companions_are_where_haproxy_looks() {
     let mut scene = Scene::new(&["certs/a.pem", "certs/b.pem", "certs/c.pem"]);
     // No chain in the file, so HAProxy needs the issuer that is named.
