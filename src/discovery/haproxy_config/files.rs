@@ -257,6 +257,10 @@ impl Loader {
         for suffix in suffixes(&path, settings.bundles) {
             let path = with_suffix(&path, suffix);
             let companions = settings.companions(&path, &entry.options);
+            if entry.lacks_staple() {
+                let staple = companions.staple.clone();
+                self.remark(place, Remark::StapleNotNamed { staple });
+            }
             let source = Source::File(CertificateFile { path, companions });
             self.store(place, format!("{}{suffix}", entry.name), source);
         }

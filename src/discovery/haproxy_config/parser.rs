@@ -389,17 +389,11 @@ impl<'a> Parser<'a> {
         match keyword {
             "crt-base" => *crt_base = arguments.first().cloned(),
             "load" => {
-                let base = crt_base.as_ref().or(self.settings.crt_base.as_ref());
+                let global_base = self.settings.crt_base.as_ref();
+                let bases = [crt_base.as_ref().or(global_base), global_base];
                 let options = Options::read(arguments)?;
-                let renewed = options.renewed_by_haproxy;
-                let named = options.staple.is_some();
-                let entry = Entry::of_store(name.as_deref(), base, options)?;
-                let file = self.settings.locate(&entry.file);
-                let staple = self.settings.companions(&file, &entry.options).staple;
+                let entry = Entry::of_store(name.as_deref(), bases, options)?;
                 self.want(place, What::Certificate(entry));
-                if !named && !renewed {
-                    return Err(Remark::StapleNotNamed { staple });
-                }
             }
             _ => {}
         }

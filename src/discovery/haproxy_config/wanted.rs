@@ -104,13 +104,14 @@ impl Entry {
         }
     }
 
-    /// What a `load` line in a `crt-store` section of this name loads, its names below `base`.
+    /// What a `load` line in a `crt-store` section of this name loads, its files below `base`. In a
+    /// section without a name the store is called by the global `crt-base`, whatever its own is.
     ///
     /// # Errors
-    /// The line names no certificate, or the base has a variable whose value is not known.
+    /// The line names no certificate, or a base has a variable whose value is not known.
     pub fn of_store(
         store: Option<&str>,
-        base: Option<&Word>,
+        [base, global_base]: [Option<&Word>; 2],
         mut options: Options,
     ) -> Result<Self, Remark> {
         options.names_files = true;
@@ -123,7 +124,7 @@ impl Entry {
         let certificate = options.certificate()?;
         let file = below(base, certificate)?;
         let name = match (store, options.alias.as_deref()) {
-            (None, None) => file.clone(),
+            (None, None) => below(global_base, certificate)?,
             (Some(store), None) => format!("@{store}/{}", certificate.trim_start_matches('/')),
             (store, Some(alias)) => format!("@{}/{alias}", store.unwrap_or_default()),
         };
@@ -132,6 +133,12 @@ impl Entry {
             file,
             options,
         })
+    }
+
+    /// Whether HAProxy reads no staple for it at its start: files are named, and none is a staple.
+    pub fn lacks_staple(&self) -> bool {
+        let options = &self.options;
+        options.names_files && options.staple.is_none() && !options.renewed_by_haproxy
     }
 
     /// Whether it refers to what a `crt-store` has loaded, rather than to a file.

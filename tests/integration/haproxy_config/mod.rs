@@ -152,7 +152,11 @@ fn a_crt_lists_own_companions_are_where_haproxy_looks() {
     );
     assert_eq!(
         scene.notices(),
-        [(2, "renewed_by_haproxy"), (4, "relative_path")]
+        [
+            (2, "renewed_by_haproxy"),
+            (3, "staple_not_named"),
+            (4, "relative_path")
+        ]
     );
     scene.agrees("crt-list with files", (3, 0), &["{dir}/certs/c.pem"]);
 }
@@ -206,6 +210,24 @@ fn crt_stores_are_named_and_completed_as_haproxy_does() {
     scene.configure("", unknown);
     assert_eq!(scene.notices(), [(9, "unknown_store")]);
     assert_eq!(scene.read().stores.len(), 1);
+}
+
+#[test]
+fn a_crt_store_without_a_name_calls_its_certificates_by_the_global_base() {
+    let scene = Scene::new(&["certs/a.pem", "web/a.pem"]);
+    scene.write(
+        "haproxy.cfg",
+        &format!(
+            "{HEAD}\tcrt-base {{dir}}/certs\n\
+             crt-store\n\
+             \tcrt-base {{dir}}/web\n\
+             \tload crt a.pem ocsp {{dir}}/staple\n\
+             {DEFAULTS}\
+             frontend www\n\
+             \tbind {{dir}}/1.sock ssl crt a.pem crt {{dir}}/web/a.pem\n"
+        ),
+    );
+    scene.agrees("crt-store with a base of its own", (3, 0), &[]);
 }
 
 #[test]
