@@ -128,12 +128,13 @@ impl Answer {
     }
 }
 
-/// The reason with this name in RFC 5280 §5.3.1.
+/// The reason with this name in RFC 5280 §5.3.1, in whatever case and with `_` between its words or not.
 fn reason(name: &str) -> Option<RevocationReason> {
+    let name = name.replace('_', "");
     let mut numbers = 0..=u8::MAX;
     numbers.find_map(|number| {
         let reason = reason_of_number(number)?;
-        (reason.name() == name).then_some(reason)
+        reason.name().eq_ignore_ascii_case(&name).then_some(reason)
     })
 }
 
@@ -181,6 +182,10 @@ mod tests {
             (
                 r#","reason":"keyCompromise""#,
                 Some(RevocationReason::KeyCompromise),
+            ),
+            (
+                r#","reason":"ca_compromise""#,
+                Some(RevocationReason::CaCompromise),
             ),
             (
                 r#","reason":"removeFromCRL""#,

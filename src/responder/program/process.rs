@@ -27,6 +27,8 @@ use crate::printable::Printable;
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// The most serial numbers that are asked for at a time.
 pub(super) const MAX_WAITING: usize = 256;
+/// How many characters of a line that is no answer are shown.
+const SHOWN: usize = 80;
 /// How long a program that has closed its output has to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -163,7 +165,11 @@ impl Process {
             }
             Some(Err(LinesCodecError::Io(_))) | None => return Err(self.ended().await),
         };
-        let Line { serial, answer } = lines::read(&line).map_err(|text| self.malformed(&text))?;
+        let answer = lines::read(&line);
+        let Line { serial, answer } = answer.map_err(|text| {
+            let start: String = line.chars().take(SHOWN).collect();
+            self.malformed(&format!("'{start}': {text}"))
+        })?;
         let Some(waiting) = self.waiting.remove(&serial) else {
             return Err(self.malformed("a line answers what was not asked"));
         };

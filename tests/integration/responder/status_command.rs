@@ -127,6 +127,7 @@ fn openssl_sees_what_the_python_example_says() {
         "Response verify OK",
         "0x03A2EF: good",
         "0x05: revoked",
+        "Reason: keyCompromise",
         "Revocation Time: Jan 15 12:00:00 2026 GMT",
         "0x77: unknown",
     ] {
@@ -144,6 +145,11 @@ fn what_a_program_does_wrong_is_said_and_it_is_started_again() {
         ("exit 3", "try_later", "status_command_ended"),
         ("exec sleep 60", "try_later", "status_command_timeout"),
         ("echo good", "internal_error", "status_command_malformed"),
+        (
+            "echo hello",
+            "internal_error",
+            "answer as it should: 'hello': ",
+        ),
         (
             "head -c 5000 /dev/zero | tr '\\0' x",
             "internal_error",
