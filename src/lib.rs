@@ -15,7 +15,8 @@
 //! the imports and fails on an arrow upwards.
 //! ```text
 //! main ─▶ cli ─▶ run ─▶ agent │ fetch │ store │ haproxy │ discovery │ responder │ probe
-//!                         └──────┴───┬───┴────┴───────────┴───────────┴───────────┘
+//!                         └──────┴───┬───┴────┴──┬────────┴───────────┴───────────┘
+//!                                    │         memory
 //!                             ocsp, schedule ─▶ x509 ─▶ time       config, telemetry, systemd,
 //!                                                                  signals, background, hooks,
 //!                                                                  control: known to cli and run
@@ -33,6 +34,7 @@
 //! | [`discovery`] | scans of directories, hints that one has changed, HAProxy's configuration |
 //! | [`fetch`] | HTTP to responders: address rules, limits, circuit breakers |
 //! | [`store`] | staples on disk, durable and atomic |
+//! | [`memory`] | what must outlive the process, in one file |
 //! | [`haproxy`] | the control socket: framing, commands, one session for each |
 //! | [`responder`] | an RFC 6960 responder, as a library and a command |
 //! | [`probe`] | the staple that a TLS client gets from a server |
@@ -68,6 +70,8 @@ pub mod files;
 pub mod haproxy;
 #[cfg(feature = "daemon")]
 pub mod hooks;
+#[cfg(feature = "daemon")]
+pub mod memory;
 pub mod ocsp;
 pub mod printable;
 #[cfg(feature = "daemon")]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
-use super::inventory::{CertificateNumber, FoundFile, Subject, TargetId};
+use super::inventory::{
+    CertificateNumber, FoundFile, Identity, Recollection, StapleFile, Subject, TargetId,
+};
 use super::state::{Exclusion, Outdated};
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
 use crate::time::Timestamp;
@@ -28,8 +30,15 @@ pub enum Event {
         /// The number of the plan that says what everything is.
         plan: u64,
     },
-    /// The staple beside this certificate file was taken away by somebody else.
-    StapleFileGone(PathBuf),
+    /// Something else lies in the staple's place than was written or found there before.
+    StapleFileFound {
+        /// The certificate file.
+        path: PathBuf,
+        /// The staple's place.
+        staple_path: PathBuf,
+        /// What lies there.
+        staple: StapleFile,
+    },
     /// The answer to [`Action::Request`].
     Answered {
         /// Whose response was asked for.
@@ -45,6 +54,14 @@ pub enum Event {
         path: PathBuf,
         /// Done, or why not.
         result: Result<(), Failure>,
+    },
+    /// The answer to [`Action::Clear`].
+    Cleared {
+        /// The certificate file.
+        path: PathBuf,
+        /// Whether something was removed (what is not this program's is left, and nothing may be
+        /// there), or why it could not be.
+        result: Result<bool, Failure>,
     },
     /// A new HAProxy process answers on this control socket; nothing is known of what it holds.
     Connected(TargetId),
@@ -126,6 +143,16 @@ pub enum Action {
         /// What to write.
         staple: Arc<Staple>,
     },
+    /// Remove what lies in the place of a staple and keeps HAProxy from starting, if it is this
+    /// program's: what it has written there, or a response for this certificate.
+    Clear {
+        /// The certificate file.
+        path: PathBuf,
+        /// What is to be removed.
+        staple_path: PathBuf,
+        /// What HAProxy would read it for.
+        reader: Reader,
+    },
     /// Make a HAProxy process hold this staple.
     Deliver {
         /// The HAProxy process.
@@ -137,8 +164,29 @@ pub enum Action {
         /// The staple.
         staple: Arc<Staple>,
     },
+    /// Keep this beyond the end of the process, in place of what was kept of the certificate before.
+    /// Not answered.
+    Remember(Recollection),
+    /// Keep nothing of this certificate any more. Not answered.
+    Forget(Identity),
     /// Tell whoever listens: logs, hooks, metrics.
     Report(Report),
+}
+
+/// What HAProxy would read a staple's file for.
+#[derive(Debug)]
+pub enum Reader {
+    /// For a certificate.
+    Certificate {
+        /// The certificate and its issuer.
+        subject: Arc<Subject>,
+        /// What the response held last says: one that may follow it is not removed.
+        held: Option<Standing>,
+    },
+    /// For a file with nothing to staple for.
+    Excluded,
+    /// For a file that is gone, until another one comes to its place.
+    Gone,
 }
 
 /// What a responder answered.
@@ -253,7 +301,7 @@ pub enum Report {
         /// Until when the staple found on disk is good, if there was one.
         staple_until: Option<Timestamp>,
     },
-    /// A certificate file is gone and forgotten; nothing on disk was touched.
+    /// A certificate file is gone and forgotten.
     Forgotten {
         /// The file.
         path: PathBuf,
@@ -365,7 +413,14 @@ pub enum Report {
         /// The staple's file.
         staple_path: PathBuf,
     },
-    /// A staple could not be written.
+    /// What lay in a staple's place and would have kept HAProxy from starting was removed.
+    Cleared {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The staple's file.
+        staple_path: PathBuf,
+    },
+    /// A staple could not be written, or removed at its end.
     WriteFailed {
         /// The certificate's file.
         path: PathBuf,

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+
 use super::event::{Failure, Validators};
 use super::state::{Exclusion, Outdated, State};
 use super::{SHORTEST_LIFE, Settings};
@@ -81,19 +83,33 @@ impl Subject {
         }
     }
 
-    pub(super) fn identity(&self) -> Identity {
-        Identity {
-            fingerprint: self.certificate.sha256_fingerprint(),
-            cert_id: self.cert_id.clone(),
+    /// What makes two files hold the same certificate.
+    pub fn identity(&self) -> Identity {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&self.certificate.sha256_fingerprint());
+        context.update(self.cert_id.der());
+        let mut identity = [0; 32];
+        for (octet, hashed) in identity.iter_mut().zip(context.finish().as_ref()) {
+            *octet = *hashed;
         }
+        Identity(identity)
     }
 }
 
-/// What makes two files hold the same certificate.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Identity {
-    fingerprint: [u8; 32],
-    cert_id: CertId,
+/// What makes two files hold the same certificate: SHA-256 over the leaf's fingerprint and its CertID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Identity(pub [u8; 32]);
+
+/// What of a certificate has to outlive the process: a revocation is not to be forgotten, nor a newer
+/// response that a HAProxy process may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recollection {
+    /// Which certificate.
+    pub identity: Identity,
+    /// Its end: from then on nobody needs it.
+    pub not_after: Timestamp,
+    /// What its last accepted response said.
+    pub standing: Standing,
 }
 
 /// One certificate file as discovery found it.
@@ -109,6 +125,48 @@ pub struct FoundFile {
     pub content: Content,
 }
 
+/// What lies in the place of a staple.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum StapleFile {
+    /// Nothing.
+    #[default]
+    Missing,
+    /// Something that is no staple for the certificate, or not any more.
+    Useless,
+    /// A valid staple for the certificate.
+    Staple {
+        /// The staple.
+        staple: Arc<Staple>,
+        /// Whoever is to read it may; otherwise it is to be written again.
+        is_right: bool,
+    },
+}
+
+impl StapleFile {
+    /// The same; what is held and was read once more is kept once.
+    pub(super) fn shared(&self, held: Option<&Arc<Staple>>) -> Self {
+        match (self, held) {
+            (StapleFile::Staple { staple, is_right }, Some(held)) if held.der() == staple.der() => {
+                StapleFile::Staple {
+                    staple: Arc::clone(held),
+                    is_right: *is_right,
+                }
+            }
+            _ => self.clone(),
+        }
+    }
+}
+
+impl From<Option<Arc<Staple>>> for StapleFile {
+    /// A staple that lies there as it should, or nothing.
+    fn from(staple: Option<Arc<Staple>>) -> Self {
+        staple.map_or(StapleFile::Missing, |staple| StapleFile::Staple {
+            staple,
+            is_right: true,
+        })
+    }
+}
+
 /// What a certificate file turned out to be.
 #[derive(Clone, Debug)]
 pub enum Content {
@@ -116,8 +174,8 @@ pub enum Content {
     Certificate {
         /// The certificate and its issuer.
         subject: Arc<Subject>,
-        /// A valid staple found on disk beside it, if there was one.
-        staple: Option<Arc<Staple>>,
+        /// What was found in its staple's place.
+        staple: StapleFile,
     },
     /// Nothing to staple for, with the reason.
     Excluded(Exclusion),
@@ -153,6 +211,11 @@ impl Place {
     /// What was under way has arrived.
     pub(super) fn arrived(&mut self) {
         self.holds = self.underway.take();
+        self.succeeded();
+    }
+
+    /// Failures before do not count any more.
+    pub(super) fn succeeded(&mut self) {
         self.failures = 0;
         self.last_failure = None;
         self.failing_since = None;
@@ -175,6 +238,28 @@ pub(super) struct File {
     pub(super) staple_path: PathBuf,
     pub(super) targets: Arc<[TargetId]>,
     pub(super) disk: Place,
+    /// Something lies in the staple's place that is of no use.
+    pub(super) is_littered: bool,
+    /// The right staple lies there, and not everybody who should may read it.
+    pub(super) to_be_mended: Option<Arc<Staple>>,
+    /// What lies there is on its way out.
+    pub(super) is_being_cleared: bool,
+    /// What lies there was seen while a staple was on its way: before it came, or after.
+    pub(super) is_in_doubt: bool,
+}
+
+impl File {
+    pub(super) fn new(found: &FoundFile) -> Self {
+        File {
+            staple_path: found.staple_path.clone(),
+            targets: Arc::clone(&found.targets),
+            disk: Place::default(),
+            is_littered: false,
+            to_be_mended: None,
+            is_being_cleared: false,
+            is_in_doubt: false,
+        }
+    }
 }
 
 /// One certificate and everything that is under way for it.
@@ -376,8 +461,10 @@ impl Entry {
     pub(super) fn may_take_over(&self, found: &Standing, now: Timestamp) -> bool {
         let predecessor = self.predecessor(now);
         predecessor.is_none_or(|held| {
-            found.this_update > held.this_update
-                && ocsp::check_succession(&held, found, now).is_ok()
+            let is_newer = found.this_update > held.this_update;
+            // Of what is remembered only the bytes are missing.
+            let is_the_same = self.staple.is_none() && held == *found;
+            is_the_same || (is_newer && ocsp::check_succession(&held, found, now).is_ok())
         })
     }
 
@@ -488,6 +575,15 @@ impl Inventory {
             .map(|(path, state)| (path.as_path(), state))
     }
 
+    /// Takes in what an earlier process knew, for when the certificate is found.
+    pub(super) fn recall(&mut self, known: Recollection) {
+        let remembered = Remembered {
+            staple: None,
+            standing: Some(known.standing),
+        };
+        self.remembered.insert(known.identity, remembered);
+    }
+
     /// How many certificates without a file are remembered.
     pub(super) fn remembered(&self) -> usize {
         self.remembered.len()
@@ -496,10 +592,11 @@ impl Inventory {
     /// All staples that are held or on their way, one as often as it has places.
     pub(super) fn staples(&self) -> impl Iterator<Item = &Arc<Staple>> {
         let placed = self.entries.values().flat_map(|entry| {
-            let disks = entry.files.values().map(|file| &file.disk);
-            let places = disks.chain(entry.live.values());
+            let files = entry.files.values();
+            let mended = files.clone().map(|file| &file.to_be_mended);
+            let places = files.map(|file| &file.disk).chain(entry.live.values());
             let there = places.flat_map(|place| [&place.holds, &place.underway]);
-            there.chain([&entry.staple]).flatten()
+            there.chain(mended).chain([&entry.staple]).flatten()
         });
         let remembered = self.remembered.values();
         placed.chain(remembered.filter_map(|it| it.staple.as_ref()))
@@ -520,7 +617,12 @@ impl Inventory {
     }
 
     /// Forgets a file; the number of the certificate it held, and whether that was its last file.
-    pub(super) fn remove_file(&mut self, path: &Path) -> Option<(CertificateNumber, bool)> {
+    /// What is forgotten for good is added to `forgotten`.
+    pub(super) fn remove_file(
+        &mut self,
+        path: &Path,
+        forgotten: &mut Vec<Identity>,
+    ) -> Option<(CertificateNumber, bool)> {
         let FileState::Holds(number) = self.files.remove(path)? else {
             return None;
         };
@@ -544,7 +646,7 @@ impl Inventory {
             }
         }
         if self.remembered.len() >= REMEMBERED_MIN.max(self.entries.len()) {
-            self.remembered.clear();
+            forgotten.extend(self.remembered.drain().map(|(identity, _)| identity));
         }
         self.numbers.remove(&identity);
         self.remembered.insert(identity, remembered);

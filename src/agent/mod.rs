@@ -6,6 +6,7 @@
 //! [`Staple`]. The rules it holds: the last good staple stays until it ends; nothing older
 //! replaces it; disk and HAProxy do not wait for each other; one certificate's trouble is its own.
 
+mod disk;
 mod event;
 mod inventory;
 mod placement;
@@ -23,14 +24,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{
-    Action, Answer, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Report,
+    Action, Answer, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Reader, Report,
     RequestFailure, Validators,
 };
-pub use inventory::{CertificateNumber, Content, FoundFile, Subject, TargetId};
+pub use inventory::{
+    CertificateNumber, Content, FoundFile, Identity, Recollection, StapleFile, Subject, TargetId,
+};
 pub use state::{Exclusion, Outdated, State};
 pub use status::{CertificateStatus, FileStatus, PlaceStatus};
 
-use self::inventory::{File, FileState, Inventory, Place};
+use self::inventory::{File, FileState, Inventory};
 use self::timers::{Timer, Timers};
 use crate::ocsp::Staple;
 use crate::ocsp::verify::CLOCK_SKEW;
@@ -96,6 +99,15 @@ impl Agent {
         }
     }
 
+    /// Takes in what an earlier process has remembered ([`Action::Remember`]), before anything else.
+    pub fn recall(&mut self, known: Recollection, now: Timestamp) {
+        if known.not_after > now {
+            self.inventory.recall(known);
+        } else {
+            self.actions.push(Action::Forget(known.identity));
+        }
+    }
+
     /// Takes in what happened and says what to do about it.
     #[must_use = "orders that are not carried out leave the agent waiting for their answers"]
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
@@ -106,7 +118,11 @@ impl Agent {
         match event {
             Event::FileFound(found) => self.file_found(found, now),
             Event::FileGone(path) => self.file_gone(&path),
-            Event::StapleFileGone(path) => self.staple_file_gone(&path, now),
+            Event::StapleFileFound {
+                path,
+                staple_path,
+                staple,
+            } => self.staple_file_found(&path, staple_path, &staple, now),
             Event::Answered {
                 certificate,
                 result,
@@ -116,6 +132,7 @@ impl Agent {
                 path,
                 result,
             } => self.written(certificate, path, result, now),
+            Event::Cleared { path, result } => self.cleared(path, result, now),
             Event::Connected(target) => self.connected(target, now),
             Event::Disconnected(target) => self.disconnected(target),
             Event::StoreChanged {
@@ -225,11 +242,14 @@ impl Agent {
                     self.inventory.set_file(found.path.clone(), state);
                     self.report(Report::Adopted {
                         path: found.path.clone(),
-                        staple_until: staple.as_ref().map(|staple| staple.expires()),
+                        staple_until: match staple {
+                            StapleFile::Staple { staple, .. } => Some(staple.expires()),
+                            StapleFile::Missing | StapleFile::Useless => None,
+                        },
                     });
                 }
                 let subject = Arc::clone(subject);
-                self.attach(number, subject, &found, staple.clone(), now);
+                self.attach(number, subject, &found, staple, now);
             }
         }
     }
@@ -240,7 +260,7 @@ impl Agent {
         number: CertificateNumber,
         subject: Arc<Subject>,
         found: &FoundFile,
-        staple: Option<Arc<Staple>>,
+        staple: &StapleFile,
         now: Now,
     ) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
@@ -251,66 +271,50 @@ impl Agent {
             self.timers.cancel(&Timer::Request(number));
         }
         entry.subject = subject;
-        // What was read once more is kept once.
-        let staple = staple.map(|staple| match &entry.staple {
-            Some(held) if held.der() == staple.der() => Arc::clone(held),
-            _ => staple,
-        });
+        let staple = &staple.shared(entry.staple.as_ref());
         let file = entry
             .files
             .entry(found.path.clone())
-            .or_insert_with(|| File {
-                staple_path: found.staple_path.clone(),
-                targets: Arc::clone(&found.targets),
-                disk: Place::default(),
-            });
+            .or_insert_with(|| File::new(found));
         if file.staple_path != found.staple_path {
             file.staple_path = found.staple_path.clone();
             file.disk.last_failure = None;
         }
         file.targets = Arc::clone(&found.targets);
-        file.disk.holds = staple.clone();
+        file.found_beside(staple);
         entry.update_targets();
-        if let Some(staple) =
-            staple.filter(|staple| entry.may_take_over(&staple.standing(), now.wall))
-        {
-            self.tell_of_revocation(number, staple.status());
-            self.hold_found(number, staple, now);
-        }
+        self.take_over_from_disk(number, staple, now);
         self.plan_first_request(number, now);
         self.place(number, now);
+        self.watch_expiry(number, now);
     }
 
     fn file_gone(&mut self, path: &Path) {
-        let known = self.inventory.file(path).is_some();
+        let known = self.inventory.file(path);
+        let is_known = known.is_some();
+        if let Some(FileState::Holds(number)) = known
+            && let Some(entry) = self.inventory.entries.get(number)
+            && let Some(file) = entry.files.get(path)
+        {
+            let staple_path = file.staple_path.clone();
+            self.clear_for_nobody(path.to_owned(), staple_path, Reader::Gone);
+        }
         self.detach(path);
-        if known {
+        if is_known {
             self.report(Report::Forgotten {
                 path: path.to_owned(),
             });
         }
     }
 
-    fn staple_file_gone(&mut self, path: &Path, now: Now) {
-        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
-            return;
-        };
-        let number = *number;
-        let file = self
-            .inventory
-            .entries
-            .get_mut(&number)
-            .and_then(|entry| entry.files.get_mut(path));
-        if let Some(file) = file {
-            file.disk.holds = None;
-            self.place_file(path, now);
-        }
-    }
-
     /// Forgets what this file held; the certificate goes with its last file.
     fn detach(&mut self, path: &Path) {
         self.timers.cancel(&Timer::Write(path.to_owned()));
-        let Some((number, last)) = self.inventory.remove_file(path) else {
+        let mut forgotten = Vec::new();
+        let removed = self.inventory.remove_file(path, &mut forgotten);
+        let forgotten = forgotten.into_iter().map(Action::Forget);
+        self.actions.extend(forgotten);
+        let Some((number, last)) = removed else {
             return;
         };
         let live = self.inventory.entries.get(&number).map(|entry| &entry.live);

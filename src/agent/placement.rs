@@ -1,20 +1,17 @@
-//! Bringing a staple to where it belongs: beside its files and into the HAProxy processes.
+//! Bringing a staple to where it belongs: beside its files (`disk`) and into the HAProxy processes.
 //!
 //! Disk and processes are independent of each other: a full disk does not stop a delivery, a dead
 //! process does not stop a write. What lies where is believed only after it was reported.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inventory::FileState;
 use super::timers::Timer;
 use super::{
-    Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure, Report,
-    TargetId,
+    Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Report, TargetId,
 };
 use crate::ocsp::Assessment;
-use crate::schedule;
 use crate::time::Now;
 use crate::x509::CertificateReference;
 
@@ -30,89 +27,25 @@ const LATER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)
 impl Agent {
     /// Orders whatever is missing for a certificate, on disk and live.
     pub(super) fn place(&mut self, number: CertificateNumber, now: Now) {
+        self.place_files(number, now);
         let Some(entry) = self.inventory.entries.get(&number) else {
             return;
         };
-        let paths: Vec<PathBuf> = entry.files.keys().cloned().collect();
         let targets: Vec<TargetId> = entry.live.keys().copied().collect();
-        for path in paths {
-            self.place_file(&path, now);
-        }
         for target in targets {
             self.deliver(number, target, now);
         }
     }
 
-    /// Orders a write of the held staple beside this file, unless it is there or on its way.
-    pub(super) fn place_file(&mut self, path: &Path, now: Now) {
-        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
-            return;
-        };
-        let number = *number;
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
-            return;
-        };
-        let Some(staple) = entry.fit_staple(now.wall).cloned() else {
-            return;
-        };
-        let Some(file) = entry
-            .files
-            .get_mut(path)
-            .filter(|file| file.disk.lacks(&staple))
-        else {
-            return;
-        };
-        file.disk.underway = Some(Arc::clone(&staple));
-        let action = Action::Write {
-            certificate: number,
-            path: path.to_owned(),
-            staple_path: file.staple_path.clone(),
-            staple,
-        };
-        self.timers.cancel(&Timer::Write(path.to_owned()));
-        self.actions.push(action);
-    }
-
-    /// A write ended.
-    pub(super) fn written(
-        &mut self,
-        number: CertificateNumber,
-        path: PathBuf,
-        result: Result<(), Failure>,
-        now: Now,
-    ) {
-        let Some(file) = self
-            .inventory
-            .entries
-            .get_mut(&number)
-            .and_then(|entry| entry.files.get_mut(&path))
-        else {
-            // Ordered for the certificate before: what lies there now is not what was found there.
-            return self.staple_file_gone(&path, now);
-        };
-        let staple_path = file.staple_path.clone();
-        match result {
-            Ok(()) => {
-                file.disk.arrived();
-                self.report(Report::Written {
-                    path: path.clone(),
-                    staple_path,
-                });
-                // A newer staple may have come while this one was being written.
-                self.place_file(&path, now);
-            }
-            Err(failure) => {
-                let repeated = file.disk.failed(&failure, true);
-                let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
-                self.timers.set(Timer::Write(path.clone()), retry_in, now);
-                self.report(Report::WriteFailed {
-                    path,
-                    staple_path,
-                    failure,
-                    retry_in,
-                    repeated,
-                });
-            }
+    /// Orders whatever is missing for a certificate on disk, and that what is over goes.
+    pub(super) fn place_files(&mut self, number: CertificateNumber, now: Now) {
+        let entry = self.inventory.entries.get(&number);
+        let paths: Vec<PathBuf> = entry
+            .into_iter()
+            .flat_map(|it| it.files.keys().cloned())
+            .collect();
+        for path in paths {
+            self.place_file(&path, now);
         }
     }
 

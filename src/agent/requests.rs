@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::inventory::{Entry, FileState};
 use super::timers::Timer;
 use super::{
-    Action, Agent, Answer, CertificateNumber, Failure, Outdated, Report, RequestFailure,
-    SHORTEST_LIFE, Settings, Validators,
+    Action, Agent, Answer, CertificateNumber, Failure, Outdated, Recollection, Report,
+    RequestFailure, SHORTEST_LIFE, Settings, Validators,
 };
 use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
@@ -34,13 +34,14 @@ impl Agent {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
-        entry.standing = Some(staple.standing());
+        let standing = staple.standing();
         entry.staple = Some(staple);
         entry.lapsed = false;
         // What is known of the one before says nothing of this one.
         entry.validators = Validators::default();
         entry.has_nothing_newer = false;
         entry.is_overdue_told = false;
+        self.learn(number, standing);
         self.watch_expiry(number, now);
     }
 
@@ -65,6 +66,20 @@ impl Agent {
         entry.failure = None;
         entry.postponed = None;
         self.timers.set(timer, renewal, now);
+    }
+
+    /// Takes what a response says as what the next one is judged by, also by a later process.
+    fn learn(&mut self, number: CertificateNumber, standing: Standing) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        if entry.standing.replace(standing) != Some(standing) {
+            self.actions.push(Action::Remember(Recollection {
+                identity: entry.subject.identity(),
+                not_after: entry.not_after(),
+                standing,
+            }));
+        }
     }
 
     /// Plans the first request for a certificate that has none planned or under way.
@@ -379,12 +394,13 @@ impl Agent {
             return;
         };
         entry.staple = None;
-        entry.standing = Some(standing);
         entry.validators = Validators::default();
         entry.succeeded();
         if !entry.requesting {
             self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
         }
+        self.learn(number, standing);
+        self.place_files(number, now);
     }
 
     fn request_failed(&mut self, number: CertificateNumber, failed: RequestFailure, now: Now) {
@@ -415,13 +431,18 @@ impl Agent {
     /// Sets the alarm for the next end that is to be told of: of the time that the staple should
     /// last, of the staple, or of the certificate where none is held; and for the beginning of a
     /// staple from the future, which then goes where it was withheld from.
-    fn watch_expiry(&mut self, number: CertificateNumber, now: Now) {
+    pub(super) fn watch_expiry(&mut self, number: CertificateNumber, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&number) else {
             return;
         };
         let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
         entry.is_expiring &= expiring_in == Some(Duration::ZERO);
         let not_after = entry.not_after();
+        // What lies on disk may be another one, which could not be replaced.
+        let files = entry.files.values();
+        let on_disk = files.filter_map(|file| file.unfit_from());
+        let on_disk = on_disk.map(|from| from.saturating_add(Duration::from_secs(1)));
+        let on_disk = on_disk.filter(|from| *from > now.wall).min();
         let end = match &entry.staple {
             Some(staple) if !entry.lapsed => {
                 // The last second in which it is fit has to pass.
@@ -430,6 +451,7 @@ impl Agent {
             }
             _ => not_after,
         };
+        let end = on_disk.map_or(end, |from| end.min(from));
         let wait = match expiring_in {
             Some(wait) if !entry.is_expiring => wait.min(end.since(now.wall)),
             _ => end.since(now.wall),

@@ -44,6 +44,7 @@ impl Survey {
                 path,
                 staple_path,
                 content,
+                ..
             } => survey.files.push(SurveyedFile {
                 source: source.0,
                 path,

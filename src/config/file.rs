@@ -50,6 +50,7 @@ pub(super) struct File {
     pub haproxy_sockets: Vec<Address>,
     /// `Some(None)`: explicitly none.
     pub control_socket: Option<Option<PathBuf>>,
+    pub state_directory: Option<PathBuf>,
     pub minimum_validity: Option<Duration>,
     pub minimum_validity_percentage: Option<f64>,
     pub maximum_age: Option<Duration>,
@@ -185,6 +186,7 @@ impl File {
                     false => value.path().map(Some),
                 }
             }),
+            state_directory: table.read("state_directory", |value| value.path()),
             minimum_validity: duration("minimum_validity", MINIMUM_VALIDITY),
             minimum_validity_percentage: table
                 .read("minimum_validity_percentage", |value| value.percentage()),

@@ -160,6 +160,8 @@ pub struct Config {
     pub no_haproxy_sockets: bool,
     /// Where the daemon listens for its own commands; nowhere where it is none.
     pub control_socket: Option<PathBuf>,
+    /// Where what must outlive the daemon is kept, if that is said.
+    pub state_directory: Option<PathBuf>,
     /// Which of the files in the directories are looked at.
     pub selection: Selection,
     /// The permissions of staples' files.
@@ -337,6 +339,12 @@ impl Config {
                 .map(|path| Some(path).filter(|path| path != Path::new(NO_CONTROL_SOCKET)))
                 .or(file.control_socket)
                 .unwrap_or_else(|| Some(PathBuf::from(CONTROL_SOCKET))),
+            state_directory: file.state_directory.or_else(|| {
+                let given = (surroundings.variable)("STATE_DIRECTORY")?;
+                // systemd separates several by colons (systemd.exec(5)).
+                let first = given.split(':').next().filter(|path| !path.is_empty());
+                first.map(PathBuf::from)
+            }),
             selection: Selection {
                 extensions,
                 ignored: ignored.iter().map(|text| Pattern::new(text)).collect(),

@@ -14,14 +14,16 @@ use super::chains::Chains;
 use super::source::{CertificateFile, Masks, Naming};
 use crate::files::{self, Reach};
 
-/// What changes when a file is replaced or written to.
+/// What changes when a file is replaced, written to, or given to others to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+    mode: u32,
+    group: u32,
 }
 
 impl Stamp {
@@ -32,12 +34,24 @@ impl Stamp {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+            mode: metadata.mode() & 0o7777,
+            group: metadata.gid(),
         }
     }
 
     /// Of the file at this path, if there is one.
     pub(super) fn read(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().as_ref().map(Stamp::of)
+    }
+
+    /// The file's permissions.
+    pub fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// The number of the file's group.
+    pub fn group(&self) -> u32 {
+        self.group
     }
 }
 
@@ -57,7 +71,8 @@ pub(super) struct Item {
     pub(super) stamps: Stamps,
     /// The file may lie behind a link, or is watched by its name alone.
     pub(super) is_link: bool,
-    pub(super) has_staple: bool,
+    /// Of the staple beside it; none where there is none.
+    pub(super) staple: Option<Stamp>,
 }
 
 /// One reading of a folder.
@@ -106,7 +121,10 @@ impl Listing {
         }
         for (name, item) in &mut listing.files {
             let stem = naming.stem(Path::new(name));
-            item.has_staple = companions.contains(&appended(stem.as_os_str(), ".ocsp"));
+            let staple = appended(stem.as_os_str(), ".ocsp");
+            if companions.contains(&staple) {
+                item.staple = Stamp::read(&folder.join(staple));
+            }
             let issuer = appended(stem.as_os_str(), ".issuer");
             if companions.contains(&issuer) {
                 item.stamps.issuer = Stamp::read(&folder.join(issuer));
@@ -136,7 +154,7 @@ impl Listing {
         }
         for (name, item) in &mut listing.files {
             if let Some(companions) = masks.companions(folder, name) {
-                item.has_staple = companions.staple.exists();
+                item.staple = Stamp::read(&companions.staple);
                 item.stamps.chains = chains.stamps_of(&companions.chains);
             }
         }
@@ -167,7 +185,7 @@ impl Listing {
             let item = Item {
                 stamps,
                 is_link: true,
-                has_staple: companions.staple.exists(),
+                staple: Stamp::read(&companions.staple),
             };
             listing.files.insert(name.to_owned(), item);
         }
@@ -212,7 +230,7 @@ impl Listing {
                 let item = Item {
                     stamps,
                     is_link,
-                    has_staple: false,
+                    staple: None,
                 };
                 self.files.insert(name, item);
             }

@@ -20,6 +20,7 @@ mod tests;
 
 pub use certificate_file::{Finding, LARGEST_FILE, Refusal, read};
 pub use chains::Chains;
+pub use listing::Stamp;
 pub use scan::{Change, DirectoryError, PATIENCE, Scanner, SourceNumber};
 pub use selection::{Pattern, Selection, is_loaded_by_haproxy};
 pub use watch::{Hints, Interest, Interests};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::Selection;
 use super::certificate_file::{self, Finding, Refusal, is_shortage};
 use super::chains::Chains;
-use super::listing::{Item, Listing, Stamps};
+use super::listing::{Item, Listing, Stamp, Stamps};
 use super::source::Source;
 use super::watch::{Interest, Interests};
 use crate::files::{self, on_the_way};
@@ -42,6 +42,8 @@ pub enum Change {
         path: PathBuf,
         /// Where its staple belongs.
         staple_path: PathBuf,
+        /// Of what lies there; none where there is nothing.
+        staple: Option<Stamp>,
         /// What is in it.
         content: Result<Finding, Refusal>,
     },
@@ -52,10 +54,13 @@ pub enum Change {
         /// The file.
         path: PathBuf,
     },
-    /// The `.ocsp` of a file, seen by an earlier scan, is gone.
-    StapleGone {
+    /// What lies in the place of a staple: told at every scan of every file that was reported before,
+    /// so that whoever believes something else notices.
+    StapleSeen {
         /// The certificate file.
         path: PathBuf,
+        /// Of what lies there; none where there is nothing.
+        staple: Option<Stamp>,
     },
     /// A directory, or a folder in one, cannot be read; reported once until it changes.
     DirectoryFailed {
@@ -164,7 +169,6 @@ struct Seen {
     stamps: Option<Stamps>,
     /// Since when it has been as it is, if it may be half-written.
     awaited_since: Option<Instant>,
-    has_staple: bool,
     /// What was reported, if anything was.
     content: Option<ContentKey>,
     /// Where links on the way to it lie; empty for a file that is not behind a link.
@@ -400,6 +404,13 @@ impl<R: FnMut(Change)> Scan<'_, R> {
         }
     }
 
+    fn staple_seen(&mut self, folder: &Path, name: &OsStr, item: &Item) {
+        (self.report)(Change::StapleSeen {
+            path: folder.join(name),
+            staple: item.staple,
+        });
+    }
+
     fn list(&mut self, folder: &Path) -> io::Result<Listing> {
         let (selection, chains) = (self.selection, &mut *self.chains);
         match self.source {
@@ -502,17 +513,12 @@ impl Folder {
             stays
         });
         for (name, item) in &listing.files {
-            match self.files.get_mut(name) {
+            match self.files.get(name) {
                 Some(seen)
                     if seen.stamps.as_ref() == Some(&item.stamps)
                         && seen.awaited_since.is_none() =>
                 {
-                    if seen.has_staple && !item.has_staple {
-                        (scan.report)(Change::StapleGone {
-                            path: path.join(name),
-                        });
-                    }
-                    seen.has_staple = item.has_staple;
+                    scan.staple_seen(path, name, item);
                 }
                 _ => self.read(path, name, item, scan),
             }
@@ -547,7 +553,6 @@ impl Folder {
             .filter(|seen| seen.stamps.as_ref() == Some(&item.stamps))
             .and_then(|seen| seen.awaited_since)
             .unwrap_or(scan.now);
-        let had_staple = before.as_ref().is_some_and(|seen| seen.has_staple);
         let reported = before.and_then(|seen| seen.content);
         let mut way = Vec::new();
         if item.is_link {
@@ -564,17 +569,13 @@ impl Folder {
         let mut seen = Seen {
             stamps: Some(item.stamps.clone()),
             awaited_since: None,
-            has_staple: item.has_staple,
             content: None,
             way,
         };
         let key = ContentKey::of(&content);
         if reported.as_ref() == Some(&key) {
             seen.content = reported;
-            // Another directory may have come in the place of the one that had it.
-            if had_staple && !item.has_staple {
-                (scan.report)(Change::StapleGone { path });
-            }
+            scan.staple_seen(folder, name, item);
         } else if may_be_half_written(&content) && scan.now - the_same_since < PATIENCE {
             seen.awaited_since = Some(the_same_since);
             seen.content = reported;
@@ -588,6 +589,7 @@ impl Folder {
                 source: scan.number,
                 path,
                 staple_path: companions.staple,
+                staple: item.staple,
                 content,
             });
         }

@@ -152,11 +152,12 @@ impl Hints {
     }
 }
 
-/// Whether it is a staple or a temporary file that comes or changes. A staple that goes is a hint.
+/// Whether it is a staple or a temporary file that comes or changes. A staple that goes or is written
+/// to in its place is a hint: this program does neither.
 fn is_own_writing(name: &OsStr, mask: EventMask) -> bool {
-    let goes = mask.intersects(EventMask::DELETE | EventMask::MOVED_FROM);
+    let foreign = EventMask::DELETE | EventMask::MOVED_FROM | EventMask::CLOSE_WRITE;
     let name = name.as_bytes();
-    name.ends_with(b".ocsp") && (!goes || name.starts_with(b"."))
+    name.ends_with(b".ocsp") && (!mask.intersects(foreign) || name.starts_with(b"."))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! hashed: tbsResponseData, CertIDs, names. Version v1, id-pkix-ocsp-basic and GeneralizedTime
 //! only. Whether any of it is true is decided in `verify`.
 
+use serde::{Deserialize, Serialize};
+
 use super::cert_id::ReceivedCertId;
 use super::extension::{self, BASIC_RESPONSE, Extension};
 use super::rejection::{Rejection, ResponderError};
@@ -63,7 +65,8 @@ pub struct SingleResponse<'a> {
 }
 
 /// What a response says about a certificate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CertificateStatus {
     /// Not revoked.
     Good,
@@ -94,7 +97,8 @@ impl CertificateStatus {
 }
 
 /// CRLReason (RFC 5280 §5.3.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are RFC 5280's and say all there is")]
 pub enum RevocationReason {
     Unspecified,

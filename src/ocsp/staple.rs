@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cert_id::CertId;
 use super::response::CertificateStatus;
 use crate::time::Timestamp;
@@ -78,7 +80,7 @@ impl Staple {
 }
 
 /// What must be remembered of an accepted response to judge the next one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Standing {
     /// What it said.
     pub status: CertificateStatus,

@@ -16,15 +16,16 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::beside::Beside;
 use super::plan::{Plan, StapleFolder};
 use super::unreadable::{IN_USE, NOT_WRITABLE, Unreadable};
 use super::{News, wall_clock};
-use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, Subject, TargetId};
+use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, StapleFile, Subject, TargetId};
 use crate::discovery::{
-    Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
+    Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber, Stamp,
 };
 use crate::files::Reach;
-use crate::ocsp::{self, Staple};
+use crate::ocsp;
 use crate::printable::Printable;
 use crate::store::{self, Claim, Claims};
 
@@ -60,12 +61,13 @@ impl Rescan {
 pub(super) async fn run(
     mut plans: watch::Receiver<Arc<Plan>>,
     claims: Arc<Claims>,
+    beside: Arc<Beside>,
     rescan: Arc<Rescan>,
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
     stop: CancellationToken,
 ) {
-    let mut finder = Finder::new(claims, events, news);
+    let mut finder = Finder::new(claims, beside, events, news);
     let mut hints = Hints::new()
         .inspect_err(|error| {
             tracing::warn!(
@@ -141,6 +143,9 @@ struct Finder {
     folders: BTreeMap<PathBuf, StapleFolder>,
     /// In which sources each file was found.
     finds: HashMap<PathBuf, Vec<SourceNumber>>,
+    /// What was read in each file, and where its staple belongs.
+    found: HashMap<PathBuf, Found>,
+    beside: Arc<Beside>,
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
     claims: Arc<Claims>,
@@ -153,6 +158,15 @@ struct Finder {
     begun: (u64, Instant),
 }
 
+/// What a staple is judged by.
+struct Found {
+    /// The source that it was read in last.
+    source: SourceNumber,
+    staple_path: PathBuf,
+    /// None where there is nothing to staple for.
+    subject: Option<Arc<Subject>>,
+}
+
 /// After a scan.
 struct Outcome {
     finder: Finder,
@@ -163,6 +177,7 @@ struct Outcome {
 impl Finder {
     fn new(
         claims: Arc<Claims>,
+        beside: Arc<Beside>,
         events: mpsc::Sender<Event>,
         news: mpsc::UnboundedSender<News>,
     ) -> Self {
@@ -171,6 +186,8 @@ impl Finder {
             plan: Arc::default(),
             folders: BTreeMap::new(),
             finds: HashMap::new(),
+            found: HashMap::new(),
+            beside,
             events,
             news,
             claims,
@@ -266,6 +283,9 @@ impl Finder {
                 scanner,
                 plan,
                 finds,
+                found,
+                beside,
+                claims,
                 events,
                 unreadable,
                 ..
@@ -276,24 +296,62 @@ impl Finder {
                         source,
                         path,
                         staple_path,
+                        staple,
                         content,
                     } => {
                         let sources = finds.entry(path.clone()).or_default();
                         if !sources.contains(&source) {
                             sources.push(source);
                         }
-                        Event::FileFound(FoundFile {
-                            content: found(&staple_path, source, content, plan),
+                        let content = classified(source, content, plan);
+                        let seen = Found {
+                            source,
+                            staple_path: staple_path.clone(),
+                            subject: content.as_ref().ok().map(Arc::clone),
+                        };
+                        let lies_there = seen.staple_file(staple, plan, beside, claims);
+                        beside.see(&path, staple);
+                        found.insert(path.clone(), seen);
+                        let (content, litter) = match content {
+                            Ok(subject) => {
+                                let staple = lies_there;
+                                (Content::Certificate { subject, staple }, None)
+                            }
+                            Err(exclusion) => (Content::Excluded(exclusion), Some(lies_there)),
+                        };
+                        let file = Event::FileFound(FoundFile {
+                            content,
                             targets: targets(plan, sources),
+                            path: path.clone(),
+                            staple_path: staple_path.clone(),
+                        });
+                        let _ = events.blocking_send(file);
+                        let Some(staple) = litter else {
+                            return;
+                        };
+                        Event::StapleFileFound {
                             path,
                             staple_path,
-                        })
+                            staple,
+                        }
                     }
                     Change::Gone { source, path } => {
                         lost.push((source, path));
                         return;
                     }
-                    Change::StapleGone { path } => Event::StapleFileGone(path),
+                    Change::StapleSeen { path, staple } => {
+                        let Some(seen) = found.get(&path) else {
+                            return;
+                        };
+                        if !beside.see(&path, staple) {
+                            return;
+                        }
+                        Event::StapleFileFound {
+                            staple_path: seen.staple_path.clone(),
+                            staple: seen.staple_file(staple, plan, beside, claims),
+                            path,
+                        }
+                    }
                     other => {
                         log_directory(&other);
                         return unreadable.note(other);
@@ -326,6 +384,8 @@ impl Finder {
             return true;
         }
         self.finds.remove(&path);
+        self.found.remove(&path);
+        self.beside.forget(&path);
         let _ = self.events.blocking_send(Event::FileGone(path));
         false
     }
@@ -423,28 +483,23 @@ fn log_directory(change: &Change) {
             reason = "emptied",
             "directory has no certificates any more; HAProxy keeps the staples it has"
         ),
-        Change::Found { .. } | Change::Gone { .. } | Change::StapleGone { .. } => {}
+        Change::Found { .. } | Change::Gone { .. } | Change::StapleSeen { .. } => {}
     }
 }
 
-/// A scan's finding as the agent wants it: classified, and with the staple on disk if that is worth
-/// anything.
-fn found(
-    staple_path: &Path,
+/// What a scan found as the agent wants it: a certificate to staple for, or why there is none.
+fn classified(
     source: SourceNumber,
     content: Result<Finding, Refusal>,
     plan: &Plan,
-) -> Content {
+) -> Result<Arc<Subject>, Exclusion> {
     let Finding {
         certificate,
         issuer,
-    } = match content {
-        Ok(finding) => finding,
-        Err(refusal) => return Content::Excluded(exclusion(&refusal)),
-    };
+    } = content.map_err(|refusal| exclusion(&refusal))?;
     let responders = plan.responders(source, &certificate, &issuer);
     if responders.is_empty() {
-        return Content::Excluded(if certificate.ocsp_urls().is_empty() {
+        return Err(if certificate.ocsp_urls().is_empty() {
             Exclusion::NoResponder
         } else {
             let reason =
@@ -455,37 +510,49 @@ fn found(
         });
     }
     let policy = plan.policies.of(&issuer);
-    let subject = Arc::new(Subject::new(certificate, issuer, responders, policy));
-    let staple = held_staple(staple_path, plan.staple_reach(source), &subject);
-    Content::Certificate { subject, staple }
+    let subject = Subject::new(certificate, issuer, responders, policy);
+    Ok(Arc::new(subject))
 }
 
-/// The staple on disk, if it is valid now. What is not valid is replaced like one that is missing.
-fn held_staple(staple_path: &Path, reach: Reach<'_>, subject: &Subject) -> Option<Arc<Staple>> {
-    let useless = |reason: &str| {
-        tracing::info!(staple = %staple_path.printable(), "not used, to be replaced: {reason}");
-    };
-    let bytes = match store::load(staple_path, reach) {
-        Ok(bytes) => bytes?,
-        Err(error) => {
-            useless(&error.to_string());
-            return None;
+impl Found {
+    /// What lies in the staple's place, which has this stamp.
+    fn staple_file(
+        &self,
+        stamp: Option<Stamp>,
+        plan: &Plan,
+        beside: &Beside,
+        claims: &Claims,
+    ) -> StapleFile {
+        let Some(stamp) = stamp else {
+            return StapleFile::Missing;
+        };
+        let Some(subject) = &self.subject else {
+            return StapleFile::Useless;
+        };
+        // What another staplerd writes is given what that one wants.
+        let is_right = beside.is_right(&stamp) || !claims.cover(&self.staple_path);
+        match self.staple(subject, plan.staple_reach(self.source)) {
+            Ok(staple) => StapleFile::Staple {
+                staple: Arc::new(staple),
+                is_right,
+            },
+            Err(reason) => {
+                let staple = self.staple_path.printable();
+                tracing::info!(%staple, "not used, to be replaced or removed: {reason}");
+                StapleFile::Useless
+            }
         }
-    };
-    match ocsp::verify(
-        &bytes,
-        subject.as_ocsp(),
-        None,
-        wall_clock(),
-        subject.policy,
-    ) {
-        Ok(assessment) => match assessment.stapling {
-            Ok(staple) => return Some(Arc::new(staple)),
-            Err(reason) => useless(&reason.to_string()),
-        },
-        Err(rejection) => useless(&rejection.to_string()),
     }
-    None
+
+    /// The staple that lies there, if it is valid now.
+    fn staple(&self, subject: &Subject, reach: Reach<'_>) -> Result<ocsp::Staple, String> {
+        let bytes = store::load(&self.staple_path, reach).map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or("it has just gone")?;
+        let subject_of_it = subject.as_ocsp();
+        let judged = ocsp::verify(&bytes, subject_of_it, None, wall_clock(), subject.policy);
+        let assessment = judged.map_err(|rejection| rejection.to_string())?;
+        assessment.stapling.map_err(|reason| reason.to_string())
+    }
 }
 
 fn exclusion(refusal: &Refusal) -> Exclusion {

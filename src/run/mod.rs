@@ -9,6 +9,7 @@
 //! the loop never waits for a room (two full queues could wait for each other): what bounds them is
 //! that the agent has at most one order of a kind open for each certificate, file and process.
 
+mod beside;
 mod commands;
 mod deliverer;
 mod differences;
@@ -18,6 +19,7 @@ mod intent;
 mod off_limits;
 mod once;
 mod plan;
+mod recollections;
 mod requester;
 mod rooms;
 mod snapshot;
@@ -178,6 +180,9 @@ struct Daemon {
     news: mpsc::UnboundedReceiver<News>,
     rooms: Rooms,
     notifier: systemd::Notifier,
+    /// What lies beside certificates and is being cleared away.
+    clearing: usize,
+    has_scanned: bool,
     is_ready: bool,
 }
 
@@ -194,13 +199,15 @@ impl Daemon {
         };
         haproxy_files::log_notices(&world.haproxy_configs, &[]);
         let plan = Plan::new(&config, &world, &mut numbers);
-        let rooms = Rooms::start(&config, plan, &numbers, event_sender, news_sender)?;
-        rooms.keep_off(&config, &world.haproxy_configs);
+        let memory = recollections::open(config.state_directory.as_deref());
         let settings = agent::Settings {
             single_run,
             ..agent_settings(&config)
         };
-        let agent = Agent::new(settings, fastrand::u64(..));
+        let mut agent = Agent::new(settings, fastrand::u64(..));
+        recollections::recall(&memory, &mut agent, wall_clock());
+        let rooms = Rooms::start(&config, plan, &numbers, memory, event_sender, news_sender)?;
+        rooms.keep_off(&config, &world.haproxy_configs);
         let mut daemon = Daemon {
             agent,
             started: Instant::now(),
@@ -216,6 +223,8 @@ impl Daemon {
             news,
             rooms,
             notifier: systemd::Notifier::default(),
+            clearing: 0,
+            has_scanned: false,
             is_ready: false,
         };
         daemon.learn_names();
@@ -294,14 +303,22 @@ impl Daemon {
 
     fn handle(&mut self, event: Event) {
         self.notifier.stale();
-        if matches!(event, Event::Scanned { .. }) {
-            self.scanned();
+        let is_scan = matches!(event, Event::Scanned { .. });
+        self.has_scanned |= is_scan;
+        if matches!(event, Event::Cleared { .. }) {
+            self.clearing = self.clearing.saturating_sub(1);
         }
         for action in self.decide(event) {
             match action {
                 Action::Report(report) => self.tell(&report),
-                order => self.rooms.carry_out(order),
+                order => {
+                    self.clearing += usize::from(matches!(order, Action::Clear { .. }));
+                    self.rooms.carry_out(order);
+                }
             }
+        }
+        if is_scan || (!self.is_ready && self.has_scanned && self.clearing == 0) {
+            self.scanned();
         }
     }
 
@@ -319,9 +336,10 @@ impl Daemon {
         self.agent.handle(event, now)
     }
 
-    /// Everything on disk has been looked at: after the first time, the program is ready.
+    /// Everything on disk has been looked at. After the first time the program is ready, as soon as
+    /// nothing lies there any more that would keep HAProxy from starting.
     fn scanned(&mut self) {
-        if !self.is_ready {
+        if !self.is_ready && self.clearing == 0 {
             self.is_ready = true;
             let status = telemetry::status_line(self.agent.states(wall_clock()));
             tracing::info!("ready, {status}");
@@ -358,6 +376,12 @@ impl Daemon {
     fn change(&mut self, config: Config) -> Result<(), Error> {
         let haproxy_configs = haproxy_files::read(&config.haproxy_config)?;
         let are_ways_changed = self.rooms.change(&self.config, &config)?;
+        if config.state_directory != self.config.state_directory {
+            tracing::warn!(
+                reason = "needs_a_restart",
+                "state_directory: the one there was stays in use until the next start"
+            );
+        }
         self.config = config;
         self.handle(Event::Reconfigured(agent_settings(&self.config)));
         if are_ways_changed {

@@ -170,7 +170,10 @@ impl Run<'_> {
                 self.open_requests -= 1;
                 (self.once.progress)(self.requests, self.requests - self.open_requests);
             }
-            Event::Written { .. } | Event::Delivered { .. } | Event::HeldNewer { .. } => {
+            Event::Written { .. }
+            | Event::Cleared { .. }
+            | Event::Delivered { .. }
+            | Event::HeldNewer { .. } => {
                 self.open_placements -= 1;
             }
             // What a process has loaded is waited for where that is what there is to do.
@@ -269,7 +272,11 @@ impl Run<'_> {
             }
             request @ Action::Request { .. } => self.request(request),
             order => {
-                self.open_placements += usize::from(!matches!(order, Action::LookAgain));
+                let is_placement = matches!(
+                    order,
+                    Action::Write { .. } | Action::Clear { .. } | Action::Deliver { .. }
+                );
+                self.open_placements += usize::from(is_placement);
                 self.daemon.rooms.carry_out(order);
             }
         }

@@ -13,9 +13,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::beside::Beside;
 use super::plan::{Numbers, Plan, Socket};
 use super::{
-    GRACE, News, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits, requester, writer,
+    GRACE, News, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits, recollections,
+    requester, writer,
 };
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
@@ -23,6 +25,7 @@ use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::fetch::{self, OffLimits, Pauses};
 use crate::haproxy::Processes;
 use crate::hooks;
+use crate::memory::Memory;
 use crate::store::{Claims, Ownership, UnknownGroup};
 use crate::systemd;
 
@@ -44,6 +47,8 @@ pub(super) struct Rooms {
 struct Results {
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
+    memory: Memory,
+    beside: Arc<Beside>,
     claims: Arc<Claims>,
     processes: Arc<Processes>,
     off_limits: OffLimits,
@@ -69,12 +74,16 @@ impl Rooms {
         config: &Config,
         plan: Plan,
         numbers: &Numbers,
+        memory: Memory,
         events: mpsc::Sender<Event>,
         news: mpsc::UnboundedSender<News>,
     ) -> Result<Self, UnknownGroup> {
+        let ownership = ownership(config)?;
         let results = Results {
             events,
             news,
+            memory,
+            beside: Arc::new(Beside::new(ownership)),
             claims: Arc::default(),
             processes: Arc::default(),
             off_limits: OffLimits::default(),
@@ -86,6 +95,7 @@ impl Rooms {
         results.tasks.spawn(finder::run(
             planned,
             Arc::clone(&results.claims),
+            Arc::clone(&results.beside),
             Arc::clone(&rescan),
             results.events.clone(),
             results.news.clone(),
@@ -93,7 +103,7 @@ impl Rooms {
         ));
         let mut rooms = Rooms {
             requester: results.requester(config),
-            writes: results.writer(ownership(config)?, config),
+            writes: results.writer(ownership, config),
             hooks: results.hooks(),
             sessions: BTreeMap::new(),
             plans,
@@ -115,6 +125,7 @@ impl Rooms {
         let ownership = ownership(config)?;
         if !writes_alike(before, config) {
             self.writes = self.results.writer(ownership, config);
+            self.results.beside.change(ownership);
         }
         let is_asking_alike = asks_alike(before, config);
         if !is_asking_alike {
@@ -190,6 +201,15 @@ impl Rooms {
     /// Lets the tasks finish what they have in hand; whether they did in time. A transaction in
     /// HAProxy gets more of it: cut off, it would block HAProxy or even end it later.
     pub(super) async fn finish(self) -> bool {
+        let memory = self.results.memory.clone();
+        let have_ended = self.end_tasks().await;
+        if memory.is_lasting() {
+            memory.synced().await;
+        }
+        have_ended
+    }
+
+    async fn end_tasks(self) -> bool {
         self.results.stop.cancel();
         self.results.tasks.close();
         let (tasks, processes) = (
@@ -219,6 +239,8 @@ impl Rooms {
     pub(super) fn carry_out(&self, action: Action) {
         match action {
             Action::Report(_) => {}
+            Action::Remember(known) => recollections::remember(&self.results.memory, known),
+            Action::Forget(identity) => recollections::forget(&self.results.memory, identity),
             Action::Request {
                 certificate,
                 subject,
@@ -247,12 +269,23 @@ impl Rooms {
                 staple_path,
                 staple,
             } => {
-                let _ = self.writes.send(writer::Order {
+                let _ = self.writes.send(writer::Order::Write(writer::WriteOrder {
                     certificate,
                     path,
                     staple_path,
                     staple,
-                });
+                }));
+            }
+            Action::Clear {
+                path,
+                staple_path,
+                reader,
+            } => {
+                let _ = self.writes.send(writer::Order::Clear(writer::ClearOrder {
+                    path,
+                    staple_path,
+                    reader,
+                }));
             }
             Action::Deliver {
                 target,
@@ -298,6 +331,8 @@ impl Results {
             claims: Arc::clone(&self.claims),
             ownership,
             backups: config.backups,
+            beside: Arc::clone(&self.beside),
+            memory: self.memory.clone(),
         };
         let (sender, orders) = mpsc::unbounded_channel();
         let (events, stop) = (self.events.clone(), self.stop.clone());

@@ -34,7 +34,7 @@ impl Unreadable {
             | Change::Shortage { .. }
             | Change::Found { .. }
             | Change::Gone { .. }
-            | Change::StapleGone { .. } => {}
+            | Change::StapleSeen { .. } => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! The agent's orders to write, carried out by the store in batches.
+//! The agent's orders to write, and to clear away, carried out by the store in batches.
 //!
 //! Each file system has a writer of its own: where one hangs (a network server that is away, a
 //! frozen volume), the orders for it wait, that is said, and the others go on. What belongs to a
@@ -6,7 +6,8 @@
 //! written are made here, too, where the operator wants them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,24 +16,51 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::local_time;
-use crate::agent::{CertificateNumber, Event, Failure};
+use super::beside::Beside;
+use super::{local_time, recollections, wall_clock};
+use crate::agent::{CertificateNumber, Event, Failure, Reader, SHORTEST_LIFE};
 use crate::config::Backups;
-use crate::ocsp::Staple;
+use crate::memory::Memory;
+use crate::ocsp::{self, Staple};
 use crate::printable::Printable;
-use crate::store::{self, Claims, Ownership};
+use crate::store::{self, Claims, Ownership, Removal};
 
 /// The most staples that share one flush.
 const LARGEST_BATCH: usize = 512;
 /// How long a file system may take for a batch before it is said that it hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is to be done beside a certificate file.
+pub(super) enum Order {
+    /// To write a staple.
+    Write(WriteOrder),
+    /// To remove what keeps HAProxy from starting.
+    Clear(ClearOrder),
+}
+
+impl Order {
+    /// The file that it is about.
+    fn staple_path(&self) -> &Path {
+        match self {
+            Order::Write(order) => &order.staple_path,
+            Order::Clear(order) => &order.staple_path,
+        }
+    }
+}
+
 /// One staple to be written.
-pub(super) struct Order {
+pub(super) struct WriteOrder {
     pub(super) certificate: CertificateNumber,
     pub(super) path: PathBuf,
     pub(super) staple_path: PathBuf,
     pub(super) staple: Arc<Staple>,
+}
+
+/// What lies in one staple's place, to be removed if it is ours.
+pub(super) struct ClearOrder {
+    pub(super) path: PathBuf,
+    pub(super) staple_path: PathBuf,
+    pub(super) reader: Reader,
 }
 
 /// Where may be written, what the files are given, and which copies are made.
@@ -40,11 +68,100 @@ pub(super) struct Places {
     pub(super) claims: Arc<Claims>,
     pub(super) ownership: Ownership,
     pub(super) backups: Option<Backups>,
+    pub(super) beside: Arc<Beside>,
+    /// What was written where.
+    pub(super) memory: Memory,
 }
 
 impl Places {
+    /// Carries out a batch, whose order counts: one file may be meant twice.
+    fn carry_out(&self, batch: Vec<Order>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut writes = Vec::new();
+        for order in batch {
+            match order {
+                Order::Write(order) => writes.push(order),
+                Order::Clear(order) => {
+                    events.extend(self.write_all(std::mem::take(&mut writes)));
+                    events.push(self.clear(order));
+                }
+            }
+        }
+        events.extend(self.write_all(writes));
+        events
+    }
+
+    fn write_all(&self, orders: Vec<WriteOrder>) -> Vec<Event> {
+        let results = self.write(&orders);
+        let written = orders.into_iter().zip(results).map(|(order, result)| {
+            if result.is_ok() {
+                self.beside.forget(&order.path);
+                let (path, staple) = (&order.staple_path, &order.staple);
+                recollections::wrote(&self.memory, path, staple.der());
+            }
+            Event::Written {
+                certificate: order.certificate,
+                path: order.path,
+                result: result.map_err(failure),
+            }
+        });
+        written.collect()
+    }
+
+    fn clear(&self, order: ClearOrder) -> Event {
+        let ClearOrder {
+            path,
+            staple_path,
+            reader,
+        } = order;
+        let removal = match self.claims.check(&staple_path) {
+            // Not gone after all: whoever looks after it now sees to its staple.
+            _ if matches!(reader, Reader::Gone) && !is_gone(&path) => Ok(Removal::Missing),
+            Err(error) => Err(error),
+            Ok(()) => store::remove_if(&staple_path, &self.claims, |bytes| {
+                !is_useful(bytes, &reader) && self.is_ours(&staple_path, bytes, &reader)
+            }),
+        };
+        match &removal {
+            Ok(Removal::Removed) => {
+                self.beside.forget(&path);
+                recollections::unwrote(&self.memory, &staple_path);
+            }
+            Ok(Removal::Left) => tracing::warn!(
+                staple = %staple_path.printable(),
+                reason = "foreign_staple",
+                "is no staple for the certificate beside it, and is not staplerd's: it is left; \
+                 remove it, for HAProxy does not start with it under zero-warning"
+            ),
+            Ok(Removal::Missing) | Err(_) => {}
+        }
+        let result = removal.map(|removal| removal == Removal::Removed);
+        Event::Cleared {
+            path,
+            result: result.map_err(failure),
+        }
+    }
+
+    /// Whether a file is this program's: what it wrote there, or what is left of it; or a response
+    /// for the certificate.
+    fn is_ours(&self, staple_path: &Path, bytes: &[u8], reader: &Reader) -> bool {
+        let response = ocsp::response::decode(bytes);
+        if let (Ok(response), Reader::Certificate { subject, .. }) = (&response, reader) {
+            let mut singles = response.single_responses.iter();
+            let (certificate, issuer) = (&subject.certificate, &subject.issuer);
+            if singles.any(|single| single.cert_id.check(certificate, issuer).is_ok()) {
+                return true;
+            }
+        }
+        match recollections::is_as_written(&self.memory, staple_path, bytes) {
+            None => false,
+            // Nobody puts something there that is no response at all.
+            Some(is_as_written) => is_as_written || response.is_err(),
+        }
+    }
+
     /// Writes what may be written; the results are in the order of the batch.
-    fn write(&self, orders: &[Order]) -> Vec<Result<(), store::Error>> {
+    fn write(&self, orders: &[WriteOrder]) -> Vec<Result<(), store::Error>> {
         let mut results = Vec::new();
         let (mut places, mut ours) = (Vec::new(), Vec::new());
         for (place, order) in orders.iter().enumerate() {
@@ -69,7 +186,7 @@ impl Places {
     }
 
     /// Sees to it that a staple may be written, and that there is a folder for it.
-    fn prepare(&self, order: &Order) -> Result<(), store::Error> {
+    fn prepare(&self, order: &WriteOrder) -> Result<(), store::Error> {
         // A certificate's own folder goes with the certificate and is not made again.
         if order.path.parent() != order.staple_path.parent() {
             self.claims.create_folder_of(&order.staple_path)?;
@@ -112,7 +229,7 @@ pub(super) async fn run(
     // ordered for it fails.
     let mut ways: BTreeMap<Option<u64>, mpsc::UnboundedSender<Order>> = BTreeMap::new();
     while let Some(Some(order)) = stop.run_until_cancelled(orders.recv()).await {
-        let file_system = places.claims.file_system(&order.staple_path);
+        let file_system = places.claims.file_system(order.staple_path());
         let way = ways.entry(file_system).or_insert_with(|| {
             let (way, orders) = mpsc::unbounded_channel();
             let (places, events, stop) = (Arc::clone(&places), events.clone(), stop.clone());
@@ -141,19 +258,10 @@ async fn write_to_one(
         if matches!(received, None | Some(0)) {
             return;
         }
-        let Some(written) = write_batch(&places, std::mem::take(&mut batch)).await else {
+        let Some(results) = carry_out_batch(&places, std::mem::take(&mut batch)).await else {
             return;
         };
-        for (order, result) in written {
-            let result = result.map_err(|error| Failure {
-                kind: error.kind(),
-                message: error.to_string(),
-            });
-            let event = Event::Written {
-                certificate: order.certificate,
-                path: order.path,
-                result,
-            };
+        for event in results {
             if events.send(event).await.is_err() {
                 return;
             }
@@ -163,17 +271,11 @@ async fn write_to_one(
 
 /// Writes a batch, however long it takes; what takes long is said. Nothing where the write came to
 /// no end.
-async fn write_batch(
-    places: &Arc<Places>,
-    orders: Vec<Order>,
-) -> Option<Vec<(Order, Result<(), store::Error>)>> {
+async fn carry_out_batch(places: &Arc<Places>, orders: Vec<Order>) -> Option<Vec<Event>> {
     let begun = Instant::now();
-    let place = orders.first()?.staple_path.clone();
+    let place = orders.first()?.staple_path().to_owned();
     let places = Arc::clone(places);
-    let mut writing = tokio::task::spawn_blocking(move || {
-        let results = places.write(&orders);
-        orders.into_iter().zip(results).collect()
-    });
+    let mut writing = tokio::task::spawn_blocking(move || places.carry_out(orders));
     if let Ok(written) = timeout(PATIENCE, &mut writing).await {
         return written.ok();
     }
@@ -191,4 +293,33 @@ async fn write_batch(
         begun.elapsed().as_secs()
     );
     written
+}
+
+fn failure(error: store::Error) -> Failure {
+    Failure {
+        kind: error.kind(),
+        message: error.to_string(),
+    }
+}
+
+/// Whether there is no certificate file: not only out of sight.
+fn is_gone(path: &Path) -> bool {
+    let there = path.symlink_metadata();
+    there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether these bytes are a staple that HAProxy starts with and that may follow what is held.
+fn is_useful(bytes: &[u8], reader: &Reader) -> bool {
+    let Reader::Certificate { subject, held } = reader else {
+        return false;
+    };
+    let now = wall_clock();
+    let judged = ocsp::verify(bytes, subject.as_ocsp(), None, now, subject.policy);
+    let staple = judged.ok().and_then(|assessment| assessment.stapling.ok());
+    staple.is_some_and(|staple| {
+        let found = staple.standing();
+        let mut held = held.iter();
+        held.all(|held| ocsp::check_succession(held, &found, now).is_ok())
+            && staple.expires().since(now) >= SHORTEST_LIFE
+    })
 }

@@ -75,7 +75,9 @@ fn write_round(
         .iter()
         .map(|(path, bytes)| {
             let (folder, name) = (folders.of(path)?, file_name(path)?);
-            if let Some(file) = folder.holding(name, bytes) {
+            if let Some(file) = folder.holding(name, bytes)
+                && give(disk, &file, ownership, folder).is_ok()
+            {
                 if alone {
                     disk.flush(&file)?;
                 }
@@ -263,16 +265,7 @@ impl<'a, D: Disk> Temporary<'a, D> {
             is_renamed: false,
         };
         write_all(disk, &file, bytes)?;
-        match ownership.group() {
-            Some(group) => disk.set_group(&file, group)?,
-            // Whoever is not in the directory's group cannot give files to it; HAProxy reads
-            // them before it gives up root.
-            None if file.metadata()?.gid() != folder.group => {
-                let _ = disk.set_group(&file, folder.group);
-            }
-            None => {}
-        }
-        disk.set_mode(&file, ownership.mode())?;
+        give(disk, &file, ownership, folder)?;
         if flush {
             disk.flush(&file)?;
         }
@@ -294,6 +287,24 @@ impl<D: Disk> Drop for Temporary<'_, D> {
             let _ = self.disk.remove(&self.folder.directory, &self.name);
         }
     }
+}
+
+/// Gives a file the permissions and the group that it is to have, as far as it has not.
+fn give(disk: &impl Disk, file: &File, ownership: Ownership, folder: &Folder) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    match ownership.group() {
+        Some(group) if metadata.gid() != group => disk.set_group(file, group)?,
+        // Whoever is not in the directory's group cannot give files to it.
+        None if metadata.gid() != folder.group => {
+            let _ = disk.set_group(file, folder.group);
+        }
+        _ => {}
+    }
+    // A change of the group takes bits away (chown(2)).
+    if file.metadata()?.mode() & 0o7777 != ownership.mode() {
+        disk.set_mode(file, ownership.mode())?;
+    }
+    Ok(())
 }
 
 fn create_with_new_name(

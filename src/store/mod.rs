@@ -1,9 +1,10 @@
 //! Staples on disk: reading what is there, and replacing it durably and atomically.
 //!
 //! HAProxy reads `<certificate>.ocsp` when it starts (configuration manual §5.1, `crt`), so the
-//! file is at every moment the old staple whole or the new one whole. Files are replaced, never
-//! deleted; links are replaced, not followed. One staplerd at a time writes to a directory. What
-//! is written is a verified [`Staple`](crate::ocsp::Staple); what is read are foreign bytes.
+//! file is at every moment the old staple whole or the new one whole. Files are replaced; removed is
+//! only what would keep HAProxy from starting, after a look at its bytes. Links are replaced, not
+//! followed. One staplerd at a time writes to a directory. What is written is a verified
+//! [`Staple`](crate::ocsp::Staple); what is read are foreign bytes.
 
 mod backup;
 mod batch;
@@ -12,6 +13,7 @@ mod disk;
 mod folders;
 mod locks;
 mod ownership;
+mod removal;
 mod temporary;
 
 #[cfg(test)]
@@ -29,6 +31,7 @@ pub use backup::back_up;
 pub use batch::write;
 pub use claim::{Claim, Claims};
 pub use ownership::{DEFAULT_MODE, InvalidMode, Ownership, UnknownGroup, parse_mode};
+pub use removal::{Removal, remove_if};
 
 /// A `.ocsp` file above this size is not read; a response worth stapling is far smaller.
 pub const LARGEST_STAPLE_FILE: u64 = 64 * 1024;

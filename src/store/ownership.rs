@@ -1,14 +1,16 @@
 //! Who may read a staple's file: its permissions and its group.
 //!
-//! Unless the operator says otherwise, the directory's group may read it: whoever may look into
-//! the directory for the certificate is who needs its staple.
+//! Unless the operator says otherwise everybody may, for HAProxy does not start where it may read a
+//! certificate and not its staple, and who may read a certificate is said by more than its mode and
+//! group: by its owner, by access control lists, by the folders on the way to it. A response is no
+//! secret: HAProxy shows it to every client.
 
 use std::path::Path;
 
 use crate::files::{self, Reach};
 
-/// Readable for the group, not for everyone.
-pub const DEFAULT_MODE: u32 = 0o640;
+/// Readable for everyone who may look into the directory.
+pub const DEFAULT_MODE: u32 = 0o644;
 /// The permissions of a file's owner that staplerd itself needs.
 const OWNER_READ_WRITE: u32 = 0o600;
 /// Writing and executing for others: nobody else writes staples, nobody runs them.
@@ -62,6 +64,11 @@ impl Ownership {
             },
         };
         Ok(Ownership { mode, group })
+    }
+
+    /// Whether a file of these permissions and this group is as it should be.
+    pub fn fits(self, mode: u32, group: u32) -> bool {
+        mode == self.mode && self.group.is_none_or(|wanted| wanted == group)
     }
 
     /// The permissions.

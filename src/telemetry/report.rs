@@ -82,7 +82,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
         Report::Forgotten { path } => {
             info!(
                 certificate = %names.certificate(path),
-                "gone; its .ocsp, if any, is left as it is"
+                "gone; its .ocsp goes as well where it is staplerd's"
             );
         }
         Report::Renewed {
@@ -215,6 +215,14 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
         } => {
             debug!(staple = %staple_path.printable(), "written");
         }
+        Report::Cleared {
+            path: _,
+            staple_path,
+        } => info!(
+            staple = %staple_path.printable(),
+            "removed: it had come to its end or was another certificate's, and would have kept \
+             HAProxy from starting under zero-warning"
+        ),
         Report::WriteFailed {
             path: _,
             staple_path: _,

@@ -216,7 +216,7 @@ fn a_staple_near_its_end_is_neither_written_nor_delivered() {
     bench.find("/a.pem", &subject, &[0], Some(staple));
     bench.pass(4 * DAY - SHORTEST_LIFE + Duration::from_secs(1));
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
-    assert!(writes(&bench.event(Event::StapleFileGone("/a.pem".into()))).is_empty());
+    assert!(writes(&bench.lies("/a.pem", StapleFile::Missing)).is_empty());
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! The promises of the agent, each shown by what it orders and what it does not.
 
 mod delivery;
+mod disk;
 mod files;
+mod memory;
 mod outdated;
 mod promises;
 mod requests;
 mod states;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +105,8 @@ impl Authority {
 struct Bench {
     agent: Agent,
     now: Now,
+    /// What is to outlive the process.
+    memory: HashMap<Identity, Recollection>,
 }
 
 impl Bench {
@@ -122,7 +127,20 @@ impl Bench {
                 wall: NOW,
                 steady: Duration::from_secs(1000),
             },
+            memory: HashMap::new(),
         }
+    }
+
+    /// The process ends and another one begins with what was remembered.
+    fn restart(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        let now = self.now;
+        *self = Bench::new();
+        self.now = now;
+        for known in memory.values() {
+            self.agent.recall(*known, now.wall);
+        }
+        self.memory = memory;
     }
 
     fn pass(&mut self, duration: Duration) -> Vec<Action> {
@@ -131,8 +149,21 @@ impl Bench {
         self.event(Event::Wakeup)
     }
 
+    /// The actions that an event leads to; what is to be remembered is.
     fn event(&mut self, event: Event) -> Vec<Action> {
-        self.agent.handle(event, self.now)
+        let mut actions = self.agent.handle(event, self.now);
+        actions.retain(|action| match action {
+            Action::Remember(known) => {
+                self.memory.insert(known.identity, *known);
+                false
+            }
+            Action::Forget(identity) => {
+                self.memory.remove(identity);
+                false
+            }
+            _ => true,
+        });
+        actions
     }
 
     fn find(
@@ -148,7 +179,7 @@ impl Bench {
             targets: targets.iter().copied().map(TargetId).collect(),
             content: Content::Certificate {
                 subject: Arc::clone(subject),
-                staple,
+                staple: staple.into(),
             },
         }))
     }
@@ -237,6 +268,22 @@ impl Bench {
         })
     }
 
+    /// Something else lies in the staple's place.
+    fn lies(&mut self, path: &str, staple: StapleFile) -> Vec<Action> {
+        self.event(Event::StapleFileFound {
+            path: PathBuf::from(path),
+            staple_path: PathBuf::from(format!("{path}.ocsp")),
+            staple,
+        })
+    }
+
+    fn cleared(&mut self, path: &str) -> Vec<Action> {
+        self.event(Event::Cleared {
+            path: PathBuf::from(path),
+            result: Ok(true),
+        })
+    }
+
     fn delivered(&mut self, target: usize, number: CertificateNumber) -> Vec<Action> {
         self.event(Event::Delivered {
             target: TargetId(target),
@@ -304,6 +351,17 @@ fn writes(actions: &[Action]) -> Vec<&str> {
         .iter()
         .filter_map(|action| match action {
             Action::Write { staple_path, .. } => staple_path.to_str(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The staple paths that are cleared.
+fn clearances(actions: &[Action]) -> Vec<&str> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Clear { staple_path, .. } => staple_path.to_str(),
             _ => None,
         })
         .collect()

@@ -89,12 +89,16 @@ impl Run {
                     targets: [TargetId(file % TARGETS)].into(),
                     content: Content::Certificate {
                         subject,
-                        staple: None,
+                        staple: StapleFile::Missing,
                     },
                 }));
             }
             Step::Gone { file } => self.event(Event::FileGone(path(file))),
-            Step::StapleGone { file } => self.event(Event::StapleFileGone(path(file))),
+            Step::StapleGone { file } => self.event(Event::StapleFileFound {
+                path: path(file),
+                staple_path: path(file).with_extension("ocsp"),
+                staple: StapleFile::Useless,
+            }),
             Step::Ends { order, how } => {
                 if !self.open.is_empty() {
                     let order = self.open.swap_remove(order % self.open.len());
@@ -158,6 +162,10 @@ impl Run {
                 path,
                 result: if how < 3 { Err(failure) } else { Ok(()) },
             }),
+            Action::Clear { path, .. } => self.event(Event::Cleared {
+                path,
+                result: if how < 3 { Err(failure) } else { Ok(how > 5) },
+            }),
             Action::Deliver {
                 target,
                 certificate,
@@ -183,7 +191,7 @@ impl Run {
                     result,
                 });
             }
-            Action::Report(_) | Action::LookAgain => {}
+            Action::Remember(_) | Action::Forget(_) | Action::Report(_) | Action::LookAgain => {}
         }
     }
 

@@ -221,6 +221,8 @@ fn a_staple_that_ends_without_successor_is_reported_and_not_offered_any_more() {
         reports(&actions)[..],
         [Report::StapleExpired { .. }]
     ));
+    assert_eq!(clearances(&actions), ["/a.pem.ocsp"]);
+    bench.cleared("/a.pem");
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
     // The request is still under way and its answer still welcome.
     let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
@@ -323,7 +325,7 @@ fn a_revoked_certificate_has_its_good_staple_handed_to_nobody_any_more() {
     let later = NOW.saturating_add(Duration::from_secs(60));
     bench.answer(number, authority.revocation(&subject, later, 1));
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
-    assert!(writes(&bench.event(Event::StapleFileGone("/a.pem".into()))).is_empty());
+    assert!(writes(&bench.lies("/a.pem", StapleFile::Missing)).is_empty());
     // What is found on disk is the same good staple, and older than the revocation.
     let actions = bench.find("/b.pem", &subject, &[0], Some(staple));
     assert!(writes(&actions).is_empty() && deliveries(&actions).is_empty());

@@ -32,6 +32,14 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
             report.warning("control_socket", problem);
         }
     }
+    if let Some(folder) = &config.state_directory {
+        // It is made where only it is missing.
+        let existing = folder.exists().then_some(folder.as_path());
+        match user.check(existing.or(folder.parent()).unwrap_or(folder), MAKE) {
+            Ok(()) => report.ok("state_directory", folder.printable()),
+            Err(problem) => report.warning("state_directory", problem),
+        }
+    }
     if let Some(folder) = &config.logging.directory {
         directory("logdir", folder, user, report);
     }

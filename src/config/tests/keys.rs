@@ -97,6 +97,7 @@ fn the_example_shows_every_key() {
 fn every_key_is_read() {
     let config = file(
         "directories: [/a]\nhaproxy_config: /etc/haproxy\ncontrol_socket: null\n\
+         state_directory: /srv/state\n\
          minimum_validity: 1w 3d 5h\nminimum_validity_percentage: 42.8\nmaximum_age: 30d\non_revoked: staple\npush: fixed\n\
          refresh_interval: 30\nno_recycle: true\nrenewal_threads: 16\n\
          connect_timeout: 3s\nrequest_timeout: 8 sec\nallow_addresses: [loopback]\n\
@@ -108,6 +109,7 @@ fn every_key_is_read() {
     );
     assert_eq!(config.haproxy_config, [Path::new("/etc/haproxy")]);
     assert_eq!(config.control_socket, None);
+    assert_eq!(config.state_directory, Some("/srv/state".into()));
     let validity = Duration::from_secs(10 * 86_400 + 5 * 3600);
     assert_eq!(config.schedule.minimum_validity, validity);
     assert_eq!(config.schedule.minimum_validity_percentage, 42.8);

@@ -100,13 +100,13 @@ fn counts_that_differ_are_named_and_all_mistakes_come_at_once() {
 #[test]
 fn recursion_and_selection_come_from_either_and_a_directory_may_differ() {
     let text = "recursive: true\nfile_extensions: [.pem]\nignore: [old.pem]\n\
-                file_mode: 0644\nfile_group: haproxy\n\
+                file_mode: 0640\nfile_group: haproxy\n\
                 directories:\n- path: /f\n- path: /g\n  recursive: false\n";
     let config = read(Options::default(), text).unwrap();
     assert!(directory(&config, 0).recursive && !directory(&config, 1).recursive);
     assert_eq!(config.selection.extensions, Some(vec!["pem".to_owned()]));
     assert_eq!(config.selection.ignored, [Pattern::new("old.pem")]);
-    assert_eq!(config.file_mode, 0o644);
+    assert_eq!(config.file_mode, 0o640);
     let mut given = options(&["/a"], &[]);
     given.recursive = true;
     given.file_extensions = vec!["crt".into()];
@@ -116,7 +116,7 @@ fn recursion_and_selection_come_from_either_and_a_directory_may_differ() {
     let plain = check(options(&["/a"], &[])).unwrap();
     assert!(!directory(&plain, 0).recursive);
     assert_eq!(plain.selection, Selection::default());
-    assert_eq!(plain.file_mode, 0o640);
+    assert_eq!(plain.file_mode, 0o644);
 }
 
 #[test]
@@ -310,4 +310,25 @@ fn the_control_socket_can_be_turned_off_on_the_command_line_as_in_the_file() {
     assert_eq!(socket("null"), None);
     assert_eq!(socket("./null"), Some("./null".into()));
     assert_eq!(socket("/run/s.sock"), Some("/run/s.sock".into()));
+}
+
+#[test]
+fn the_state_directory_is_the_files_or_else_systemds_first() {
+    let of = |variable: Option<&str>, text: &str| {
+        let given = |name: &str| {
+            let is_it = name == "STATE_DIRECTORY";
+            variable.filter(|_| is_it).map(str::to_owned)
+        };
+        let surroundings = Surroundings {
+            variable: &given,
+            is_file: &|_| false,
+            read_folder: &|_| Err(io::ErrorKind::NotFound.into()),
+        };
+        let config = Config::read(Options::default(), Some(("f", text)), &surroundings);
+        config.unwrap().state_directory
+    };
+    assert_eq!(of(None, ""), None);
+    assert_eq!(of(Some(""), ""), None);
+    assert_eq!(of(Some("/a:/b"), ""), Some("/a".into()));
+    assert_eq!(of(Some("/a"), "state_directory: /c"), Some("/c".into()));
 }

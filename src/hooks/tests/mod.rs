@@ -52,7 +52,7 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
                     });
                     told.push((report, facts));
                 }
-                Action::Write { .. } | Action::Deliver { .. } | Action::LookAgain => {}
+                _ => {}
             }
         }
         number.unwrap()
@@ -64,7 +64,7 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
         targets: Arc::default(),
         content: Content::Certificate {
             subject: Arc::clone(&subject),
-            staple: None,
+            staple: None.into(),
         },
     }));
     for _ in 0..2 {

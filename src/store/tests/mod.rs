@@ -188,7 +188,7 @@ fn the_mode_is_exact_and_the_group_is_the_directorys_or_the_one_configured() {
     let target = directory.path().join("a.pem.ocsp");
     replace(&target, b"new").unwrap();
     let metadata = fs::metadata(&target).unwrap();
-    assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o644);
     assert_eq!(
         metadata.gid(),
         fs::metadata(directory.path()).unwrap().gid()
@@ -294,4 +294,80 @@ fn what_is_missing_is_none_and_what_is_too_large_is_not_read() {
 fn a_missing_directory_is_an_error_that_names_the_file() {
     let error = replace(Path::new("/nowhere/a.pem.ocsp"), b"x").unwrap_err();
     assert!(error.to_string().contains("/nowhere/a.pem.ocsp"), "{error}");
+}
+
+#[test]
+fn a_file_that_has_the_bytes_is_given_what_it_lacks_in_place() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("a.pem.ocsp");
+    replace(&target, b"staple").unwrap();
+    let inode = fs::metadata(&target).unwrap().ino();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+    replace(&target, b"staple").unwrap();
+    let metadata = fs::metadata(&target).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o644);
+    assert_eq!(metadata.ino(), inode);
+    let own = rustix::process::getegid().as_raw();
+    let ownership = Ownership::new(0o644, None).unwrap();
+    assert!(ownership.fits(0o644, own) && !ownership.fits(0o640, own));
+    let ownership = Ownership::new(0o644, Some("4711")).unwrap();
+    assert!(ownership.fits(0o644, 4711) && !ownership.fits(0o644, own));
+}
+
+#[test]
+fn only_a_regular_file_whose_bytes_say_so_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let never = |_: &[u8]| -> bool { panic!("looked at") };
+    assert_eq!(
+        remove_if(&path("missing"), &Claims::default(), never).unwrap(),
+        Removal::Missing
+    );
+    assert_eq!(
+        remove_if(&path("no/folder"), &Claims::default(), never).unwrap(),
+        Removal::Missing
+    );
+    fs::create_dir(path("folder")).unwrap();
+    assert_eq!(
+        remove_if(&path("folder"), &Claims::default(), never).unwrap(),
+        Removal::Left
+    );
+    fs::write(path("precious"), "x").unwrap();
+    std::os::unix::fs::symlink(path("precious"), path("link")).unwrap();
+    assert_eq!(
+        remove_if(&path("link"), &Claims::default(), never).unwrap(),
+        Removal::Left
+    );
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), fifo, mode, 0).unwrap();
+    assert_eq!(
+        remove_if(&path("fifo"), &Claims::default(), never).unwrap(),
+        Removal::Left
+    );
+    for (is_to_go, removal) in [(false, Removal::Left), (true, Removal::Removed)] {
+        let look = |bytes: &[u8]| bytes == b"x" && is_to_go;
+        assert_eq!(
+            remove_if(&path("precious"), &Claims::default(), look).unwrap(),
+            removal
+        );
+        assert_eq!(path("precious").exists(), !is_to_go);
+    }
+}
+
+#[test]
+fn what_comes_to_a_files_place_while_it_is_looked_at_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.pem.ocsp");
+    fs::write(&path, "old").unwrap();
+    let look = |_: &[u8]| {
+        replace(&path, b"new").unwrap();
+        true
+    };
+    assert_eq!(
+        remove_if(&path, &Claims::default(), look).unwrap(),
+        Removal::Left
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"new");
 }

@@ -2,6 +2,7 @@
 //! everything that can be wrong around it.
 
 pub mod authority;
+mod beside;
 mod commands;
 mod directories;
 mod end_to_end;

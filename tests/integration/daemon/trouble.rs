@@ -100,8 +100,9 @@ fn a_directory_that_empties_says_so_and_is_watched_on() {
     wait_for("the staple", || fs::exists(&staple).unwrap());
     fs::remove_file(&path).unwrap();
     daemon.wait_for_line(&["WARN", "no certificates any more"]);
+    wait_for("the staple to go as well", || !fs::exists(&staple).unwrap());
     fs::write(&path, authority.bundle("site")).unwrap();
-    daemon.wait_for_line(&["found, with a staple good until"]);
+    wait_for("the staple again", || fs::exists(&staple).unwrap());
 }
 
 #[test]

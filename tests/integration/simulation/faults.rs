@@ -51,6 +51,7 @@ impl World {
         match happening {
             Happening::ExchangeEnds(number) => self.exchange_ends(number),
             Happening::WriteEnds(number) => self.write_ends(number),
+            Happening::ClearEnds(file) => self.clear_ends(file),
             Happening::DeliveryEnds { target, generation } => {
                 self.delivery_ends(target, generation);
             }
@@ -90,6 +91,18 @@ impl World {
             Happening::Suspension => self.suspend(),
             Happening::AgentRestarts => {
                 self.fault("agent restarts");
+                match self.random.u8(0..10) {
+                    0 => {
+                        self.fault("memory lost");
+                        self.memory.clear();
+                    }
+                    1 => {
+                        self.fault("memory torn");
+                        let random = &mut self.random;
+                        self.memory.retain(|_, _| random.bool());
+                    }
+                    _ => {}
+                }
                 self.restart_agent();
                 self.observe();
                 self.plan_within(40 * DAY, Happening::AgentRestarts);
@@ -252,8 +265,10 @@ impl World {
     }
 
     fn file_changes(&mut self, number: usize) {
-        let (kind, hidden, longest) = match self.random.u8(0..3) {
+        let (kind, hidden, longest) = match self.random.u8(0..5) {
             0 => (".ocsp deleted", None, HOUR),
+            3 => (".ocsp truncated", None, HOUR),
+            4 => (".ocsp overwritten", None, HOUR),
             1 => ("certificate deleted", Some(Hidden::Deleted), 2 * DAY),
             _ => ("certificate half-written", Some(Hidden::HalfWritten), HOUR),
         };
@@ -264,11 +279,34 @@ impl World {
             let wait = self.outage(longest);
             self.plan(wait, Happening::FileFound(number));
         } else {
-            self.files[number].staple = None;
-            let path = self.files[number].path.clone();
-            self.event(Event::StapleFileGone(path));
+            let other = self.files[(number + 1) % self.files.len()].staple.clone();
+            let file = &mut self.files[number];
+            match kind {
+                ".ocsp deleted" => file.staple = None,
+                // No certificate's.
+                ".ocsp truncated" => {
+                    file.staple = file.staple.take().map(|(_, staple)| (usize::MAX, staple));
+                }
+                _ => {
+                    file.staple = other;
+                    file.is_foreign = true;
+                }
+            }
+            self.find_beside(number);
         }
         self.plan_within(120 * DAY, Happening::FileChanges(number));
+    }
+
+    /// Discovery sees what lies beside a certificate.
+    fn find_beside(&mut self, number: usize) {
+        let file = &mut self.files[number];
+        file.beside_changed_at = self.time;
+        let path = file.path.clone();
+        self.event(Event::StapleFileFound {
+            staple_path: path.with_extension("pem.ocsp"),
+            path,
+            staple: self.lying_beside(number),
+        });
     }
 
     /// Plans the replacement of a certificate that is so many days old; few are forgotten.

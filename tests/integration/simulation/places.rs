@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{CertificateNumber, DeliveryRetry, Event, SHORTEST_LIFE, TargetId};
+use staplerd::ocsp::verify::CLOCK_SKEW;
 use staplerd::ocsp::{Assessment, Policy, Staple, check_succession, verify};
 
 use super::process::{Order, failure};
-use super::world::{Happening, Open, World, words};
+use super::world::{Happening, Hidden, Open, World, words};
 
 /// How long a batch of writes takes.
-const WRITE_TAKES: Duration = Duration::from_millis(50);
+pub const WRITE_TAKES: Duration = Duration::from_millis(50);
 /// How long one delivery takes.
 pub const DELIVERY_TAKES: Duration = Duration::from_micros(300);
 
@@ -46,6 +47,7 @@ impl World {
                 let case = self.case_of(&write.staple);
                 self.figures.writes += 1;
                 self.files[write.file].staple = Some((case, write.staple));
+                self.files[write.file].is_foreign = false;
                 Ok(())
             }
         };
@@ -54,6 +56,28 @@ impl World {
             certificate: write.certificate,
             path,
             result,
+        });
+    }
+
+    /// What lies beside a certificate is removed, unless somebody else put it there or it is fit.
+    pub fn clear_ends(&mut self, number: usize) {
+        let wall = self.wall();
+        let file = &mut self.files[number];
+        let told_revoked = self.told_revoked.contains(&file.case);
+        let is_to_go = file.staple.as_ref().is_some_and(|(case, staple)| {
+            let is_useless =
+                *case != file.case || told_revoked || staple.expires().since(wall) < SHORTEST_LIFE;
+            let is_early = staple.this_update() > wall.saturating_add(CLOCK_SKEW);
+            let is_read = file.hidden.is_none();
+            is_read && !file.is_foreign && (is_useless || is_early)
+        });
+        let is_orphan = file.hidden == Some(Hidden::Deleted) && !file.is_foreign;
+        let is_cleared = (is_to_go || is_orphan) && file.staple.take().is_some();
+        self.figures.cleared += u64::from(is_cleared);
+        let path = file.path.clone();
+        self.event(Event::Cleared {
+            path,
+            result: Ok(is_cleared),
         });
     }
 
@@ -178,6 +202,7 @@ impl World {
             return;
         }
         let wall = self.wall();
+        self.check_start(target);
         let served: Vec<bool> = (0..self.files.len())
             .map(|file| self.is_loaded_by(file, target))
             .collect();

@@ -29,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(RETRY_AFTER_MAX.as_secs() * 
 /// Nothing may be wrong with a HAProxy process for this long before it is expected to hold what it
 /// should: a delivery is tried again after a minute at the latest.
 const QUIET: Duration = Duration::from_secs(300);
+/// What has changed on disk has been seen to within this time.
+const SETTLED: Duration = Duration::from_secs(60);
 /// Requests to a responder within an hour that bring nothing, however many certificates wait for it
 /// and however often it goes away: then it is only probed. The README states this number.
 const FRUITLESS_REQUESTS: u64 = 400;
@@ -66,6 +68,8 @@ pub struct Figures {
     pub from_second_url: u64,
     /// Newer staples that were found in a process and taken over.
     pub taken_over: u64,
+    /// Staples' files that were removed at their end.
+    pub cleared: u64,
 }
 
 impl fmt::Display for Figures {
@@ -94,7 +98,7 @@ impl fmt::Display for Figures {
             "  live staple {:.4} % of the time; {} ended without a successor while their responder was never there for an hour; \
              most requests in an hour: {} for one certificate, {} to one responder, {} to one that brought nothing\n  \
              most orders open: {}, timers set: {}, staples held: {} in {} KiB; {} answers 304, {} error statuses, \
-             {} answers from a second URL, {} staples taken over",
+             {} answers from a second URL, {} staples taken over, {} removed from disk",
             100.0 * self.hours_live as f64 / self.hours_due.max(1) as f64,
             self.excused,
             self.most_in_an_hour,
@@ -107,7 +111,8 @@ impl fmt::Display for Figures {
             self.not_modified,
             self.error_statuses,
             self.from_second_url,
-            self.taken_over
+            self.taken_over,
+            self.cleared
         )
     }
 }
@@ -153,6 +158,44 @@ impl World {
             self.time,
             self.clock_error
         );
+    }
+
+    /// The program was restarted: what it has forgotten cannot bind it.
+    pub fn keep_promises_of_the_remembered(&mut self) {
+        let (cases, memory) = (&self.authority.cases, &self.memory);
+        let is_remembered = |case: &usize| memory.contains_key(&cases[*case].subject.identity());
+        self.newest.retain(|case, _| is_remembered(case));
+        self.told_revoked.retain(is_remembered);
+    }
+
+    /// A HAProxy process starts: under `zero-warning` it does, as far as it is up to this program. A
+    /// minute after anything has changed nothing of its own lies there that would be refused.
+    pub fn check_start(&self, target: usize) {
+        let wall = self.wall();
+        let is_settled = |since: Duration| since == Duration::ZERO || since + SETTLED < self.time;
+        for file in &self.files {
+            let Some((case, staple)) = &file.staple else {
+                continue;
+            };
+            let is_ours = file.targets.contains(&TargetId(target)) && !file.is_foreign;
+            let is_well = self.clock_error == 0
+                && is_settled(self.machine_troubled_at)
+                && is_settled(file.changed_at)
+                && is_settled(file.beside_changed_at);
+            if !is_ours || file.hidden.is_some() || !is_well {
+                continue;
+            }
+            assert!(
+                *case == file.case && staple.expires().since(wall) > STAPLED_UNTIL,
+                "seed {}: at {:?} a process would not start with what lies beside {}: certificate \
+                 {case}, until {:?}; the certificate is {}",
+                self.scale.seed,
+                self.time,
+                file.path.display(),
+                staple.expires(),
+                self.states()[&file.path]
+            );
+        }
     }
 
     /// A response that the agent may take was handed to it.

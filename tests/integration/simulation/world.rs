@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{
-    Action, Agent, CertificateNumber, Content, Event, Exclusion, Failure, FoundFile, Report,
-    TargetId,
+    Action, Agent, CertificateNumber, Content, Event, Exclusion, Failure, FoundFile, Identity,
+    Recollection, Report, StapleFile, TargetId,
 };
 use staplerd::fetch::{Limits, Need, RENEWAL_THREADS};
 use staplerd::ocsp::{Policy, Staple, verify};
@@ -21,7 +21,7 @@ use staplerd::time::{Now, Timestamp};
 
 use super::authority::Authority;
 use super::exchanges::{Exchange, Request};
-use super::places::Write;
+use super::places::{WRITE_TAKES, Write};
 use super::process::{Order, Process};
 use super::promises::{EXPIRING_WITHIN, Figures};
 use super::responder::Responder;
@@ -36,6 +36,7 @@ pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 pub enum Happening {
     ExchangeEnds(u64),
     WriteEnds(u64),
+    ClearEnds(usize),
     DeliveryEnds {
         target: usize,
         generation: u64,
@@ -88,6 +89,10 @@ pub struct File {
     pub hidden: Option<Hidden>,
     /// The staple beside it, and whose it is.
     pub staple: Option<(usize, Arc<Staple>)>,
+    /// Somebody else put it there.
+    pub is_foreign: bool,
+    /// Since when that has been as it is.
+    pub beside_changed_at: Duration,
     /// Since when everything about it has been as it is.
     pub changed_at: Duration,
 }
@@ -162,7 +167,9 @@ pub struct World {
     pub lapsing_number: u64,
     pub lapsing: BTreeMap<u64, (usize, Timestamp, Timestamp)>,
     pub open: HashSet<Open>,
-    /// The newest order for each certificate since the program started: thisUpdate and end.
+    /// What outlives the program.
+    pub memory: BTreeMap<Identity, Recollection>,
+    /// The newest order for each certificate since its memory was lost: thisUpdate and end.
     pub newest: HashMap<usize, (Timestamp, Timestamp)>,
     /// Certificates that the agent was told are revoked.
     pub told_revoked: BTreeSet<usize>,
@@ -215,6 +222,7 @@ impl World {
             lapsing_number: 0,
             lapsing: BTreeMap::new(),
             open: HashSet::new(),
+            memory: BTreeMap::new(),
             newest: HashMap::new(),
             told_revoked: BTreeSet::new(),
             misled_at: HashMap::new(),
@@ -248,6 +256,8 @@ impl World {
                 case,
                 hidden: None,
                 staple: None,
+                is_foreign: false,
+                beside_changed_at: Duration::ZERO,
                 changed_at: Duration::ZERO,
             });
         }
@@ -359,6 +369,9 @@ impl World {
                 self.check_order(&staple);
                 self.write(certificate, file, staple);
             }
+            Action::Clear { path, .. } => {
+                self.plan(WRITE_TAKES, Happening::ClearEnds(self.file_of[&path]));
+            }
             Action::Deliver {
                 target,
                 certificate,
@@ -376,6 +389,12 @@ impl World {
                 self.deliver(target.0, order);
             }
             Action::LookAgain => self.plan(Duration::ZERO, Happening::LookedAgain),
+            Action::Remember(known) => {
+                self.memory.insert(known.identity, known);
+            }
+            Action::Forget(identity) => {
+                self.memory.remove(&identity);
+            }
             Action::Report(report) => self.reported(&report),
         }
     }
@@ -404,7 +423,6 @@ impl World {
 
     /// The same, for a file that need not have changed.
     pub fn look_at(&mut self, number: usize) {
-        let wall = self.wall();
         let file = &self.files[number];
         let path = file.path.clone();
         let content = match file.hidden {
@@ -414,14 +432,11 @@ impl World {
             }),
             None => {
                 let subject = Arc::clone(&self.authority.cases[file.case].subject);
-                let staple = file.staple.as_ref().and_then(|(_, staple)| {
-                    let policy = Policy::default();
-                    let judged = verify(staple.der(), subject.as_ocsp(), None, wall, policy);
-                    judged.ok()?.stapling.ok().map(Arc::new)
-                });
+                let staple = self.lying_beside(number);
                 Content::Certificate { subject, staple }
             }
         };
+        let file = &self.files[number];
         let found = FoundFile {
             staple_path: path.with_extension("pem.ocsp"),
             path,
@@ -431,15 +446,35 @@ impl World {
         self.event(Event::FileFound(found));
     }
 
-    /// The program ends and starts again: it knows what lies on disk, and nothing else.
+    /// What discovery makes of what lies beside a certificate.
+    pub fn lying_beside(&self, number: usize) -> StapleFile {
+        let file = &self.files[number];
+        let Some((case, staple)) = &file.staple else {
+            return StapleFile::Missing;
+        };
+        let subject = &self.authority.cases[file.case].subject;
+        let policy = Policy::default();
+        let judged = verify(staple.der(), subject.as_ocsp(), None, self.wall(), policy);
+        let valid = judged.ok().and_then(|judged| judged.stapling.ok());
+        match valid.filter(|_| *case == file.case) {
+            Some(staple) => Some(Arc::new(staple)).into(),
+            None => StapleFile::Useless,
+        }
+    }
+
+    /// The program ends and starts again: it knows what it has remembered and what lies on disk, and
+    /// nothing else.
     pub fn restart_agent(&mut self) {
         self.agent = agent(self.random.u64(..));
+        let wall = self.wall();
+        for known in self.memory.values() {
+            self.agent.recall(*known, wall);
+        }
         self.limits = Limits::new(RENEWAL_THREADS);
         self.exchanges.clear();
         self.writes.clear();
         self.open.clear();
-        self.newest.clear();
-        self.told_revoked.clear();
+        self.keep_promises_of_the_remembered();
         self.machine_troubled_at = self.time;
         for target in 0..self.processes.len() {
             let process = &mut self.processes[target];

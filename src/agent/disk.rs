@@ -1,0 +1,287 @@
+//! What lies beside the certificate files: the staple that is held, or else nothing that keeps HAProxy
+//! from starting.
+//!
+//! Under `zero-warning` HAProxy refuses to start with a `.ocsp` that has less than 300 seconds left,
+//! is another certificate's or is no response (configuration manual, `crt`; seen on 2.2 to 3.4). So
+//! what is written is cleared away before it comes to that, whether or not there is a successor. What
+//! is not this program's own is left: whoever carries the order out sees the bytes and knows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::inventory::{Entry, File, FileState, StapleFile};
+use super::timers::Timer;
+use super::{Action, Agent, CertificateNumber, Exclusion, Failure, Reader, Report, SHORTEST_LIFE};
+use crate::ocsp::{CertificateStatus, Staple};
+use crate::schedule;
+use crate::time::{Now, Timestamp};
+
+impl File {
+    /// Takes what was found in the staple's place as what lies there.
+    pub(super) fn found_beside(&mut self, found: &StapleFile) {
+        self.is_in_doubt = self.disk.underway.is_some();
+        self.disk.holds = None;
+        self.to_be_mended = None;
+        self.is_littered = false;
+        match found {
+            StapleFile::Missing => {}
+            StapleFile::Useless => self.is_littered = true,
+            StapleFile::Staple { staple, is_right } if *is_right => {
+                self.disk.holds = Some(Arc::clone(staple));
+            }
+            StapleFile::Staple { staple, .. } => self.to_be_mended = Some(Arc::clone(staple)),
+        }
+    }
+
+    /// The staple that lies there, in the right way or not.
+    fn lying(&self) -> Option<&Arc<Staple>> {
+        self.disk.holds.as_ref().or(self.to_be_mended.as_ref())
+    }
+
+    /// When what lies there has so little life left that it has to go, if a staple does.
+    pub(super) fn unfit_from(&self) -> Option<Timestamp> {
+        let staple = self.lying()?;
+        Some(staple.expires().saturating_sub(SHORTEST_LIFE))
+    }
+}
+
+impl Entry {
+    /// Whether what lies beside this file would keep HAProxy from starting, or is to be presented by
+    /// nobody.
+    fn is_to_be_cleared(&self, file: &File, now: Timestamp) -> bool {
+        let status = self.standing.map(|standing| standing.status);
+        let is_revoked = matches!(status, Some(CertificateStatus::Revoked { .. }));
+        let is_harmful = |staple: &Arc<Staple>| {
+            let is_unfit = staple.expires().since(now) < SHORTEST_LIFE;
+            is_unfit || (is_revoked && staple.status() == CertificateStatus::Good)
+        };
+        file.is_littered || file.lying().is_some_and(is_harmful)
+    }
+}
+
+impl Agent {
+    /// Orders a write of the held staple beside this file, unless it is there or on its way; without
+    /// one, that what lies there is cleared away if it has come to its end.
+    pub(super) fn place_file(&mut self, path: &Path, now: Now) {
+        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
+            return;
+        };
+        let number = *number;
+        let Some(entry) = self.inventory.entries.get(&number) else {
+            return;
+        };
+        let fit = entry.fit_staple(now.wall).cloned();
+        let Some(file) = entry.files.get(path).filter(|file| !file.is_being_cleared) else {
+            return;
+        };
+        if file.disk.underway.is_some() {
+            return;
+        }
+        // What cannot be replaced can often be removed: the disk may be full.
+        let cannot_be_replaced = fit.is_none() || file.disk.failures > 0;
+        if cannot_be_replaced && entry.is_to_be_cleared(file, now.wall) {
+            self.clear_file(number, path);
+        } else if let Some(staple) = fit.filter(|staple| file.disk.lacks(staple)) {
+            self.write(number, path, staple);
+        }
+    }
+
+    fn write(&mut self, number: CertificateNumber, path: &Path, staple: Arc<Staple>) {
+        let entry = self.inventory.entries.get_mut(&number);
+        let Some(file) = entry.and_then(|entry| entry.files.get_mut(path)) else {
+            return;
+        };
+        file.disk.underway = Some(Arc::clone(&staple));
+        file.is_in_doubt = false;
+        let action = Action::Write {
+            certificate: number,
+            path: path.to_owned(),
+            staple_path: file.staple_path.clone(),
+            staple,
+        };
+        self.timers.cancel(&Timer::Write(path.to_owned()));
+        self.actions.push(action);
+    }
+
+    fn clear_file(&mut self, number: CertificateNumber, path: &Path) {
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let (subject, held) = (Arc::clone(&entry.subject), entry.standing);
+        let Some(file) = entry.files.get_mut(path) else {
+            return;
+        };
+        file.is_being_cleared = true;
+        let action = Action::Clear {
+            path: path.to_owned(),
+            staple_path: file.staple_path.clone(),
+            reader: Reader::Certificate { subject, held },
+        };
+        self.timers.cancel(&Timer::Write(path.to_owned()));
+        self.actions.push(action);
+    }
+
+    /// A write ended.
+    pub(super) fn written(
+        &mut self,
+        number: CertificateNumber,
+        path: PathBuf,
+        result: Result<(), Failure>,
+        now: Now,
+    ) {
+        let entry = self.inventory.entries.get_mut(&number);
+        let Some(file) = entry.and_then(|entry| entry.files.get_mut(&path)) else {
+            return self.written_for_another(&path, result.is_ok(), now);
+        };
+        let staple_path = file.staple_path.clone();
+        match result {
+            Ok(()) => {
+                file.disk.arrived();
+                file.is_littered = false;
+                let mended = file.to_be_mended.take();
+                let is_news = mended.is_none() || mended != file.disk.holds;
+                // Written once more, which costs little where it lies there as it should.
+                if file.is_in_doubt {
+                    file.disk.holds = None;
+                } else if is_news {
+                    self.report(Report::Written {
+                        path: path.clone(),
+                        staple_path,
+                    });
+                }
+                // A newer staple may have come while this one was being written.
+                self.place_file(&path, now);
+                self.watch_expiry(number, now);
+            }
+            Err(failure) => self.place_again_later(number, path, &failure, now),
+        }
+    }
+
+    /// Ordered for the certificate that the file held before: what lies there now is not what was
+    /// found there.
+    fn written_for_another(&mut self, path: &Path, is_written: bool, now: Now) {
+        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
+            return;
+        };
+        let number = *number;
+        let entry = self.inventory.entries.get_mut(&number);
+        if let Some(file) = entry.and_then(|entry| entry.files.get_mut(path))
+            && is_written
+        {
+            file.found_beside(&StapleFile::Useless);
+        }
+        self.place_file(path, now);
+    }
+
+    /// What lay beside a file was cleared away, or was not this program's to be cleared.
+    pub(super) fn cleared(&mut self, path: PathBuf, result: Result<bool, Failure>, now: Now) {
+        let Some(FileState::Holds(number)) = self.inventory.file(&path) else {
+            return;
+        };
+        let number = *number;
+        let entry = self.inventory.entries.get_mut(&number);
+        let Some(file) = entry.and_then(|entry| entry.files.get_mut(&path)) else {
+            return;
+        };
+        let staple_path = file.staple_path.clone();
+        if !std::mem::take(&mut file.is_being_cleared) {
+            return self.place_file(&path, now);
+        }
+        match result {
+            Ok(is_cleared) => {
+                file.found_beside(&StapleFile::Missing);
+                file.disk.succeeded();
+                if is_cleared {
+                    self.report(Report::Cleared {
+                        path: path.clone(),
+                        staple_path,
+                    });
+                }
+                self.place_file(&path, now);
+            }
+            Err(failure) => self.place_again_later(number, path, &failure, now),
+        }
+    }
+
+    fn place_again_later(
+        &mut self,
+        number: CertificateNumber,
+        path: PathBuf,
+        failure: &Failure,
+        now: Now,
+    ) {
+        let entry = self.inventory.entries.get_mut(&number);
+        let Some(file) = entry.and_then(|entry| entry.files.get_mut(&path)) else {
+            return;
+        };
+        let repeated = file.disk.failed(failure, true);
+        let staple_path = file.staple_path.clone();
+        let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
+        self.timers.set(Timer::Write(path.clone()), retry_in, now);
+        self.report(Report::WriteFailed {
+            path,
+            staple_path,
+            failure: failure.clone(),
+            retry_in,
+            repeated,
+        });
+    }
+
+    /// Something else lies in a staple's place than was believed.
+    pub(super) fn staple_file_found(
+        &mut self,
+        path: &Path,
+        staple_path: PathBuf,
+        found: &StapleFile,
+        now: Now,
+    ) {
+        let number = match self.inventory.file(path) {
+            None => return,
+            Some(FileState::Excluded(exclusion)) => {
+                // Half a certificate is whole again soon.
+                let is_lasting = !matches!(exclusion, Exclusion::Unreadable { .. });
+                if is_lasting && !matches!(found, StapleFile::Missing) {
+                    self.clear_for_nobody(path.to_owned(), staple_path, Reader::Excluded);
+                }
+                return;
+            }
+            Some(FileState::Holds(number)) => *number,
+        };
+        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+            return;
+        };
+        let found = found.shared(entry.staple.as_ref());
+        if let Some(file) = entry.files.get_mut(path) {
+            file.found_beside(&found);
+        }
+        self.take_over_from_disk(number, &found, now);
+        self.place(number, now);
+        self.watch_expiry(number, now);
+    }
+
+    /// A staple found on disk is taken over if it is better than what is held.
+    pub(super) fn take_over_from_disk(
+        &mut self,
+        number: CertificateNumber,
+        found: &StapleFile,
+        now: Now,
+    ) {
+        let StapleFile::Staple { staple, .. } = found else {
+            return;
+        };
+        let entry = self.inventory.entries.get(&number);
+        if entry.is_some_and(|entry| entry.may_take_over(&staple.standing(), now.wall)) {
+            self.tell_of_revocation(number, staple.status());
+            self.hold_found(number, Arc::clone(staple), now);
+        }
+    }
+
+    /// No certificate is there that the staple could be for.
+    pub(super) fn clear_for_nobody(&mut self, path: PathBuf, staple_path: PathBuf, reader: Reader) {
+        self.actions.push(Action::Clear {
+            path,
+            staple_path,
+            reader,
+        });
+    }
+}

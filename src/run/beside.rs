@@ -1,0 +1,70 @@
+//! What is believed to lie beside certificates, compared with what every scan sees there.
+//!
+//! Shared by who writes and who looks. What was written is looked at by the next scan, for it may be
+//! gone or another's already; and again whenever it was removed, replaced or given other permissions.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::discovery::Stamp;
+use crate::store::Ownership;
+
+/// What is believed, by certificate file.
+#[derive(Debug)]
+pub(super) struct Beside(Mutex<Believed>);
+
+#[derive(Debug)]
+struct Believed {
+    /// What the staples' files are to be given.
+    ownership: Ownership,
+    stamps: HashMap<PathBuf, Option<Stamp>>,
+}
+
+impl Beside {
+    pub(super) fn new(ownership: Ownership) -> Self {
+        Beside(Mutex::new(Believed {
+            ownership,
+            stamps: HashMap::new(),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Believed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files are to be given something else from now on: everything is looked at once more.
+    pub(super) fn change(&self, ownership: Ownership) {
+        let mut believed = self.lock();
+        if believed.ownership != ownership {
+            believed.ownership = ownership;
+            believed.stamps.clear();
+        }
+    }
+
+    /// Whether the file is for those to read who should.
+    pub(super) fn is_right(&self, stamp: &Stamp) -> bool {
+        self.lock().ownership.fits(stamp.mode(), stamp.group())
+    }
+
+    /// Believes what was seen. Whether that is something else than before.
+    pub(super) fn see(&self, path: &Path, stamp: Option<Stamp>) -> bool {
+        let mut believed = self.lock();
+        match believed.stamps.get_mut(path) {
+            Some(known) if *known == stamp => false,
+            Some(known) => {
+                *known = stamp;
+                true
+            }
+            None => {
+                believed.stamps.insert(path.to_owned(), stamp);
+                true
+            }
+        }
+    }
+
+    /// What lies beside this file is not known any more.
+    pub(super) fn forget(&self, path: &Path) {
+        self.lock().stamps.remove(path);
+    }
+}
