@@ -124,6 +124,11 @@ pub fn show_certificate(store: &str) -> Command {
     Command::text(format!("show ssl cert {}", escape(store)))
 }
 
+/// What the open transaction on a certificate store would put there.
+pub fn show_transaction(store: &str) -> Command {
+    Command::text(format!("show ssl cert *{}", escape(store)))
+}
+
 /// The response HAProxy holds for a CertID, in base64 (2.8 and later).
 pub fn show_ocsp_response_base64(cert_id: &[u8]) -> Command {
     Command::text(format!("show ssl ocsp-response base64 {}", hex(cert_id)))

@@ -5,12 +5,12 @@
 //! over one control socket only. A transaction of ours that is neither committed nor aborted keeps
 //! everybody from deploying certificates, and a commit whose end was not seen must not be followed
 //! by an abort or a commit: HAProxy has freed what they touch (2.2 to 3.4 end by SIGSEGV). Both are
-//! remembered until they are known to be over. It talks to no HAProxy itself.
+//! remembered until they are known to be over, also by the program's next process. It talks to no
+//! HAProxy itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +20,7 @@ use super::address::Address;
 use super::outcome::{Process, Report};
 use super::reply::Level;
 use super::session::Delivery;
+use crate::memory::{Key, Memory, ProcessRecord, Record, Stage, TransactionRecord};
 use crate::time::Timestamp;
 
 /// The start of one process is told to so many seconds: `Uptime_sec` and the clock are cut off.
@@ -29,7 +30,7 @@ const START_TOLERANCE: Duration = Duration::from_secs(2);
 const REMEMBERED: usize = 64;
 
 /// A process among all that ever answered: process ids come back.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
     pid: u32,
     started: Option<Timestamp>,
@@ -59,11 +60,18 @@ impl Identity {
         };
         self.pid == other.pid && self.node == other.node && same_start
     }
+
+    fn record(&self) -> ProcessRecord {
+        ProcessRecord {
+            pid: self.pid,
+            started: self.started,
+            node: self.node.clone(),
+        }
+    }
 }
 
 /// What this program began in a process and did not see the end of.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Unfinished {
     /// `set ssl cert` was sent for this store, and neither commit nor abort was answered.
     Transaction(String),
@@ -73,10 +81,52 @@ pub enum Unfinished {
     FailedCommit(String),
 }
 
+/// What was begun in a process.
+#[derive(Debug)]
+struct Begun {
+    process: Identity,
+    unfinished: Unfinished,
+    /// By an earlier process of this program: what is there now may be somebody else's.
+    is_recalled: bool,
+}
+
+impl Begun {
+    fn recalled(record: TransactionRecord) -> Self {
+        let TransactionRecord {
+            process: ProcessRecord { pid, started, node },
+            store,
+            stage,
+        } = record;
+        Begun {
+            process: Identity { pid, started, node },
+            unfinished: match stage {
+                Stage::Begun => Unfinished::Transaction(store),
+                Stage::CommitSent => Unfinished::Commit(store),
+                Stage::CommitFailed => Unfinished::FailedCommit(store),
+            },
+            is_recalled: true,
+        }
+    }
+
+    fn record(&self) -> Record {
+        let (store, stage) = match &self.unfinished {
+            Unfinished::Transaction(store) => (store, Stage::Begun),
+            Unfinished::Commit(store) => (store, Stage::CommitSent),
+            Unfinished::FailedCommit(store) => (store, Stage::CommitFailed),
+        };
+        Record::Transaction(TransactionRecord {
+            process: self.process.record(),
+            store: store.clone(),
+            stage,
+        })
+    }
+}
+
 /// What is known of processes beyond a connection.
 #[derive(Default, Debug)]
 pub struct Processes {
-    unfinished: Mutex<Vec<(Identity, Unfinished)>>,
+    memory: Memory,
+    unfinished: Mutex<Vec<Begun>>,
     served: Mutex<Vec<Served>>,
     transactions: TaskTracker,
 }
@@ -128,6 +178,20 @@ impl Drop for Service<'_> {
 }
 
 impl Processes {
+    /// Knows what is recalled there, and has it remembered what this process leaves unfinished.
+    pub fn new(memory: Memory) -> Self {
+        let recalled = memory.recall_all().into_iter().filter_map(|it| match it {
+            Record::Transaction(record) => Some(Begun::recalled(record)),
+            Record::Certificate(_) | Record::StapleFile(_) => None,
+        });
+        let unfinished = Mutex::new(recalled.collect());
+        Processes {
+            memory,
+            unfinished,
+            ..Processes::default()
+        }
+    }
+
     /// Asks to serve a process over a control socket; the session that does so already is the error,
     /// unless this one has a higher level.
     ///
@@ -168,23 +232,56 @@ impl Processes {
     /// What is unfinished in a process.
     pub fn unfinished(&self, process: &Identity) -> Option<Unfinished> {
         let unfinished = lock(&self.unfinished);
-        let found = unfinished.iter().find(|(known, _)| known.is(process));
-        found.map(|(_, unfinished)| unfinished.clone())
+        let found = unfinished.iter().find(|begun| begun.process.is(process));
+        found.map(|begun| begun.unfinished.clone())
     }
 
-    /// Remembers what is unfinished in a process, in place of what was.
-    pub fn remember(&self, process: &Identity, begun: Unfinished) {
+    /// Whether what is unfinished in a process was begun by an earlier process of this program.
+    pub fn is_recalled(&self, process: &Identity) -> bool {
+        let unfinished = lock(&self.unfinished);
+        let mut those = unfinished.iter().filter(|begun| begun.process.is(process));
+        those.any(|begun| begun.is_recalled)
+    }
+
+    /// Remembers what is unfinished in a process, in place of what was. Waits until this outlives the
+    /// program, where anything does: it is called before HAProxy is told.
+    pub async fn remember(&self, process: &Identity, unfinished: Unfinished) {
+        self.replace(process, unfinished);
+        self.memory.settled().await;
+    }
+
+    fn replace(&self, process: &Identity, begun: Unfinished) {
         let mut unfinished = lock(&self.unfinished);
-        unfinished.retain(|(known, _)| !known.is(process));
-        unfinished.push((process.clone(), begun));
-        if unfinished.len() > REMEMBERED {
-            unfinished.remove(0);
+        let begun = Begun {
+            process: process.clone(),
+            unfinished: begun,
+            is_recalled: false,
+        };
+        let record = begun.record();
+        let key = record.key();
+        // First: whenever the program ends, one of the two is remembered.
+        self.memory.remember(record);
+        unfinished.retain(|known| self.keep_unless(known, known.process.is(process), Some(&key)));
+        unfinished.push(begun);
+        let surplus = unfinished.len().saturating_sub(REMEMBERED);
+        for oldest in unfinished.drain(..surplus) {
+            self.memory.forget(&oldest.record().key());
         }
     }
 
     /// Forgets what was unfinished in a process: it is known to be over.
     pub fn forget(&self, process: &Identity) {
-        lock(&self.unfinished).retain(|(known, _)| !known.is(process));
+        let mut unfinished = lock(&self.unfinished);
+        unfinished.retain(|known| self.keep_unless(known, known.process.is(process), None));
+    }
+
+    /// Has what is over forgotten, unless its record was written over.
+    fn keep_unless(&self, begun: &Begun, is_over: bool, written_over: Option<&Key>) -> bool {
+        let key = begun.record().key();
+        if is_over && written_over != Some(&key) {
+            self.memory.forget(&key);
+        }
+        !is_over
     }
 
     /// Held while a transaction is being carried out: the program's end waits for it.

@@ -25,7 +25,10 @@ use tokio::time::timeout;
 use self::journal::Journal;
 use crate::printable::Printable;
 
-pub use self::record::{CertificateRecord, Digest, Key, Record, StapleFileRecord, Transaction};
+pub use self::record::{
+    CertificateRecord, Digest, Key, ProcessRecord, Record, Stage, StapleFileRecord,
+    TransactionRecord,
+};
 
 /// The directory that is used where none is named, if it is there and may be written.
 pub const DIRECTORY: &str = "/var/lib/staplerd";
@@ -138,9 +141,8 @@ impl Memory {
         lock(&self.kept).values().cloned().collect()
     }
 
-    /// Waits until what was remembered and forgotten so far outlives the process, half a second
-    /// at most.
-    /// Whether it does.
+    /// Waits until what was remembered and forgotten so far outlives the process, half a second at
+    /// most. Whether it does.
     pub async fn settled(&self) -> bool {
         self.confirmed(Order::Settle).await
     }

@@ -58,7 +58,7 @@ pub enum Record {
     /// A staple's file that was written.
     StapleFile(StapleFileRecord),
     /// A transaction that was opened in a HAProxy process and not seen to end.
-    Transaction(Transaction),
+    Transaction(TransactionRecord),
 }
 
 /// What a responder said of a certificate last.
@@ -84,16 +84,36 @@ pub struct StapleFileRecord {
 /// A transaction that was opened in a HAProxy process (`set ssl cert`). There is one at most in a
 /// process, whatever sockets it has.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Transaction {
+pub struct TransactionRecord {
     /// The process.
-    pub pid: u32,
-    /// When that process was started, in the unit of whoever asks: another process may come to
-    /// have the same number.
-    pub start_time: u64,
-    /// The control socket that it was opened over.
-    pub socket: String,
+    pub process: ProcessRecord,
     /// The name of the certificate store.
     pub store: String,
+    /// How far it came.
+    pub stage: Stage,
+}
+
+/// A process among all that ever were: its number comes back.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, as far as it says.
+    pub started: Option<Timestamp>,
+    /// What it calls its machine.
+    pub node: String,
+}
+
+/// How far a transaction came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// `set ssl cert` was sent, or is about to be.
+    Begun,
+    /// `commit ssl cert` was sent, or is about to be.
+    CommitSent,
+    /// HAProxy said that the commit failed.
+    CommitFailed,
 }
 
 /// What a record is found by.
@@ -104,8 +124,8 @@ pub enum Key {
     Certificate(Digest),
     /// The path of a staple's file.
     StapleFile(String),
-    /// A HAProxy process: its number and start time.
-    Transaction(u32, u64),
+    /// The process of a transaction.
+    Transaction(ProcessRecord),
 }
 
 impl Record {
@@ -114,7 +134,7 @@ impl Record {
         match self {
             Record::Certificate(record) => Key::Certificate(record.identity),
             Record::StapleFile(record) => Key::StapleFile(record.path.clone()),
-            Record::Transaction(it) => Key::Transaction(it.pid, it.start_time),
+            Record::Transaction(record) => Key::Transaction(record.process.clone()),
         }
     }
 }

@@ -79,13 +79,14 @@ impl Rooms {
         news: mpsc::UnboundedSender<News>,
     ) -> Result<Self, UnknownGroup> {
         let ownership = ownership(config)?;
+        let processes = Processes::new(memory.clone());
         let results = Results {
             events,
             news,
             memory,
             beside: Arc::new(Beside::new(ownership)),
             claims: Arc::default(),
-            processes: Arc::default(),
+            processes: Arc::new(processes),
             off_limits: OffLimits::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -2,12 +2,14 @@
 //! clients, connections that end anywhere, several sockets. Nothing ends the process, nothing stays
 //! open, every staple arrives.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use staplerd::haproxy::versions::Replacing;
 use staplerd::haproxy::{Delivered, DeliveryError, Notice, Processes, Push};
+use staplerd::memory::Memory;
 
 use crate::support::cutter::{Cut, Cutter};
 use crate::support::haproxy::{Haproxy, Installation, Setup, ask, installations, wait_for};
@@ -55,6 +57,16 @@ fn listing(haproxy: &Haproxy) -> String {
     listing
 }
 
+/// What is remembered in this directory, as soon as nobody else has it.
+fn memory(directory: &Path) -> Memory {
+    let mut memory = None;
+    wait_for("the memory", || {
+        memory = Memory::open(directory).ok();
+        memory.is_some()
+    });
+    memory.unwrap()
+}
+
 /// Whether HAProxy is at a commit.
 fn is_committing(haproxy: &Haproxy) -> bool {
     haproxy.cli("show ssl cert").contains("currently locked")
@@ -84,11 +96,13 @@ async fn a_commit_that_was_cut_off_is_never_touched_again() {
     for installation in installations("commits cut off") {
         let (haproxy, staple) = with_places(&installation, PLACES);
         let pid = haproxy.worker();
-        let processes = Arc::new(Processes::default());
         let socket = haproxy.path("admin.sock");
+        let state = tempfile::tempdir().unwrap();
+        // Each time as another process of the program.
         let start = || {
             let settings = settings(REFRESH, Push::Always);
-            Session::with(&socket, settings, Arc::clone(&processes))
+            let processes = Processes::new(memory(state.path()));
+            Session::with(&socket, settings, Arc::new(processes))
         };
         let mut session = start();
         session.connected().await;

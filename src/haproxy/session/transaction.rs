@@ -83,7 +83,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         delivery: &Delivery,
     ) -> Result<(), Failure> {
         let begun = Unfinished::Transaction(store.to_owned());
-        self.processes.remember(&conversation.identity, begun);
+        self.processes.remember(&conversation.identity, begun).await;
         let issuer = command::set_certificate_issuer(store, &delivery.issuer);
         let answer = conversation.exchange(issuer).await?;
         if let Err(error) = reply::transaction_created(&answer, store) {
@@ -109,7 +109,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     ) -> Result<(), Failure> {
         let identity = conversation.identity.clone();
         let sent = Unfinished::Commit(store.to_owned());
-        self.processes.remember(&identity, sent);
+        self.processes.remember(&identity, sent).await;
         let commit = command::commit_certificate(store);
         let connection = &mut conversation.connection;
         let answer = connection
@@ -128,7 +128,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 } else {
                     Unfinished::Transaction(store.to_owned())
                 };
-                self.processes.remember(&identity, left);
+                self.processes.remember(&identity, left).await;
                 self.end_own_transaction(conversation).await?;
                 Err(error.into())
             }
@@ -143,6 +143,16 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     ) -> Result<(), Error> {
         let identity = conversation.identity.clone();
         if let Some(Unfinished::Transaction(store)) = self.processes.unfinished(&identity) {
+            if self.processes.is_recalled(&identity) {
+                match conversation.is_left_behind(&store).await? {
+                    Some(true) => {}
+                    Some(false) => {
+                        self.processes.forget(&identity);
+                        return Ok(());
+                    }
+                    None => return Ok(()),
+                }
+            }
             let _held = self.processes.transaction();
             let abort = command::abort_certificate(&store);
             let answer = conversation.exchange(abort).await?;
@@ -227,6 +237,28 @@ impl Conversation {
         } else {
             Err(DeliveryError::OtherCertificate.into())
         }
+    }
+
+    /// Whether the open transaction is what an earlier process of this program left in `store`: one
+    /// that does not change the certificate. None while that cannot be seen.
+    async fn is_left_behind(&mut self, store: &str) -> Result<Option<bool>, Error> {
+        let questions = [
+            command::show_transaction(store),
+            command::show_certificate(store),
+        ];
+        let answers = self.connection.exchange_all(questions.into()).await?;
+        let buffer_size = self.connection.buffer_size();
+        let mut shown = answers
+            .iter()
+            .map(|answer| reply::certificate(answer, buffer_size));
+        let (Some(begun), Some(loaded)) = (shown.next(), shown.next()) else {
+            return Ok(None);
+        };
+        Ok(match (begun, loaded) {
+            (Err(DeliveryError::Locked), _) | (_, Err(DeliveryError::Locked)) => None,
+            (Ok(begun), Ok(loaded)) => Some(begun.certificate == loaded.certificate),
+            (Err(_), _) | (_, Err(_)) => Some(false),
+        })
     }
 
     /// What a store holds now.

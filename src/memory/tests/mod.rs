@@ -25,11 +25,14 @@ fn certificate(number: u8) -> Record {
 }
 
 fn transaction(pid: u32) -> Record {
-    Record::Transaction(Transaction {
-        pid,
-        start_time: 17,
-        socket: "/run/haproxy/admin.sock".to_owned(),
+    Record::Transaction(TransactionRecord {
+        process: ProcessRecord {
+            pid,
+            started: Some(Timestamp::from_unix(1_700_000_000)),
+            node: "web-1".to_owned(),
+        },
         store: "/certs/a \"quoted\"\nname.pem".to_owned(),
+        stage: Stage::Begun,
     })
 }
 

@@ -31,14 +31,14 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What `status --json` says.
-fn status(socket: &Path) -> Value {
+pub(super) fn status(socket: &Path) -> Value {
     let output = ask(socket, &["status", "--json"]);
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
 }
 
 /// What it says of the certificate file with this name.
-fn certificate(socket: &Path, name: &str) -> Value {
+pub(super) fn certificate(socket: &Path, name: &str) -> Value {
     let status = status(socket);
     let certificates = status["certificates"].as_array().unwrap();
     let named = certificates

@@ -11,6 +11,7 @@ mod haproxy_configuration;
 mod hooks;
 mod ocspbot;
 mod process;
+mod restarts;
 mod sources;
 mod trouble;
 
@@ -56,6 +57,8 @@ impl Daemon {
             .args(arguments)
             .env_remove("JOURNAL_STREAM")
             .env_remove("NOTIFY_SOCKET")
+            // What this machine's own staplerd remembers is no concern of a test.
+            .env("STATE_DIRECTORY", directory.path().join("state"))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

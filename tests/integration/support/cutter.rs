@@ -1,4 +1,5 @@
-//! A control socket that leads to a real HAProxy's and ends its connections at a chosen byte, once.
+//! A control socket that leads to a real HAProxy's and ends its connections at a chosen byte, once,
+//! or falls silent there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub enum Cut {
     Sent(usize),
     /// So many of what HAProxy answers.
     Received(usize),
+    /// It does not end; after what follows the first command nothing is passed on any more.
+    Silent,
 }
 
 /// A running one.
@@ -83,7 +86,10 @@ async fn lead(mut client: UnixStream, mut server: UnixStream, cut: Cut, has_cut:
                 };
                 let is_first = bytes.windows(FIRST.len()).any(|part| part == FIRST);
                 if left.is_none() && is_first && !has_cut.load(Ordering::SeqCst) {
-                    left = Some(match cut { Cut::Sent(bytes) | Cut::Received(bytes) => bytes });
+                    left = Some(match cut {
+                        Cut::Sent(bytes) | Cut::Received(bytes) => bytes,
+                        Cut::Silent => 0,
+                    });
                 }
                 if let (Some(left), Cut::Sent(_)) = (&mut left, cut) {
                     bytes = bytes.get(..*left).unwrap_or(bytes);
@@ -108,6 +114,9 @@ async fn lead(mut client: UnixStream, mut server: UnixStream, cut: Cut, has_cut:
         }
         if left == Some(0) {
             has_cut.store(true, Ordering::SeqCst);
+            if cut == Cut::Silent {
+                std::future::pending::<()>().await;
+            }
             return;
         }
     }

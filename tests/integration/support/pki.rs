@@ -42,6 +42,8 @@ pub struct Response {
     pub this_update: i64,
     /// Seconds from now to nextUpdate.
     pub next_update: i64,
+    /// Whether it says that the certificate is revoked (keyCompromise).
+    pub is_revoked: bool,
     /// Whether the CertID's hash algorithm carries NULL parameters, as HAProxy's own does.
     pub null_parameters: bool,
     /// Bytes of an extension nobody knows, to make the response large.
@@ -53,6 +55,7 @@ impl Default for Response {
         Response {
             this_update: -60,
             next_update: 3 * 24 * 3600,
+            is_revoked: false,
             null_parameters: true,
             padding: 0,
         }
@@ -145,9 +148,14 @@ impl Authority {
             cert_id = without_null(&cert_id);
         }
         let this_update = generalized_time(response.this_update);
+        let key_compromise = tlv(0xa0, &[&tlv(0x0a, &[&[1]])]);
+        let status = match response.is_revoked {
+            false => tlv(0x80, &[]),
+            true => tlv(0xa1, &[&generalized_time(-7200), &key_compromise]),
+        };
         let single = sequence(&[
             &cert_id,
-            &tlv(0x80, &[]),
+            &status,
             &this_update,
             &tlv(0xa0, &[&generalized_time(response.next_update)]),
         ]);
