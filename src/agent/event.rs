@@ -75,6 +75,14 @@ pub enum Event {
         /// The certificate it has now, as far as HAProxy shows it.
         certificate: CertificateReference,
     },
+    /// A HAProxy process has this certificate as before and does not show whether it still has its
+    /// staple.
+    StapleUnseen {
+        /// The HAProxy process.
+        target: TargetId,
+        /// The certificate, as far as HAProxy shows it.
+        certificate: CertificateReference,
+    },
     /// The answer to [`Action::Deliver`].
     Delivered {
         /// The HAProxy process.

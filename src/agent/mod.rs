@@ -139,6 +139,10 @@ impl Agent {
                 target,
                 certificate,
             } => self.store_changed(target, &certificate, now),
+            Event::StapleUnseen {
+                target,
+                certificate,
+            } => self.repeat(target, &certificate, now),
             Event::Delivered {
                 target,
                 certificate,

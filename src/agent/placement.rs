@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inventory::Place;
 use super::timers::Timer;
 use super::{
     Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Report, TargetId,
 };
-use crate::ocsp::Assessment;
+use crate::ocsp::{Assessment, Staple};
 use crate::time::Now;
 use crate::x509::CertificateReference;
 
@@ -51,6 +52,33 @@ impl Agent {
 
     /// Orders a delivery of the held staple, unless the process holds it or it is on its way.
     pub(super) fn deliver(&mut self, number: CertificateNumber, target: TargetId, now: Now) {
+        self.deliver_where(Place::lacks, number, target, now);
+    }
+
+    /// Orders the delivery of the held staple once more to a process that was given it and does not
+    /// show whether it holds it still.
+    pub(super) fn repeat(
+        &mut self,
+        target: TargetId,
+        certificate: &CertificateReference,
+        now: Now,
+    ) {
+        let was_given = |live: &Place, staple: &Staple| {
+            live.underway.is_none() && live.holds.as_deref() == Some(staple)
+        };
+        for number in self.inventory.referred_to(certificate) {
+            self.deliver_where(was_given, number, target, now);
+        }
+    }
+
+    /// Orders a delivery of the held staple where the place wants it.
+    fn deliver_where(
+        &mut self,
+        is_wanted: impl Fn(&Place, &Staple) -> bool,
+        number: CertificateNumber,
+        target: TargetId,
+        now: Now,
+    ) {
         if !self.connected.contains(&target) {
             return;
         }
@@ -63,7 +91,7 @@ impl Agent {
         let Some(live) = entry
             .live
             .get_mut(&target)
-            .filter(|live| live.lacks(&staple))
+            .filter(|live| is_wanted(live, &staple))
         else {
             return;
         };
@@ -100,8 +128,11 @@ impl Agent {
         }
         match result {
             Ok(how) => {
+                let is_news = live.holds != live.underway || how == Delivery::Attached;
                 live.arrived();
-                self.report(Report::Live { path, target, how });
+                if is_news {
+                    self.report(Report::Live { path, target, how });
+                }
                 // A newer staple may have come while this one was on its way.
                 self.deliver(number, target, now);
             }
@@ -117,6 +148,10 @@ impl Agent {
                     DeliveryRetry::ByDesign => false,
                     _ => true,
                 };
+                // What was to be given once more is not there.
+                if live.holds == live.underway {
+                    live.holds = None;
+                }
                 let repeated = live.failed(&failure, is_alarm);
                 let retry_in = match retry {
                     // The next process is offered everything anyway.

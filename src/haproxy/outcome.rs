@@ -359,4 +359,12 @@ pub enum Report {
         /// The certificate it holds now.
         certificate: CertificateReference,
     },
+    /// A store holds the certificate that it held before, in a version that does not show responses:
+    /// where the certificate was deployed once more, its staple is gone. Said in turn, once within the
+    /// refresh interval, where staples may be replaced. Not said where several stores hold the
+    /// certificate: there, each repetition would take a transaction.
+    StapleUnseen {
+        /// The certificate.
+        certificate: CertificateReference,
+    },
 }

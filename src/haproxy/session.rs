@@ -32,10 +32,10 @@ use super::processes::{Identity, Processes, Service};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply::{self, Level};
 use super::stores::Stores;
-use super::versions::Push;
+use super::versions::{Push, SHOWS_TEXT};
 use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, CertificateReference};
 
 /// How often the process is asked whether it is stopping: one short command, and what a reload costs
 /// before the new process is found.
@@ -630,12 +630,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             match reply::certificate(&answer, buffer_size) {
                 Ok(details) => {
                     self.quarantined.described(&name, details.doubt);
-                    let changed = conversation.stores.note(&name, details);
-                    if let (Some(certificate), true) = (changed, conversation.stores_known) {
-                        let store = name;
-                        conversation.not_served.remove(&store);
-                        let report = Report::StoreChanged { store, certificate };
-                        self.report_to_all(conversation, report).await?;
+                    let certificate = details.certificate.clone();
+                    let has_changed = conversation.stores.note(&name, details).is_some();
+                    if let (Some(certificate), true) = (certificate, conversation.stores_known) {
+                        self.store_read(conversation, name, certificate, has_changed)
+                            .await?;
                     }
                 }
                 Err(DeliveryError::StoreGone) => {
@@ -651,6 +650,28 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             }
         }
         Ok(refused?)
+    }
+
+    /// Reports a store that has changed, or of which nothing shows whether it has.
+    async fn store_read(
+        &self,
+        conversation: &mut Conversation,
+        store: String,
+        certificate: CertificateReference,
+        has_changed: bool,
+    ) -> Result<(), Ended> {
+        let is_unseen = conversation.process.version < SHOWS_TEXT
+            && self.may_replace(conversation)
+            && conversation.stores.is_only_one(&certificate);
+        let report = match (has_changed, is_unseen) {
+            (true, _) => {
+                conversation.not_served.remove(&store);
+                Report::StoreChanged { store, certificate }
+            }
+            (false, true) => Report::StapleUnseen { certificate },
+            (false, false) => return Ok(()),
+        };
+        self.report_to_all(conversation, report).await
     }
 
     /// Finds out, once for every connection, whether it is the only one that HAProxy answers.

@@ -124,6 +124,12 @@ impl Stores {
             .collect()
     }
 
+    /// Whether one store alone is known to hold this certificate.
+    pub(super) fn is_only_one(&self, certificate: &CertificateReference) -> bool {
+        let names = self.by_certificate.get(certificate);
+        names.is_some_and(|names| names.len() == 1)
+    }
+
     /// The names of the stores that are known.
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
         self.details.keys()

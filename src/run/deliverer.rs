@@ -167,7 +167,9 @@ impl Translator {
                 target,
                 stores: stores.clone(),
             },
-            Report::Delivered { .. } | Report::StoreChanged { .. } => return None,
+            Report::Delivered { .. }
+            | Report::StoreChanged { .. }
+            | Report::StapleUnseen { .. } => return None,
         })
     }
 
@@ -226,6 +228,10 @@ impl Translator {
                 self.log_quarantined(stores);
                 return None;
             }
+            Report::StapleUnseen { certificate } => Event::StapleUnseen {
+                target,
+                certificate,
+            },
             Report::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
                 Event::StoreChanged {

@@ -1,6 +1,41 @@
 //! Staples on their way into HAProxy processes that come and go.
 
 use super::*;
+
+#[test]
+fn what_a_process_was_given_and_does_not_show_is_given_once_more_without_a_word() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    let number = CertificateNumber(0);
+    let [certificate, _] = CertificateReference::all(&subject.certificate);
+    let unseen = || Event::StapleUnseen {
+        target: TargetId(0),
+        certificate: certificate.clone(),
+    };
+    bench.event(Event::Connected(TargetId(0)));
+    bench.find("/a.pem", &subject, &[0], Some(staple));
+    // Not before it was given.
+    assert!(deliveries(&bench.event(unseen())).is_empty());
+    bench.delivered(0, number);
+    assert_eq!(deliveries(&bench.event(unseen())), [0]);
+    assert!(
+        deliveries(&bench.event(unseen())).is_empty(),
+        "once at a time"
+    );
+    let is_current = |bench: &Bench| {
+        let status = bench.agent.status_of(Path::new("/a.pem"), bench.now.wall);
+        let live = status.unwrap().certificate.unwrap().live;
+        live.iter().all(|(_, place)| place.is_current)
+    };
+    assert!(is_current(&bench));
+    assert!(reports(&bench.delivered(0, number)).is_empty());
+    // One that is gone after all is told of, and tried again.
+    bench.event(unseen());
+    bench.not_delivered(0, number, DeliveryRetry::Soon);
+    assert!(!is_current(&bench));
+    assert_eq!(deliveries(&bench.pass(Duration::from_secs(1))), [0]);
+}
 use crate::x509::CertificateReference;
 
 #[test]

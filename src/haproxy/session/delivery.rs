@@ -108,7 +108,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Whether a staple may be replaced in this process.
-    fn may_replace(&self, conversation: &Conversation) -> bool {
+    pub(super) fn may_replace(&self, conversation: &Conversation) -> bool {
         let process = &conversation.process;
         match self.settings.push {
             Push::Always => true,

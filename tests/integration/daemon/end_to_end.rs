@@ -96,6 +96,39 @@ fn first_staples_are_attached_written_and_there_after_a_reload() {
 }
 
 #[test]
+fn the_same_certificate_deployed_once_more_gets_its_staple_back() {
+    for installation in installations("the same certificate once more") {
+        let Some(mut authority) = OpensslAuthority::new("the same certificate once more") else {
+            return;
+        };
+        authority.issue("site", "prime256v1");
+        authority.start_responder(Signer::Delegate);
+        let pem = authority.bundle("site");
+        let files = [("site.pem", pem.as_bytes())];
+        let haproxy = Haproxy::start(&installation, Setup::default(), &files);
+        let daemon = daemon_for(&haproxy);
+        wait_until_stapled(&haproxy, &authority, "site");
+        let store = haproxy.certificate("site.pem");
+        for _ in 0..2 {
+            wait_for("the deployment", || {
+                let set = haproxy.cli(&format!("set ssl cert {store} <<\n{pem}"));
+                set.starts_with("Transaction created")
+                    && haproxy
+                        .cli(&format!("commit ssl cert {store}"))
+                        .contains("Success!")
+            });
+            assert!(haproxy.staple("site").is_empty(), "{installation:?}");
+            wait_until_stapled(&haproxy, &authority, "site");
+        }
+        assert_eq!(
+            daemon.count_lines(&["live: attached"]),
+            3,
+            "{installation:?}"
+        );
+    }
+}
+
+#[test]
 fn a_staple_on_disk_is_used_without_asking_the_responder() {
     let Some(installation) = installations("staples on disk").pop() else {
         return;
