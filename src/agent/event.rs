@@ -67,6 +67,13 @@ pub enum Event {
     Connected(TargetId),
     /// The process behind this control socket is gone or out of reach.
     Disconnected(TargetId),
+    /// A HAProxy process has these certificates loaded, as far as it shows them, and no others.
+    Serves {
+        /// The HAProxy process.
+        target: TargetId,
+        /// The certificates.
+        certificates: Vec<CertificateReference>,
+    },
     /// A HAProxy process took over another certificate, or lost the place for a staple: what it
     /// holds for this certificate is not known any more.
     StoreChanged {
@@ -311,6 +318,12 @@ pub enum Report {
     },
     /// A certificate file is gone and forgotten.
     Forgotten {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate has lost its last file and is served still: it is looked after until no process
+    /// has it loaded any more.
+    StillServed {
         /// The file.
         path: PathBuf,
     },

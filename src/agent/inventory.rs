@@ -267,6 +267,10 @@ impl File {
 pub(super) struct Entry {
     pub(super) subject: Arc<Subject>,
     pub(super) files: BTreeMap<PathBuf, File>,
+    /// What it is called where it has none any more.
+    pub(super) former: PathBuf,
+    /// The HAProxy processes that serve it still, where it has none any more.
+    pub(super) served_by: BTreeSet<TargetId>,
     pub(super) live: BTreeMap<TargetId, Place>,
     /// The staple that belongs on disk and into the processes, as long as it is fit.
     pub(super) staple: Option<Arc<Staple>>,
@@ -305,6 +309,8 @@ impl Entry {
         Entry {
             subject,
             files: BTreeMap::new(),
+            former: PathBuf::new(),
+            served_by: BTreeSet::new(),
             live: BTreeMap::new(),
             staple: None,
             lapsed: false,
@@ -470,11 +476,7 @@ impl Entry {
 
     /// The first of the certificate's files: what log lines call it.
     pub(super) fn name(&self) -> &Path {
-        self.files
-            .keys()
-            .next()
-            .map(PathBuf::as_path)
-            .unwrap_or(Path::new(""))
+        self.files.keys().next().unwrap_or(&self.former)
     }
 
     /// When the certificate itself ends.
@@ -482,20 +484,24 @@ impl Entry {
         self.subject.certificate.not_after()
     }
 
-    /// Whether a file is for this HAProxy process.
+    /// Whether a file is for this HAProxy process; where there is none, whether it serves it still.
     pub(super) fn is_for(&self, target: TargetId) -> bool {
         let mut files = self.files.values();
-        files.any(|file| file.targets.contains(&target))
+        let is_served = self.files.is_empty() && self.served_by.contains(&target);
+        is_served || files.any(|file| file.targets.contains(&target))
     }
 
-    /// Makes the set of HAProxy processes what the files say it is. Where a delivery is under way
+    /// Makes the set of HAProxy processes what the files say it is, or who serves it still. Where a delivery is under way
     /// its end is waited for: should the file come back meanwhile, there is no second one.
     pub(super) fn update_targets(&mut self) {
-        let wanted: Vec<TargetId> = self
+        let mut wanted: Vec<TargetId> = self
             .files
             .values()
             .flat_map(|file| file.targets.iter().copied())
             .collect();
+        if self.files.is_empty() {
+            wanted.extend(&self.served_by);
+        }
         self.live
             .retain(|target, place| wanted.contains(target) || place.underway.is_some());
         for target in wanted {
@@ -617,21 +623,24 @@ impl Inventory {
     }
 
     /// Forgets a file; the number of the certificate it held, and whether that was its last file.
-    /// What is forgotten for good is added to `forgotten`.
-    pub(super) fn remove_file(
-        &mut self,
-        path: &Path,
-        forgotten: &mut Vec<Identity>,
-    ) -> Option<(CertificateNumber, bool)> {
+    pub(super) fn remove_file(&mut self, path: &Path) -> Option<(CertificateNumber, bool)> {
         let FileState::Holds(number) = self.files.remove(path)? else {
             return None;
         };
         let entry = self.entries.get_mut(&number)?;
         entry.files.remove(path);
-        entry.update_targets();
-        if !entry.files.is_empty() {
-            return Some((number, false));
+        let is_last = entry.files.is_empty();
+        if !is_last {
+            entry.update_targets();
         }
+        Some((number, is_last))
+    }
+
+    /// Forgets a certificate; what is forgotten for good is added to `forgotten`.
+    pub(super) fn remove(&mut self, number: CertificateNumber, forgotten: &mut Vec<Identity>) {
+        let Some(mut entry) = self.entries.remove(&number) else {
+            return;
+        };
         let identity = entry.subject.identity();
         let remembered = Remembered {
             staple: entry.staple.take(),
@@ -650,7 +659,5 @@ impl Inventory {
         }
         self.numbers.remove(&identity);
         self.remembered.insert(identity, remembered);
-        self.entries.remove(&number);
-        Some((number, true))
     }
 }

@@ -11,6 +11,7 @@ mod event;
 mod inventory;
 mod placement;
 mod requests;
+mod served;
 mod state;
 mod status;
 mod timers;
@@ -34,6 +35,7 @@ pub use state::{Exclusion, Outdated, State};
 pub use status::{CertificateStatus, FileStatus, PlaceStatus};
 
 use self::inventory::{File, FileState, Inventory};
+use self::served::Served;
 use self::timers::{Timer, Timers};
 use crate::ocsp::Staple;
 use crate::ocsp::verify::CLOCK_SKEW;
@@ -78,6 +80,7 @@ pub struct Agent {
     settings: Settings,
     inventory: Inventory,
     connected: BTreeSet<TargetId>,
+    served: Served,
     timers: Timers,
     random: fastrand::Rng,
     actions: Vec<Action>,
@@ -92,6 +95,7 @@ impl Agent {
             settings,
             inventory: Inventory::default(),
             connected: BTreeSet::new(),
+            served: Served::default(),
             timers: Timers::default(),
             random: fastrand::Rng::with_seed(seed),
             actions: Vec::new(),
@@ -134,7 +138,14 @@ impl Agent {
             } => self.written(certificate, path, result, now),
             Event::Cleared { path, result } => self.cleared(path, result, now),
             Event::Connected(target) => self.connected(target, now),
-            Event::Disconnected(target) => self.disconnected(target),
+            Event::Disconnected(target) => {
+                self.disconnected(target);
+                self.lose(target, now);
+            }
+            Event::Serves {
+                target,
+                certificates,
+            } => self.serves(target, certificates, now),
             Event::StoreChanged {
                 target,
                 certificate,
@@ -211,6 +222,7 @@ impl Agent {
                 Timer::Expiry(number) => self.expired(number, now),
                 Timer::Write(path) => self.place_file(&path, now),
                 Timer::Deliver(number, target) => self.deliver(number, target, now),
+                Timer::OutOfReach(target) => self.give_up(target, now),
             }
         }
     }
@@ -311,25 +323,25 @@ impl Agent {
         }
     }
 
-    /// Forgets what this file held; the certificate goes with its last file.
+    /// Forgets what this file held; the certificate goes with its last file, unless it is served.
     fn detach(&mut self, path: &Path) {
         self.timers.cancel(&Timer::Write(path.to_owned()));
-        let mut forgotten = Vec::new();
-        let removed = self.inventory.remove_file(path, &mut forgotten);
-        let forgotten = forgotten.into_iter().map(Action::Forget);
-        self.actions.extend(forgotten);
-        let Some((number, last)) = removed else {
+        let Some((number, is_last)) = self.inventory.remove_file(path) else {
             return;
         };
+        if is_last {
+            self.lost_last_file(number, path);
+        }
+        self.cancel_retries(number);
+    }
+
+    /// Takes back the alarms for deliveries to processes that are not the certificate's any more.
+    fn cancel_retries(&mut self, number: CertificateNumber) {
         let live = self.inventory.entries.get(&number).map(|entry| &entry.live);
         for target in &self.connected {
             if !live.is_some_and(|live| live.contains_key(target)) {
                 self.timers.cancel(&Timer::Deliver(number, *target));
             }
-        }
-        if last {
-            self.timers.cancel(&Timer::Request(number));
-            self.timers.cancel(&Timer::Expiry(number));
         }
     }
 }

@@ -220,6 +220,7 @@ impl Agent {
     /// A new process: everything is offered to it, must-staple certificates first.
     pub(super) fn connected(&mut self, target: TargetId, now: Now) {
         self.connected.insert(target);
+        self.timers.cancel(&Timer::OutOfReach(target));
         let mut numbers: Vec<(bool, CertificateNumber)> = Vec::new();
         for (number, entry) in &mut self.inventory.entries {
             if let Some(live) = entry.live.get_mut(&target) {

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Write(PathBuf),
     /// Try again to deliver to this HAProxy.
     Deliver(CertificateNumber, TargetId),
+    /// This HAProxy has not come back.
+    OutOfReach(TargetId),
 }
 
 /// When an alarm goes off: at the earlier of the first two.

@@ -350,6 +350,9 @@ pub enum Report {
     /// The certificate stores of this process that are left alone, and why: said whenever they are
     /// others, and for every connection where there are some.
     Quarantined(BTreeMap<String, Quarantine>),
+    /// These certificates are loaded, and no others: said when all stores have been read and whenever
+    /// they are others.
+    Serves(Vec<CertificateReference>),
     /// A store holds this certificate, and not as it did before: replaced by `set ssl cert` and
     /// `commit ssl cert`, newly added, or its place for a staple is gone. Its staple is to be
     /// delivered (again).

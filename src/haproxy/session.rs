@@ -12,7 +12,7 @@ mod held;
 mod postponed;
 mod transaction;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -176,6 +176,7 @@ struct Conversation {
 #[derive(Default)]
 struct Told {
     loaded: Option<Vec<String>>,
+    served: Option<HashSet<CertificateReference>>,
     quarantined: BTreeMap<String, Quarantine>,
 }
 
@@ -532,6 +533,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 self.report_to_all(conversation, Report::Loaded(names))
                     .await?;
             }
+            self.tell_served(conversation).await?;
         }
         if conversation.told.quarantined != *self.quarantined.stores() {
             let quarantined = self.quarantined.stores().clone();
@@ -540,6 +542,21 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Tells which certificates are loaded, if they are others than were told.
+    async fn tell_served(&self, conversation: &mut Conversation) -> Result<(), Ended> {
+        let is_told = conversation.told.served.as_ref().is_some_and(|told| {
+            let mut loaded = conversation.stores.certificates();
+            told.len() == loaded.len() && loaded.all(|certificate| told.contains(certificate))
+        });
+        if is_told {
+            return Ok(());
+        }
+        let served: HashSet<_> = conversation.stores.certificates().cloned().collect();
+        let report = Report::Serves(served.iter().cloned().collect());
+        conversation.told.served = Some(served);
+        self.report_to_all(conversation, report).await
     }
 
     /// Reads a store over which a connection may have been lost.

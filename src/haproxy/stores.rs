@@ -130,6 +130,11 @@ impl Stores {
         names.is_some_and(|names| names.len() == 1)
     }
 
+    /// The certificates that the stores hold.
+    pub(super) fn certificates(&self) -> impl ExactSizeIterator<Item = &CertificateReference> {
+        self.by_certificate.keys()
+    }
+
     /// The names of the stores that are known.
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
         self.details.keys()

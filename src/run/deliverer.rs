@@ -169,7 +169,8 @@ impl Translator {
             },
             Report::Delivered { .. }
             | Report::StoreChanged { .. }
-            | Report::StapleUnseen { .. } => return None,
+            | Report::StapleUnseen { .. }
+            | Report::Serves(_) => return None,
         })
     }
 
@@ -228,6 +229,10 @@ impl Translator {
                 self.log_quarantined(stores);
                 return None;
             }
+            Report::Serves(certificates) => Event::Serves {
+                target,
+                certificates,
+            },
             Report::StapleUnseen { certificate } => Event::StapleUnseen {
                 target,
                 certificate,

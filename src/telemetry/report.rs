@@ -85,6 +85,13 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 "gone; its .ocsp goes as well where it is staplerd's"
             );
         }
+        Report::StillServed { path } => {
+            info!(
+                certificate = %names.certificate(path),
+                "HAProxy still serves what lay here before: its staple is renewed and pushed until \
+                 HAProxy is reloaded"
+            );
+        }
         Report::Renewed {
             path,
             this_update,

@@ -1,6 +1,7 @@
 //! Staples on their way into HAProxy processes that come and go.
 
 use super::*;
+use crate::x509::CertificateReference;
 
 #[test]
 fn what_a_process_was_given_and_does_not_show_is_given_once_more_without_a_word() {
@@ -36,8 +37,6 @@ fn what_a_process_was_given_and_does_not_show_is_given_once_more_without_a_word(
     assert!(!is_current(&bench));
     assert_eq!(deliveries(&bench.pass(Duration::from_secs(1))), [0]);
 }
-use crate::x509::CertificateReference;
-
 #[test]
 fn a_new_process_is_offered_everything_must_staple_certificates_first() {
     let (authority, mut bench) = (Authority::new(), Bench::new());

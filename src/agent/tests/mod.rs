@@ -7,6 +7,7 @@ mod memory;
 mod outdated;
 mod promises;
 mod requests;
+mod served;
 mod states;
 
 use std::collections::HashMap;

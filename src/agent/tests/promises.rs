@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::agent::timers::Timer;
+use crate::x509::CertificateReference;
 
 /// How many files, certificates and HAProxy processes the events are about.
 const FILES: usize = 4;
@@ -36,6 +37,15 @@ enum Step {
     Disconnected {
         target: usize,
     },
+    /// It has the certificates loaded whose bits are set.
+    Serves {
+        target: usize,
+        certificates: u8,
+    },
+    StapleUnseen {
+        target: usize,
+        certificate: u8,
+    },
     RenewAll,
     Passes {
         minutes: u64,
@@ -53,6 +63,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0usize..100, 0u8..8).prop_map(|(order, how)| Step::Ends { order, how }),
         1 => (0..TARGETS).prop_map(|target| Step::Connected { target }),
         1 => (0..TARGETS).prop_map(|target| Step::Disconnected { target }),
+        1 => (0..TARGETS, 0u8..1 << CERTIFICATES)
+            .prop_map(|(target, certificates)| Step::Serves { target, certificates }),
+        1 => (0..TARGETS, 0..CERTIFICATES)
+            .prop_map(|(target, certificate)| Step::StapleUnseen { target, certificate }),
         1 => Just(Step::RenewAll),
         2 => (0u64..5000).prop_map(|minutes| Step::Passes { minutes }),
         1 => (-200_000i64..200_000).prop_map(|minutes| Step::ClockSet { minutes }),
@@ -76,6 +90,12 @@ impl Run {
                 .into_iter()
                 .filter(|action| !matches!(action, Action::Report(_) | Action::LookAgain)),
         );
+    }
+
+    fn reference(&self, certificate: u8) -> CertificateReference {
+        let subject = &self.subjects[usize::from(certificate)];
+        let [fingerprint, _] = CertificateReference::all(&subject.certificate);
+        fingerprint
     }
 
     fn step(&mut self, step: Step) {
@@ -107,6 +127,29 @@ impl Run {
             }
             Step::Connected { target } => self.event(Event::Connected(TargetId(target))),
             Step::Disconnected { target } => self.event(Event::Disconnected(TargetId(target))),
+            Step::Serves {
+                target,
+                certificates,
+            } => {
+                let bits = (0..CERTIFICATES).filter(|bit| certificates & (1 << bit) != 0);
+                let certificates = bits
+                    .map(|certificate| self.reference(certificate))
+                    .collect();
+                self.event(Event::Serves {
+                    target: TargetId(target),
+                    certificates,
+                });
+            }
+            Step::StapleUnseen {
+                target,
+                certificate,
+            } => {
+                let certificate = self.reference(certificate);
+                self.event(Event::StapleUnseen {
+                    target: TargetId(target),
+                    certificate,
+                });
+            }
             Step::RenewAll => self.event(Event::RenewAll),
             Step::Passes { minutes } => {
                 let duration = Duration::from_secs(60 * minutes);
@@ -222,6 +265,9 @@ impl Run {
                         && entries
                             .get(number)
                             .is_some_and(|entry| entry.live.contains_key(target))
+                }
+                Timer::OutOfReach(target) => {
+                    agent.served.knows(*target) && !agent.connected.contains(target)
                 }
             };
             assert!(exists, "{timer:?} stands for nothing");

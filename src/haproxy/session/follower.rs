@@ -106,6 +106,10 @@ impl Conversation {
             if let Some(names) = &self.told.loaded {
                 let _ = follower.send(Report::Loaded(names.clone())).await;
             }
+            if let Some(served) = &self.told.served {
+                let served = served.iter().cloned().collect();
+                let _ = follower.send(Report::Serves(served)).await;
+            }
             let quarantined = self.told.quarantined.clone();
             let _ = follower.send(Report::Quarantined(quarantined)).await;
             self.followers.push(follower);
