@@ -1,8 +1,8 @@
 //! What lies beside the certificate files: the staple that is held, or else nothing that keeps HAProxy
 //! from starting.
 //!
-//! Under `zero-warning` HAProxy refuses to start with a `.ocsp` that has less than 300 seconds left,
-//! is another certificate's or is no response (configuration manual, `crt`; seen on 2.2 to 3.4). So
+//! Under `zero-warning` HAProxy refuses to start with a `.ocsp` that has less than 300 seconds left (3.2
+//! and later; ended 300 seconds ago, before), is another certificate's or is no response. So
 //! what is written is cleared away before it comes to that, whether or not there is a successor. What
 //! is not this program's own is left: whoever carries the order out sees the bytes and knows.
 

@@ -39,6 +39,14 @@ impl User {
         })
     }
 
+    /// Its number.
+    pub(super) fn number(&self) -> u32 {
+        match self {
+            User::Current => rustix::process::geteuid().as_raw(),
+            User::Other { user, .. } => *user,
+        }
+    }
+
     /// Whether this user may do all of `access` with what is at `path`.
     ///
     /// # Errors

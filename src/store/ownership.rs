@@ -77,7 +77,7 @@ impl Ownership {
     }
 
     /// The group that was configured.
-    pub(super) fn group(self) -> Option<u32> {
+    pub fn group(self) -> Option<u32> {
         self.group
     }
 }

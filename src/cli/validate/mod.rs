@@ -9,6 +9,7 @@
 
 mod files;
 mod network;
+mod readers;
 mod report;
 mod settings;
 
@@ -111,6 +112,7 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
         world.config.selection.clone(),
     );
     files::check(&world, &survey, &user, report);
+    readers::check(&world.config, &survey, &user, report);
     network::check(&world, &survey, report);
 }
 

@@ -256,6 +256,31 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
+fn who_may_read_a_certificate_and_could_not_read_its_staple_is_named() {
+    let world = World::new();
+    let site = Authority::new().issue("site.example", Some(RESPONDER));
+    for name in ["one", "two"] {
+        world.write(&format!("certs/{name}.pem"), &site.pem());
+        set_mode(&world.path(&format!("certs/{name}.pem")), 0o604);
+    }
+    let check = |mode: &str| {
+        let configuration = format!("directories: ['{{dir}}/certs']\nfile_mode: {mode}\n");
+        world.validate(&configuration, &[])
+    };
+    let output = check("0600");
+    let words = [
+        "file_mode",
+        "everybody may read",
+        "one.pem and another one",
+        "0600",
+    ];
+    assert_line(&output, "warning", &words);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let output = check("0644");
+    assert!(!stdout(&output).contains("may read"), "{}", stdout(&output));
+}
+
+#[test]
 fn permissions_are_judged_for_the_user_who_will_run_it() {
     if !nobody_is_somebody_else() {
         return;

@@ -210,6 +210,40 @@ fn what_is_not_ours_is_left_and_said() {
 }
 
 #[test]
+fn another_mode_is_given_to_what_lies_there() {
+    let Some(mut authority) = OpensslAuthority::new("another mode") else {
+        return;
+    };
+    authority.issue("site", "prime256v1");
+    authority.start_responder(Signer::Delegate);
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("certs")).unwrap();
+    fs::write(path("certs/site.pem"), authority.bundle("site")).unwrap();
+    let configure = |mode: &str| {
+        let text = format!(
+            "directories: [{}]\nallow_addresses: [loopback]\ncontrol_socket: null\n\
+             file_mode: {mode}\nrefresh_interval: 1d\n",
+            path("certs").display()
+        );
+        fs::write(path("staplerd.yaml"), text).unwrap();
+    };
+    let staple = path("certs/site.pem.ocsp");
+    let has_mode = |mode: u32| {
+        let metadata = fs::metadata(&staple);
+        metadata.is_ok_and(|it| it.permissions().mode() & 0o7777 == mode)
+    };
+    configure("0600");
+    let daemon = Daemon::start_configured(&path("staplerd.yaml"));
+    wait_for("the staple with its mode", || has_mode(0o600));
+    let before = fs::read(&staple).unwrap();
+    configure("0644");
+    daemon.signal("HUP");
+    wait_for("the other mode", || has_mode(0o644));
+    assert_eq!(fs::read(&staple).unwrap(), before);
+}
+
+#[test]
 fn a_staple_is_put_back_whatever_was_done_to_it() {
     let Some(mut authority) = OpensslAuthority::new("staples that are put back") else {
         return;
@@ -235,6 +269,16 @@ fn a_staple_is_put_back_whatever_was_done_to_it() {
     }
     for other in [b"".to_vec(), whole[..100].to_vec(), vec![b'x'; whole.len()]] {
         fs::write(&staple, other).unwrap();
+        wait_until_written(&authority, &pem, "site");
+    }
+    // Put there whole by another one; with the certificate's file written anew at once.
+    for is_certificate_touched in [false, true] {
+        fs::write(path("other"), b"another's").unwrap();
+        fs::rename(path("other"), &staple).unwrap();
+        if is_certificate_touched {
+            fs::write(&pem, authority.bundle("site")).unwrap();
+        }
+        daemon.signal("HUP");
         wait_until_written(&authority, &pem, "site");
     }
     fs::set_permissions(&staple, fs::Permissions::from_mode(0o600)).unwrap();
