@@ -304,6 +304,9 @@ impl Daemon {
     fn handle(&mut self, event: Event) {
         self.notifier.stale();
         let is_scan = matches!(event, Event::Scanned { .. });
+        if is_scan {
+            tracing::trace!("everything has been looked at");
+        }
         self.has_scanned |= is_scan;
         if matches!(event, Event::Cleared { .. }) {
             self.clearing = self.clearing.saturating_sub(1);

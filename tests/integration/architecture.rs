@@ -171,8 +171,17 @@ const WORLD: &[&str] = &[
 ];
 
 fn source_files() -> Vec<PathBuf> {
+    let mut files = files_below("src");
+    // Unit tests in files of their own do not ship.
+    files.retain(|file| !file.iter().any(|folder| folder == "tests"));
+    assert!(files.len() > 20, "the sources were not found");
+    files
+}
+
+/// All files with code below a folder of the project, sorted.
+fn files_below(folder: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
     while let Some(folder) = folders.pop() {
         for item in fs::read_dir(folder).unwrap() {
             let path = item.unwrap().path();
@@ -183,9 +192,6 @@ fn source_files() -> Vec<PathBuf> {
             }
         }
     }
-    // Unit tests in files of their own do not ship.
-    files.retain(|file| !file.iter().any(|folder| folder == "tests"));
-    assert!(files.len() > 20, "the sources were not found");
     files.sort();
     files
 }
@@ -427,6 +433,40 @@ fn there_is_one_way_to_open_a_file() {
                 .iter()
                 .any(|file| relative(file).starts_with(opener)),
             "{opener} is not there any more"
+        );
+    }
+}
+
+/// Code that no module names is not compiled: its tests never fail.
+#[test]
+fn every_file_is_a_module_of_its_folders() {
+    for file in ["src", "tests/integration"]
+        .into_iter()
+        .flat_map(files_below)
+    {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let folder = file.parent().unwrap();
+        let (named, parents) = match name {
+            "lib" | "main" => continue,
+            "mod" => (
+                folder.file_name().unwrap().to_str().unwrap(),
+                folder.parent(),
+            ),
+            _ => (name, Some(folder)),
+        };
+        let parent = parents.unwrap();
+        let mut above: Vec<PathBuf> = ["mod.rs", "main.rs", "lib.rs"]
+            .map(|it| parent.join(it))
+            .into();
+        above.push(parent.with_extension("rs"));
+        let is_declared = above.iter().any(|module| {
+            let text = fs::read_to_string(module).unwrap_or_default();
+            text.contains(&format!("mod {named};"))
+        });
+        assert!(
+            is_declared,
+            "{}: no module above it names it",
+            relative(&file)
         );
     }
 }

@@ -10,6 +10,7 @@ mod foreign_files;
 mod haproxy_configuration;
 mod hooks;
 mod ocspbot;
+mod pressure;
 mod process;
 mod restarts;
 mod sources;

@@ -2,10 +2,10 @@
 //! after twice, a restart while the disk is full.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use staplerd::ocsp::response;
 use staplerd::time::Timestamp;
@@ -193,4 +193,41 @@ fn a_restart_while_the_disk_is_full_takes_over_the_newer_staple_that_haproxy_hol
         fs::read(&staple).is_ok_and(|bytes| bytes == newer)
     });
     assert_eq!(names(&certs), ["site.pem", "site.pem.ocsp"]);
+}
+
+/// Files that are touched at once.
+const TOUCHED: usize = 1000;
+/// Between a hint and the scan that it leads to.
+const SETTLING: Duration = Duration::from_millis(100);
+
+#[test]
+fn however_many_files_change_at_once_few_scans_follow() {
+    let Some(mut authority) = OpensslAuthority::new("a thousand changes") else {
+        return;
+    };
+    authority.issue("site", "prime256v1");
+    authority.start_responder(Signer::Delegate);
+    let directory = tempfile::tempdir().unwrap();
+    let note = |number: usize| directory.path().join(format!("{number}.pem"));
+    for number in 0..TOUCHED {
+        fs::write(note(number), "no certificate\n").unwrap();
+    }
+    let daemon = daemon_for(directory.path(), &["-vv"]);
+    daemon.wait_for_line(&["ready"]);
+    let scans = || daemon.count_lines(&["everything has been looked at"]);
+    let (before, begun) = (scans(), Instant::now());
+    for number in 0..TOUCHED {
+        fs::set_permissions(note(number), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    let path = directory.path().join("site.pem");
+    fs::write(&path, authority.bundle("site")).unwrap();
+    wait_until_written(&authority, &path, "site");
+    // Each of them is preceded by a wait.
+    let possible = begun.elapsed().as_millis() / SETTLING.as_millis() + 2;
+    let followed = scans() - before;
+    assert!(
+        followed > 0 && followed as u128 <= possible,
+        "{followed} scans"
+    );
+    assert!(followed < TOUCHED / 4, "{followed} scans");
 }
