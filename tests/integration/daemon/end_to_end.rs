@@ -5,7 +5,7 @@ use std::fs;
 
 use super::authority::{OpensslAuthority, Signer};
 use super::{Daemon, names};
-use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
+use crate::support::haproxy::{Haproxy, Setup, installations, wait_for, wait_for_a_newer_second};
 
 /// Starts a daemon for a HAProxy's directory and socket.
 fn daemon_for(haproxy: &Haproxy) -> Daemon {
@@ -125,6 +125,38 @@ fn the_same_certificate_deployed_once_more_gets_its_staple_back() {
             3,
             "{installation:?}"
         );
+    }
+}
+
+#[test]
+fn what_was_replaced_on_disk_is_renewed_in_haproxy_until_the_reload() {
+    for installation in installations("replaced without a reload") {
+        let Some(mut authority) = OpensslAuthority::new("replaced without a reload") else {
+            return;
+        };
+        // One that signs anew whenever it is asked.
+        authority.issue_independent("old", "prime256v1");
+        authority.issue_independent("new", "prime256v1");
+        authority.start_independent_responder(Signer::Delegate);
+        let (old, new) = (authority.bundle("old"), authority.bundle("new"));
+        let setup = Setup {
+            master: true,
+            ..Setup::default()
+        };
+        let haproxy = Haproxy::start(&installation, setup, &[("site.pem", old.as_bytes())]);
+        let daemon = daemon_for(&haproxy);
+        let is_stapled = |name: &str| authority.accepts(name, &haproxy.staple(name));
+        wait_for("the first staple", || is_stapled("old"));
+        let first = haproxy.staple("old");
+        haproxy.write("site.pem", new.as_bytes());
+        daemon.wait_for_line(&["site.pem", "HAProxy still serves"]);
+        wait_for_a_newer_second();
+        daemon.signal("USR1");
+        wait_for("the old certificate's next staple", || {
+            haproxy.staple("old") != first && is_stapled("old")
+        });
+        haproxy.reload();
+        wait_for("the new certificate's staple", || is_stapled("new"));
     }
 }
 

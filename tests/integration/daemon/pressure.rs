@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,9 @@ use staplerd::time::Timestamp;
 
 use super::authority::{OpensslAuthority, Signer};
 use super::directories::{SmallDisk, daemon_for, wait_until_written};
-use super::names;
+use super::{Daemon, names};
 use crate::skip::skipped;
-use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
+use crate::support::haproxy::{Haproxy, Setup, installations, wait_for, wait_for_a_newer_second};
 
 /// How often certificates are swapped, and the pace of it: for some seconds, at all phases of the
 /// program's own rhythm of hints and scans.
@@ -230,4 +231,84 @@ fn however_many_files_change_at_once_few_scans_follow() {
         "{followed} scans"
     );
     assert!(followed < TOUCHED / 4, "{followed} scans");
+}
+
+/// A file system of its own on a loop device, that can be frozen: whoever writes to it then waits.
+struct Volume<'a>(&'a Path);
+
+impl<'a> Volume<'a> {
+    fn mount(image: &Path, at: &'a Path) -> Option<Self> {
+        fs::write(image, vec![0; 4 << 20]).unwrap();
+        let (image, place) = (image.to_str()?, at.to_str()?);
+        let is_mounted =
+            does("mkfs.ext4", &["-q", image]) && does("mount", &["-o", "loop", image, place]);
+        is_mounted.then_some(Volume(at))
+    }
+
+    fn fsfreeze(&self, option: &str) -> bool {
+        does("fsfreeze", &[option, self.0.to_str().unwrap()])
+    }
+}
+
+impl Drop for Volume<'_> {
+    fn drop(&mut self) {
+        self.fsfreeze("-u");
+        does("umount", &["-l", self.0.to_str().unwrap()]);
+    }
+}
+
+fn does(program: &str, arguments: &[&str]) -> bool {
+    let output = Command::new(program).args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_file_system_that_hangs_is_told_of_and_the_others_are_written_to() {
+    let Some(mut authority) = OpensslAuthority::new("a frozen file system") else {
+        return;
+    };
+    // A responder that signs anew whenever it is asked.
+    authority.issue_independent("frozen", "prime256v1");
+    authority.issue_independent("other", "prime256v1");
+    authority.start_independent_responder(Signer::Delegate);
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for name in ["frozen", "other"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    let (at, image) = (path("frozen"), path("image"));
+    let Some(volume) = Volume::mount(&image, &at) else {
+        skipped("a frozen file system: only root may mount one, on a loop device");
+        return;
+    };
+    let pems = ["frozen", "other"].map(|name| path(name).join("site.pem"));
+    for (pem, name) in pems.iter().zip(["frozen", "other"]) {
+        fs::write(pem, authority.bundle(name)).unwrap();
+    }
+    let daemon = Daemon::start(&[
+        "-d",
+        path("frozen").to_str().unwrap(),
+        "-d",
+        path("other").to_str().unwrap(),
+        "--allow-addresses",
+        "loopback",
+    ]);
+    let staples = pems.each_ref().map(|pem| pem.with_extension("pem.ocsp"));
+    let [frozen, other] = &staples;
+    for (pem, name) in pems.iter().zip(["frozen", "other"]) {
+        wait_until_written(&authority, pem, name);
+    }
+    let before = staples.each_ref().map(|path| fs::read(path).unwrap());
+    wait_for_a_newer_second();
+    assert!(volume.fsfreeze("-f"));
+    daemon.signal("USR1");
+    wait_for("the other staple", || fs::read(other).unwrap() != before[1]);
+    daemon.wait_for_line(&["ERROR", "file_system_hangs", "frozen"]);
+    assert_eq!(fs::read(frozen).unwrap(), before[0]);
+    assert!(volume.fsfreeze("-u"));
+    daemon.wait_for_line(&["answers again"]);
+    wait_for("the staple that waited", || {
+        fs::read(frozen).unwrap() != before[0]
+    });
+    drop(daemon);
 }
