@@ -114,12 +114,17 @@ impl Places {
             staple_path,
             reader,
         } = order;
+        // What is no regular file is nobody's staple.
+        let mut is_foreign = true;
         let removal = match self.claims.check(&staple_path) {
             // Not gone after all: whoever looks after it now sees to its staple.
             _ if matches!(reader, Reader::Gone) && !is_gone(&path) => Ok(Removal::Missing),
             Err(error) => Err(error),
             Ok(()) => store::remove_if(&staple_path, &self.claims, |bytes| {
-                !is_useful(bytes, &reader) && self.is_ours(&staple_path, bytes, &reader)
+                let is_harmful = !is_useful(bytes, &reader);
+                let is_ours = is_harmful && self.is_ours(&staple_path, bytes, &reader);
+                is_foreign = is_harmful && !is_ours;
+                is_ours
             }),
         };
         match &removal {
@@ -127,13 +132,16 @@ impl Places {
                 self.beside.forget(&path);
                 recollections::unwrote(&self.memory, &staple_path);
             }
-            Ok(Removal::Left) => tracing::warn!(
-                staple = %staple_path.printable(),
-                reason = "foreign_staple",
-                "is no staple for the certificate beside it, and is not staplerd's: it is left; \
-                 remove it, for HAProxy does not start with it under zero-warning"
-            ),
-            Ok(Removal::Missing) | Err(_) => {}
+            // Of a certificate that is not stapled for nobody knows here what is a staple.
+            Ok(Removal::Left) if is_foreign && matches!(reader, Reader::Certificate { .. }) => {
+                tracing::warn!(
+                    staple = %staple_path.printable(),
+                    reason = "foreign_staple",
+                    "is no staple for the certificate beside it, and is not staplerd's: it is \
+                     left; remove it, for HAProxy does not start with it under zero-warning"
+                );
+            }
+            Ok(Removal::Left | Removal::Missing) | Err(_) => {}
         }
         let result = removal.map(|removal| removal == Removal::Removed);
         Event::Cleared {

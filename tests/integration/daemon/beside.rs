@@ -207,6 +207,16 @@ fn what_is_not_ours_is_left_and_said() {
         daemon.wait_for_line(&["ready"]);
         assert_eq!(fs::read(&staple).unwrap(), foreign);
     }
+    // What the operator put beside a certificate that names no responder is his business.
+    let silent = authority.issue("silent.example", None);
+    let staple = directory.path().join("silent.pem.ocsp");
+    let response = authority.respond(&silent, Response::default());
+    fs::write(&staple, &response).unwrap();
+    fs::write(directory.path().join("silent.pem"), silent.pem()).unwrap();
+    let daemon = daemon_for(directory.path(), &[]);
+    daemon.wait_for_line(&["ready"]);
+    assert_eq!(fs::read(&staple).unwrap(), response);
+    assert_eq!(daemon.count_lines(&["foreign_staple", "silent"]), 0);
 }
 
 #[test]
