@@ -85,8 +85,7 @@ pub(super) struct Gathering {
     pub mistakes: Vec<Error>,
     /// What the directories of the file are called there, to refuse a second one.
     directories: BTreeMap<PathBuf, Option<Place>>,
-    /// Where the certificates of the domains are, and where their staples go.
-    certificates: BTreeMap<PathBuf, Place>,
+    /// Where the staples of the domains go.
     staples: BTreeMap<PathBuf, Place>,
     identifiers: BTreeMap<String, Place>,
 }
@@ -187,17 +186,6 @@ impl Gathering {
             self.refuse(domain.staple_place.remark(message));
         }
         self.staples.insert(staple, domain.staple_place.clone());
-        let certificate = comparable(&files.path);
-        if let Some(first) = self.certificates.get(&certificate) {
-            let message = format!(
-                "{} is the certificate of the domain at {} already, and has one staple: name a \
-                 link to it here for another one",
-                certificate.printable(),
-                first.line()
-            );
-            self.refuse(domain.place.remark(message));
-        }
-        self.certificates.insert(certificate, domain.place.clone());
         let responder = domain.responder.clone();
         self.add(Source::File(files), &domain.sockets, responder);
         if let Some(added) = self.sources.last_mut() {

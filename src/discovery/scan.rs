@@ -57,6 +57,8 @@ pub enum Change {
     /// What lies in the place of a staple: told at every scan of every file that was reported before,
     /// so that whoever believes something else notices.
     StapleSeen {
+        /// Where the file was found.
+        source: SourceNumber,
         /// The certificate file.
         path: PathBuf,
         /// Of what lies there; none where there is nothing.
@@ -406,6 +408,7 @@ impl<R: FnMut(Change)> Scan<'_, R> {
 
     fn staple_seen(&mut self, folder: &Path, name: &OsStr, item: &Item) {
         (self.report)(Change::StapleSeen {
+            source: self.number,
             path: folder.join(name),
             staple: item.staple,
         });

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::discovery::Stamp;
 use crate::store::Ownership;
 
-/// What is believed, by certificate file.
+/// What is believed.
 #[derive(Debug)]
 pub(super) struct Beside(Mutex<Believed>);
 
@@ -18,7 +18,10 @@ pub(super) struct Beside(Mutex<Believed>);
 struct Believed {
     /// What the staples' files are to be given.
     ownership: Ownership,
+    /// By the staple's file.
     stamps: HashMap<PathBuf, Option<Stamp>>,
+    /// Where a certificate file's staple belongs besides its first place.
+    further: HashMap<PathBuf, Vec<PathBuf>>,
 }
 
 impl Beside {
@@ -26,6 +29,7 @@ impl Beside {
         Beside(Mutex::new(Believed {
             ownership,
             stamps: HashMap::new(),
+            further: HashMap::new(),
         }))
     }
 
@@ -48,23 +52,44 @@ impl Beside {
     }
 
     /// Believes what was seen. Whether that is something else than before.
-    pub(super) fn see(&self, path: &Path, stamp: Option<Stamp>) -> bool {
+    pub(super) fn see(&self, staple_path: &Path, stamp: Option<Stamp>) -> bool {
         let mut believed = self.lock();
-        match believed.stamps.get_mut(path) {
+        match believed.stamps.get_mut(staple_path) {
             Some(known) if *known == stamp => false,
             Some(known) => {
                 *known = stamp;
                 true
             }
             None => {
-                believed.stamps.insert(path.to_owned(), stamp);
+                believed.stamps.insert(staple_path.to_owned(), stamp);
                 true
             }
         }
     }
 
-    /// What lies beside this file is not known any more.
-    pub(super) fn forget(&self, path: &Path) {
-        self.lock().stamps.remove(path);
+    /// What lies in this staple's place is not known any more.
+    pub(super) fn doubt(&self, staple_path: &Path) {
+        self.lock().stamps.remove(staple_path);
+    }
+
+    /// The staple of this certificate file belongs to these places; the first of them.
+    pub(super) fn belongs_to<'a>(
+        &self,
+        path: &Path,
+        mut places: impl Iterator<Item = &'a Path>,
+    ) -> PathBuf {
+        let first = places.next().unwrap_or(path).to_owned();
+        let further: Vec<PathBuf> = places.map(Path::to_owned).collect();
+        let mut believed = self.lock();
+        match further.is_empty() {
+            true => drop(believed.further.remove(path)),
+            false => drop(believed.further.insert(path.to_owned(), further)),
+        }
+        first
+    }
+
+    /// Where the staple of this certificate file belongs besides its first place.
+    pub(super) fn further_places(&self, path: &Path) -> Vec<PathBuf> {
+        self.lock().further.get(path).cloned().unwrap_or_default()
     }
 }

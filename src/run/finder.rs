@@ -16,16 +16,15 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::News;
 use super::beside::Beside;
+use super::found::{Finds, Found};
 use super::plan::{Plan, StapleFolder};
 use super::unreadable::{IN_USE, NOT_WRITABLE, Unreadable};
-use super::{News, wall_clock};
-use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, StapleFile, Subject, TargetId};
+use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, Subject, TargetId};
 use crate::discovery::{
-    Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber, Stamp,
+    Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
 };
-use crate::files::Reach;
-use crate::ocsp;
 use crate::printable::Printable;
 use crate::store::{self, Claim, Claims};
 
@@ -141,10 +140,8 @@ struct Finder {
     scanner: Scanner,
     plan: Arc<Plan>,
     folders: BTreeMap<PathBuf, StapleFolder>,
-    /// In which sources each file was found.
-    finds: HashMap<PathBuf, Vec<SourceNumber>>,
     /// What was read in each file, and where its staple belongs.
-    found: HashMap<PathBuf, Found>,
+    found: HashMap<PathBuf, Finds>,
     beside: Arc<Beside>,
     events: mpsc::Sender<Event>,
     news: mpsc::UnboundedSender<News>,
@@ -156,15 +153,6 @@ struct Finder {
     not_writable: BTreeMap<PathBuf, Failure>,
     /// The number of the plan, and since when it is scanned.
     begun: (u64, Instant),
-}
-
-/// What a staple is judged by.
-struct Found {
-    /// The source that it was read in last.
-    source: SourceNumber,
-    staple_path: PathBuf,
-    /// None where there is nothing to staple for.
-    subject: Option<Arc<Subject>>,
 }
 
 /// After a scan.
@@ -185,7 +173,6 @@ impl Finder {
             scanner: Scanner::new([], Selection::default()),
             plan: Arc::default(),
             folders: BTreeMap::new(),
-            finds: HashMap::new(),
             found: HashMap::new(),
             beside,
             events,
@@ -282,7 +269,6 @@ impl Finder {
             let Finder {
                 scanner,
                 plan,
-                finds,
                 found,
                 beside,
                 claims,
@@ -299,19 +285,17 @@ impl Finder {
                         staple,
                         content,
                     } => {
-                        let sources = finds.entry(path.clone()).or_default();
-                        if !sources.contains(&source) {
-                            sources.push(source);
-                        }
                         let content = classified(source, content, plan);
-                        let seen = Found {
+                        let finds = found.entry(path.clone()).or_default();
+                        beside.see(&staple_path, staple);
+                        finds.put(Found {
                             source,
-                            staple_path: staple_path.clone(),
+                            staple_path,
+                            stamp: staple,
                             subject: content.as_ref().ok().map(Arc::clone),
-                        };
-                        let lies_there = seen.staple_file(staple, plan, beside, claims);
-                        beside.see(&path, staple);
-                        found.insert(path.clone(), seen);
+                        });
+                        let lies_there = finds.staple_file(plan, beside, claims);
+                        let staple_path = beside.belongs_to(&path, finds.places());
                         let (content, litter) = match content {
                             Ok(subject) => {
                                 let staple = lies_there;
@@ -321,7 +305,7 @@ impl Finder {
                         };
                         let file = Event::FileFound(FoundFile {
                             content,
-                            targets: targets(plan, sources),
+                            targets: targets(plan, finds.sources()),
                             path: path.clone(),
                             staple_path: staple_path.clone(),
                         });
@@ -339,16 +323,24 @@ impl Finder {
                         lost.push((source, path));
                         return;
                     }
-                    Change::StapleSeen { path, staple } => {
-                        let Some(seen) = found.get(&path) else {
+                    Change::StapleSeen {
+                        source,
+                        path,
+                        staple,
+                    } => {
+                        let Some(finds) = found.get_mut(&path) else {
                             return;
                         };
-                        if !beside.see(&path, staple) {
+                        let Some(seen) = finds.of(source) else {
+                            return;
+                        };
+                        seen.stamp = staple;
+                        if !beside.see(&seen.staple_path, staple) {
                             return;
                         }
                         Event::StapleFileFound {
-                            staple_path: seen.staple_path.clone(),
-                            staple: seen.staple_file(staple, plan, beside, claims),
+                            staple: finds.staple_file(plan, beside, claims),
+                            staple_path: beside.belongs_to(&path, finds.places()),
                             path,
                         }
                     }
@@ -377,15 +369,16 @@ impl Finder {
 
     /// A source has lost a file. Whether another one has it, and reports it again.
     fn gone(&mut self, source: SourceNumber, path: PathBuf) -> bool {
-        let sources = self.finds.entry(path.clone()).or_default();
-        sources.retain(|other| *other != source);
-        if let Some(other) = sources.first() {
-            self.scanner.report_file_again(*other, &path);
+        let finds = self.found.entry(path.clone()).or_default();
+        if let Some(removed) = finds.remove(source) {
+            self.beside.doubt(&removed.staple_path);
+        }
+        let other = finds.sources().next();
+        if let Some(other) = other {
+            self.scanner.report_file_again(other, &path);
             return true;
         }
-        self.finds.remove(&path);
         self.found.remove(&path);
-        self.beside.forget(&path);
         let _ = self.events.blocking_send(Event::FileGone(path));
         false
     }
@@ -450,8 +443,8 @@ fn note_writable(path: &Path, is_there: bool, not_writable: &mut BTreeMap<PathBu
 }
 
 /// The processes that load a file found in these sources.
-fn targets(plan: &Plan, sources: &[SourceNumber]) -> Arc<[TargetId]> {
-    let planned = sources.iter().filter_map(|source| plan.sources.get(source));
+fn targets(plan: &Plan, sources: impl Iterator<Item = SourceNumber>) -> Arc<[TargetId]> {
+    let planned = sources.filter_map(|source| plan.sources.get(&source));
     let mut all = planned.map(|planned| &planned.targets);
     match (all.next(), all.next()) {
         (Some(only), None) => Arc::clone(only),
@@ -512,47 +505,6 @@ fn classified(
     let policy = plan.policies.of(&issuer);
     let subject = Subject::new(certificate, issuer, responders, policy);
     Ok(Arc::new(subject))
-}
-
-impl Found {
-    /// What lies in the staple's place, which has this stamp.
-    fn staple_file(
-        &self,
-        stamp: Option<Stamp>,
-        plan: &Plan,
-        beside: &Beside,
-        claims: &Claims,
-    ) -> StapleFile {
-        let Some(stamp) = stamp else {
-            return StapleFile::Missing;
-        };
-        let Some(subject) = &self.subject else {
-            return StapleFile::Useless;
-        };
-        // What another staplerd writes is given what that one wants.
-        let is_right = beside.is_right(&stamp) || !claims.cover(&self.staple_path);
-        match self.staple(subject, plan.staple_reach(self.source)) {
-            Ok(staple) => StapleFile::Staple {
-                staple: Arc::new(staple),
-                is_right,
-            },
-            Err(reason) => {
-                let staple = self.staple_path.printable();
-                tracing::info!(%staple, "not used, to be replaced or removed: {reason}");
-                StapleFile::Useless
-            }
-        }
-    }
-
-    /// The staple that lies there, if it is valid now.
-    fn staple(&self, subject: &Subject, reach: Reach<'_>) -> Result<ocsp::Staple, String> {
-        let bytes = store::load(&self.staple_path, reach).map_err(|error| error.to_string())?;
-        let bytes = bytes.ok_or("it has just gone")?;
-        let subject_of_it = subject.as_ocsp();
-        let judged = ocsp::verify(&bytes, subject_of_it, None, wall_clock(), subject.policy);
-        let assessment = judged.map_err(|rejection| rejection.to_string())?;
-        assessment.stapling.map_err(|reason| reason.to_string())
-    }
 }
 
 fn exclusion(refusal: &Refusal) -> Exclusion {

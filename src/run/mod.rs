@@ -14,6 +14,7 @@ mod commands;
 mod deliverer;
 mod differences;
 mod finder;
+mod found;
 mod haproxy_files;
 mod intent;
 mod off_limits;

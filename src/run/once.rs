@@ -78,6 +78,7 @@ pub fn once(config: Config, once: Once<'_>) -> Result<Summary, Error> {
             requests: 0,
             waiting: VecDeque::new(),
             renewed: BTreeMap::new(),
+            renewed_files: 0,
             summary: Summary::default(),
             has_failed: false,
         };
@@ -101,6 +102,8 @@ struct Run<'a> {
     waiting: VecDeque<Action>,
     /// Renewals whose staples are not written yet.
     renewed: BTreeMap<PathBuf, Report>,
+    /// Certificate files whose staples were written.
+    renewed_files: usize,
     summary: Summary,
     has_failed: bool,
 }
@@ -240,7 +243,8 @@ impl Run<'_> {
                 return;
             }
             Report::Written { path, .. } => {
-                self.summary.renewed += 1;
+                self.summary.renewed += self.daemon.rooms.staples_of(path);
+                self.renewed_files += 1;
                 if let Some(renewed) = self.renewed.remove(path) {
                     self.log(&renewed);
                 }
@@ -313,7 +317,7 @@ impl Run<'_> {
                 _ => summary.failed += 1,
             }
         }
-        summary.unchanged = summary.unchanged.saturating_sub(summary.renewed);
+        summary.unchanged = summary.unchanged.saturating_sub(self.renewed_files);
         summary.failed = summary.failed.saturating_sub(summary.not_tried);
     }
 }

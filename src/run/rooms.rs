@@ -5,6 +5,7 @@
 //! it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -139,6 +140,11 @@ impl Rooms {
     pub(super) fn keep_off(&self, config: &Config, haproxy: &[HaproxyConfig]) {
         let listeners = off_limits::listeners(config, haproxy);
         self.results.off_limits.replace(listeners);
+    }
+
+    /// In how many places the staple of this certificate file is.
+    pub(super) fn staples_of(&self, path: &Path) -> usize {
+        1 + self.results.beside.further_places(path).len()
     }
 
     /// Has this looked after from now on.

@@ -95,9 +95,10 @@ impl Places {
         let results = self.write(&orders);
         let written = orders.into_iter().zip(results).map(|(order, result)| {
             if result.is_ok() {
-                self.beside.forget(&order.path);
-                let (path, staple) = (&order.staple_path, &order.staple);
-                recollections::wrote(&self.memory, path, staple.der());
+                for place in self.places(&order.path, &order.staple_path) {
+                    self.beside.doubt(&place);
+                    recollections::wrote(&self.memory, &place, order.staple.der());
+                }
             }
             Event::Written {
                 certificate: order.certificate,
@@ -108,29 +109,51 @@ impl Places {
         written.collect()
     }
 
+    /// All places of the staple of a certificate file, of which the first is known.
+    fn places(&self, path: &Path, first: &Path) -> Vec<PathBuf> {
+        let mut places = vec![first.to_owned()];
+        places.extend(self.beside.further_places(path));
+        places
+    }
+
     fn clear(&self, order: ClearOrder) -> Event {
         let ClearOrder {
             path,
             staple_path,
             reader,
         } = order;
+        let mut result = Ok(false);
+        // Not gone after all: whoever looks after it now sees to its staple.
+        if !matches!(reader, Reader::Gone) || is_gone(&path) {
+            for place in self.places(&path, &staple_path) {
+                let cleared = self.clear_place(&place, &reader);
+                result = match (result, cleared) {
+                    (Ok(one), Ok(other)) => Ok(one || other),
+                    (Err(error), _) | (_, Err(error)) => Err(error),
+                };
+            }
+        }
+        Event::Cleared {
+            path,
+            result: result.map_err(failure),
+        }
+    }
+
+    /// Whether something was removed from this place.
+    fn clear_place(&self, staple_path: &Path, reader: &Reader) -> Result<bool, store::Error> {
+        self.claims.check(staple_path)?;
         // What is no regular file is nobody's staple.
         let mut is_foreign = true;
-        let removal = match self.claims.check(&staple_path) {
-            // Not gone after all: whoever looks after it now sees to its staple.
-            _ if matches!(reader, Reader::Gone) && !is_gone(&path) => Ok(Removal::Missing),
-            Err(error) => Err(error),
-            Ok(()) => store::remove_if(&staple_path, &self.claims, |bytes| {
-                let is_harmful = !is_useful(bytes, &reader);
-                let is_ours = is_harmful && self.is_ours(&staple_path, bytes, &reader);
-                is_foreign = is_harmful && !is_ours;
-                is_ours
-            }),
-        };
+        let removal = store::remove_if(staple_path, &self.claims, |bytes| {
+            let is_harmful = !is_useful(bytes, reader);
+            let is_ours = is_harmful && self.is_ours(staple_path, bytes, reader);
+            is_foreign = is_harmful && !is_ours;
+            is_ours
+        });
         match &removal {
             Ok(Removal::Removed) => {
-                self.beside.forget(&path);
-                recollections::unwrote(&self.memory, &staple_path);
+                self.beside.doubt(staple_path);
+                recollections::unwrote(&self.memory, staple_path);
             }
             // Of a certificate that is not stapled for nobody knows here what is a staple.
             Ok(Removal::Left) if is_foreign && matches!(reader, Reader::Certificate { .. }) => {
@@ -143,11 +166,7 @@ impl Places {
             }
             Ok(Removal::Left | Removal::Missing) | Err(_) => {}
         }
-        let result = removal.map(|removal| removal == Removal::Removed);
-        Event::Cleared {
-            path,
-            result: result.map_err(failure),
-        }
+        removal.map(|removal| removal == Removal::Removed)
     }
 
     /// Whether a file is this program's: what it wrote there, or what is left of it; or a response
@@ -171,14 +190,16 @@ impl Places {
     /// Writes what may be written; the results are in the order of the batch.
     fn write(&self, orders: &[WriteOrder]) -> Vec<Result<(), store::Error>> {
         let mut results = Vec::new();
-        let (mut places, mut ours) = (Vec::new(), Vec::new());
-        for (place, order) in orders.iter().enumerate() {
-            match self.prepare(order) {
-                Ok(()) => {
-                    places.push(place);
-                    ours.push((order.staple_path.clone(), Arc::clone(&order.staple)));
+        let (mut numbers, mut ours) = (Vec::new(), Vec::new());
+        for (number, order) in orders.iter().enumerate() {
+            for place in self.places(&order.path, &order.staple_path) {
+                match self.prepare(&order.path, &place) {
+                    Ok(()) => {
+                        numbers.push(number);
+                        ours.push((place, Arc::clone(&order.staple)));
+                    }
+                    Err(error) => results.push((number, Err(error))),
                 }
-                Err(error) => results.push((place, Err(error))),
             }
         }
         let written = store::write(&ours, &self.claims, self.ownership);
@@ -188,18 +209,24 @@ impl Places {
             ours.retain(|_| written.next() == Some(true));
             self.back_up(&ours, backups);
         }
-        results.extend(places.into_iter().zip(written));
-        results.sort_by_key(|(place, _)| *place);
-        results.into_iter().map(|(_, result)| result).collect()
+        results.extend(numbers.into_iter().zip(written));
+        // An order is carried out when all of its places are written.
+        let mut of_orders: Vec<Result<(), store::Error>> = orders.iter().map(|_| Ok(())).collect();
+        for (number, result) in results {
+            if let Some(of_order) = of_orders.get_mut(number).filter(|it| it.is_ok()) {
+                *of_order = result;
+            }
+        }
+        of_orders
     }
 
     /// Sees to it that a staple may be written, and that there is a folder for it.
-    fn prepare(&self, order: &WriteOrder) -> Result<(), store::Error> {
+    fn prepare(&self, path: &Path, staple_path: &Path) -> Result<(), store::Error> {
         // A certificate's own folder goes with the certificate and is not made again.
-        if order.path.parent() != order.staple_path.parent() {
-            self.claims.create_folder_of(&order.staple_path)?;
+        if path.parent() != staple_path.parent() {
+            self.claims.create_folder_of(staple_path)?;
         }
-        self.claims.check(&order.staple_path)
+        self.claims.check(staple_path)
     }
 
     /// Makes copies of staples that were written. What fails here is a copy, not a staple.

@@ -195,6 +195,41 @@ fn folders_are_scanned_with_their_structure_kept() {
 }
 
 #[test]
+fn a_certificate_that_is_named_several_times_has_all_of_its_staples_by_one_request() {
+    let Some(cron) = Cron::new("several staples", &["a"]) else {
+        return;
+    };
+    cron.configure(
+        "allow_addresses: [loopback]\nminimum_validity: 1h\nocsp_folder: ocsp/responses\n\
+         scan_keys:\n  - folder: tls/certs\ndomains:\n\
+         \x20 one: {cert: tls/certs/a.pem, chain: tls/certs/a-chain.pem, ocsp: one}\n\
+         \x20 two: {cert: tls/certs/a.pem, chain: tls/certs/a-chain.pem, ocsp: two}\n",
+    );
+    let output = cron.run(&["ocspbot.yaml", "--verbose"]);
+    assert_eq!(output.status.code(), Some(3), "as ocspbot: {output:?}");
+    let log = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(log.matches("renewed: response of").count(), 1, "{log}");
+    let names = ["a.ocsp-resp", "one", "two"];
+    assert_eq!(cron.names("ocsp/responses"), names);
+    let read = |name: &str| fs::read(cron.path("ocsp/responses").join(name)).unwrap();
+    assert!(cron.authority.accepts("a", &read("one")));
+    assert!(names.map(read).windows(2).all(|two| two[0] == two[1]));
+    // One that was lost is there again, and nobody is asked for it.
+    for lost in names {
+        let before = read("one");
+        fs::remove_file(cron.path("ocsp/responses").join(lost)).unwrap();
+        let output = cron.run(&["ocspbot.yaml", "--verbose"]);
+        let log = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(cron.names("ocsp/responses"), names, "{log}");
+        assert!(!log.contains("renewed: response of"), "{log}");
+        let all = names.map(read);
+        assert!(all.iter().all(|one| *one == before), "{lost}: {log}");
+    }
+    let again = cron.run(&["ocspbot.yaml"]);
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+}
+
+#[test]
 fn bare_names_are_files_of_the_working_directory() {
     let Some(cron) = Cron::new("bare names", &["a", "b"]) else {
         return;

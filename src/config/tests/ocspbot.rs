@@ -140,11 +140,6 @@ fn domains_and_masks_that_cannot_be_meant_are_refused() {
             "another domain's staple already, at staplerd.yaml:1",
         ),
         (
-            "domains: {d: {cert: c, ocsp: o}, e: {cert: ./c, ocsp: p}}",
-            "1:37: domains.e: ",
-            "the certificate of the domain at staplerd.yaml:1",
-        ),
-        (
             "domains: {d: {cert: c, ocsp: o}, d: {cert: d, ocsp: p}}",
             "1:34: domains.d: ",
             "twice",

@@ -111,7 +111,7 @@ impl Bench {
                     format!("!{} {}", name(&path), &why[..end])
                 }
                 Change::Gone { path, .. } => format!("-{}", name(&path)),
-                Change::StapleSeen { path, staple } => {
+                Change::StapleSeen { path, staple, .. } => {
                     let known = self.staples.insert(path.clone(), staple);
                     if known.is_none_or(|known| known == staple) {
                         return;
