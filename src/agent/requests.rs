@@ -471,7 +471,8 @@ impl Agent {
         let not_after = entry.not_after();
         if not_after <= now.wall {
             // Looked at again only when the clock turns out to have been wrong.
-            return self.report(Report::CertificateExpired { path, not_after });
+            self.report(Report::CertificateExpired { path, not_after });
+            return self.place_files(number, now);
         }
         let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
         if expiring_in == Some(Duration::ZERO) && !entry.is_expiring {

@@ -114,6 +114,18 @@ fn a_staple_is_cleared_away_before_haproxy_would_refuse_it() {
 }
 
 #[test]
+fn a_machine_that_sleeps_beyond_a_certificates_end_clears_its_staple_away_when_it_wakes() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, DAY);
+    bench.find("/a.pem", &subject, &[], Some(staple));
+    let slept = subject.certificate.not_after().since(NOW) + DAY;
+    let actions = bench.pass(slept);
+    assert_eq!(bench.state("/a.pem").kind(), "expired");
+    assert_eq!(clearances(&actions), ["/a.pem.ocsp"]);
+}
+
+#[test]
 fn a_staple_on_disk_that_could_not_be_replaced_goes_at_its_own_end() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
