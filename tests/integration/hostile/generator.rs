@@ -73,7 +73,7 @@ fn trial(seed: u64, place: usize) -> Trial {
     let stranger = move |known: &Known| {
         let [said, named, asking, lying, answering] =
             [said, named, asking, lying, answering].map(|row| (row.stranger)(known));
-        let loaded = said.loaded && lying.loaded && !is_another(&named);
+        let loaded = lying.loaded && !is_another(&said) && !is_another(&named);
         let stranger = Stranger {
             serial: named.serial,
             urls: asking.urls,
@@ -97,7 +97,8 @@ fn trial(seed: u64, place: usize) -> Trial {
 /// Whether HAProxy gives this certificate to the clients of another one, or does not start with it: it
 /// reads a name up to its first zero byte (2.2 then takes the file that it has read last).
 fn is_another(stranger: &Stranger) -> bool {
-    !stranger.loaded || stranger.names.iter().any(|name| name.contains(&0))
+    let mut names = stranger.names.iter().chain([&stranger.subject]);
+    !stranger.loaded || names.any(|name| name.contains(&0))
 }
 
 fn row(random: &mut fastrand::Rng, rows: &'static [Row]) -> Row {

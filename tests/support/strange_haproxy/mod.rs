@@ -5,6 +5,7 @@
 //! promise: the one connection lasts, every reply is taken for the answer to its own command, nothing
 //! is sent that strangers have written, and the honest certificates get their staples.
 #![allow(
+    dead_code,
     missing_docs,
     clippy::unwrap_used,
     reason = "test support: used by a fuzz target and by the integration tests"
@@ -27,8 +28,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::process::{Process, Store};
-use self::speech::Dialect;
+pub use self::process::{Process, Store};
+pub use self::speech::Dialect;
 use crate::pki;
 
 /// The honest stores: one that sorts before the strangers, and one behind them.
@@ -36,7 +37,7 @@ const HONEST: [&str; 2] = ["/certs/00.pem", "/certs/zz.pem"];
 /// A session that has not come so far by then is stuck.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Pieces of a reply; a longer one comes in longer pieces.
-const PIECES: usize = 1024;
+const PIECES: usize = 64;
 
 /// An honest certificate and its staple.
 static DELIVERIES: LazyLock<[Delivery; 2]> = LazyLock::new(|| {
@@ -83,7 +84,7 @@ pub fn live_through(bytes: &[u8]) {
     let mut stores: Vec<Store> = DELIVERIES
         .iter()
         .zip(HONEST)
-        .map(|(delivery, name)| Store::honest(name, delivery))
+        .map(|(delivery, name)| Store::holding(name, &delivery.certificate, &delivery.issuer))
         .collect();
     stores[0].makes_slot();
     let strangers = strangers::read(strangers, &DELIVERIES[0]);
@@ -97,6 +98,15 @@ pub fn live_through(bytes: &[u8]) {
     RUNTIME.with(|(runtime, folder)| {
         runtime.block_on(converse(folder.path(), &process, step));
     });
+}
+
+/// Has a process listen at `path` for as long as the runtime lives that comes back.
+pub fn listen(path: &Path, process: &Arc<Mutex<Process>>) -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
+    runtime.spawn(serve(listener, process.clone(), PIECES));
+    runtime
 }
 
 async fn converse(folder: &Path, process: &Arc<Mutex<Process>>, step: usize) {
@@ -202,6 +212,9 @@ async fn answer(stream: UnixStream, process: Arc<Mutex<Process>>, step: usize) {
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         lines.push(String::from_utf8_lossy(line).into_owned());
         let answer = process.lock().unwrap().answer(&mut lines);
+        if process.lock().unwrap().has_ended() {
+            return;
+        }
         let step = step.max(answer.len() / PIECES);
         for piece in answer.chunks(step) {
             if writer.write_all(piece).await.is_err() {

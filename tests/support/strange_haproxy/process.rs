@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use staplerd::haproxy::Delivery;
+use staplerd::ocsp::CertId;
+use staplerd::x509::Certificate;
 
 use super::speech::{Break, Dialect, constant, printed};
 
@@ -38,15 +39,16 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn honest(name: &str, delivery: &Delivery) -> Self {
+    /// One with this certificate in it.
+    pub fn holding(name: &str, certificate: &Certificate, issuer: &Certificate) -> Self {
         Store {
             name: name.into(),
-            serial: delivery.certificate.serial().to_vec(),
+            serial: certificate.serial().to_vec(),
             alternative_name: b"honest.example".to_vec(),
             subject: b"honest.example".to_vec(),
             issuer: b"Issuer".to_vec(),
-            fingerprint: delivery.certificate.sha1_fingerprint().to_vec(),
-            cert_id: delivery.staple.cert_id().der().to_vec(),
+            fingerprint: certificate.sha1_fingerprint().to_vec(),
+            cert_id: CertId::new(certificate, issuer).der().to_vec(),
             breaks: Break::Nowhere,
             slot: None,
         }
@@ -77,6 +79,9 @@ pub struct Process {
     transaction: Option<Transaction>,
     /// How many connections began with a greeting; others ask whether there is room for one more.
     pub conversations: usize,
+    /// It ends before it answers, and is started again.
+    ends: bool,
+    pub pid: u32,
     /// Commands that the program never gives.
     pub misunderstood: Vec<String>,
 }
@@ -89,6 +94,8 @@ impl Process {
             stores,
             transaction: None,
             conversations: 0,
+            ends: false,
+            pid: 4711,
             misunderstood: Vec::new(),
         }
     }
@@ -97,6 +104,31 @@ impl Process {
     pub fn held(&self, name: &str) -> &[u8] {
         let store = self.stores.iter().find(|it| it.name == name.as_bytes());
         store.and_then(|it| it.slot.as_deref()).unwrap_or_default()
+    }
+
+    /// Has the process end over the next question about a store, or over none any more.
+    pub fn ends_over(&mut self, name: &str, ends: bool) {
+        if let Some(store) = self.store(name) {
+            store.breaks = if ends { Break::Process } else { Break::Nowhere };
+        }
+    }
+
+    /// Ends the process at its next command; another one has the same stores, without staples.
+    pub fn end(&mut self) {
+        self.ends = true;
+    }
+
+    /// Whether the process has come to its end; if so, there is another one now.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = std::mem::take(&mut self.ends);
+        if ended {
+            self.pid += 1;
+            self.transaction = None;
+            for store in &mut self.stores {
+                store.slot = None;
+            }
+        }
+        ended
     }
 
     /// The answer to these lines, once they are a whole command; they are taken then.
@@ -148,7 +180,7 @@ impl Process {
             ["set", "severity-output", "none"] => String::new(),
             ["show", "cli", "level"] => "admin\n".into(),
             ["echo", word] if self.dialect.knows_echo() => format!("{word}\n"),
-            ["show", "info"] => self.dialect.info(),
+            ["show", "info"] => self.dialect.info(self.pid),
             ["show", "pools", ..] => format!(
                 "Dumping pools usage. Use SIGQUIT to flush them.\n  - Pool buffer ({} bytes) : 2 allocated\n",
                 self.buffer
@@ -190,7 +222,12 @@ impl Process {
 
     fn description(&mut self, name: &str) -> Vec<u8> {
         let (dialect, buffer) = (self.dialect, self.buffer);
-        let found = self.store(name).map(|it| dialect.description(it, buffer));
+        let found = self.store(name);
+        let is_fatal = found
+            .as_ref()
+            .is_some_and(|it| matches!(it.breaks, Break::Process));
+        let found = found.map(|it| dialect.description(it, buffer));
+        self.ends |= is_fatal;
         let missing = "Can't display the certificate: Not found or the certificate is a bundle!\n";
         found.unwrap_or_else(|| missing.into())
     }

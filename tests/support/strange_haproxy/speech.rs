@@ -19,6 +19,8 @@ pub enum Break {
     After(usize),
     /// In place of the algorithm's name (2.2, Ed25519).
     AtAlgorithm,
+    /// With the whole process (2.6.12, names that just fill the buffer).
+    Process,
 }
 
 /// A version, and which of its command lines listens.
@@ -86,11 +88,11 @@ impl Dialect {
         .concat()
     }
 
-    pub fn info(self) -> String {
+    pub fn info(self, pid: u32) -> String {
         let version = self.version;
         format!(
             "Name: HAProxy\nVersion: {version}\nRelease_date: 2026/01/10\nNbthread: 2\n\
-             Nbproc: 1\nProcess_num: 1\nPid: 4711\nUptime: 0d 0h01m40s\nUptime_sec: 100\n\
+             Nbproc: 1\nProcess_num: 1\nPid: {pid}\nUptime: 0d 0h01m40s\nUptime_sec: 100\n\
              Stopping: 0\nnode: here\n"
         )
     }
