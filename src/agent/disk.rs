@@ -153,7 +153,22 @@ impl Agent {
                 self.place_file(&path, now);
                 self.watch_expiry(number, now);
             }
-            Err(failure) => self.place_again_later(number, path, &failure, now),
+            Err(failure) => {
+                self.place_again_later(number, path.clone(), &failure, now);
+                self.clear_what_stays(number, &path, now);
+            }
+        }
+    }
+
+    /// A write failed: what it was to replace goes at once, where it may not stay.
+    fn clear_what_stays(&mut self, number: CertificateNumber, path: &Path, now: Now) {
+        let entry = self.inventory.entries.get(&number);
+        let is_harmful = entry.is_some_and(|entry| {
+            let file = entry.files.get(path);
+            file.is_some_and(|file| entry.is_to_be_cleared(file, now.wall))
+        });
+        if is_harmful {
+            self.clear_file(number, path);
         }
     }
 

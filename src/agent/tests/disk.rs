@@ -264,3 +264,22 @@ fn what_could_not_be_cleared_is_tried_again() {
     }
     assert_eq!(cleared, ["/a.pem.ocsp"]);
 }
+
+#[test]
+fn what_cannot_be_written_over_on_a_full_disk_is_cleared_away() {
+    let (authority, mut bench) = (Authority::new(), Bench::new());
+    let subject = authority.subject(1);
+    let staple = authority.staple(&subject, NOW, 4 * DAY);
+    bench.find("/a.pem", &subject, &[], Some(staple));
+    assert_eq!(
+        writes(&bench.lies("/a.pem", StapleFile::Useless)),
+        ["/a.pem.ocsp"]
+    );
+    let actions = bench.written(CertificateNumber(0), "/a.pem", false);
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Clear { .. })),
+        "{actions:?}"
+    );
+}
