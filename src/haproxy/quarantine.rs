@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use super::command;
+use super::outcome::Error;
 use super::reply::Doubt;
 
-/// So often may a connection end while a store is asked about alone, as by chance.
-const LOSSES: u32 = 2;
+/// So often must HAProxy stay silent while a store is asked about alone: it may be busy. Where it ends
+/// the connection, which is rarer and may be the end of the process, once is enough.
+const SILENCES: u32 = 2;
 
 /// Why a certificate store is left alone.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -25,6 +27,11 @@ pub enum Quarantine {
     /// Its description contradicts itself.
     #[error("{0}; it is known by its serial number alone")]
     Ambiguous(Doubt),
+    /// This HAProxy may end over its description.
+    #[error(
+        "this HAProxy can end when it is asked about a certificate with so many names; it is stapled only if it had a .ocsp beside it when HAProxy started"
+    )]
+    FatalDescription,
     /// The connection is lost whenever it is asked about.
     #[error(
         "the connection was lost each time it was asked about ({0}); asked again once its file is another and HAProxy has loaded it"
@@ -38,6 +45,7 @@ impl Quarantine {
         match self {
             Quarantine::UnsendableName => "unsendable_name",
             Quarantine::Ambiguous(_) => "ambiguous",
+            Quarantine::FatalDescription => "fatal_description",
             Quarantine::ConnectionLost(_) => "connection_lost",
         }
     }
@@ -68,14 +76,22 @@ impl Quarantined {
                 let before = known.get(name).copied();
                 before.is_some() && changed(name) == before
             }
-            Quarantine::UnsendableName | Quarantine::Ambiguous(_) => false,
+            Quarantine::UnsendableName
+            | Quarantine::Ambiguous(_)
+            | Quarantine::FatalDescription => false,
         });
         let stores = &self.stores;
         self.changed.retain(|name, _| stores.contains_key(name));
     }
 
-    /// Takes the list of all names; those that can be asked about, and need not be alone.
-    pub(super) fn list(&mut self, names: Vec<String>, longest: usize) -> Vec<String> {
+    /// Takes the list of all names; those that can be asked about, and need not be alone. HAProxy may
+    /// end over the description of what `is_fatal`.
+    pub(super) fn list(
+        &mut self,
+        names: Vec<String>,
+        longest: usize,
+        mut is_fatal: impl FnMut(&str) -> bool,
+    ) -> Vec<String> {
         let listed: HashSet<&String> = names.iter().collect();
         self.stores.retain(|name, _| listed.contains(name));
         self.suspects.retain(|name, _| listed.contains(name));
@@ -84,6 +100,13 @@ impl Quarantined {
             .partition(|name| command::is_sendable(name, longest));
         for name in unsendable {
             self.stores.insert(name, Quarantine::UnsendableName);
+        }
+        for name in &sendable {
+            if !self.is_closed(name) && is_fatal(name) {
+                self.suspects.remove(name);
+                self.stores
+                    .insert(name.clone(), Quarantine::FatalDescription);
+            }
         }
         let is_open = |name: &String| !self.suspects.contains_key(name) && !self.is_closed(name);
         sendable.into_iter().filter(is_open).collect()
@@ -105,15 +128,16 @@ impl Quarantined {
     pub(super) fn lost(
         &mut self,
         unanswered: &[String],
-        reason: &'static str,
+        loss: &Error,
         changed: impl Fn(&str) -> Option<SystemTime>,
     ) {
+        let enough = if *loss == Error::Closed { 1 } else { SILENCES };
         for name in unanswered {
             let losses = self.suspects.entry(name.clone()).or_default();
             *losses += u32::from(unanswered.len() == 1);
-            if *losses >= LOSSES {
+            if *losses >= enough {
                 self.suspects.remove(name);
-                let lost = Quarantine::ConnectionLost(reason);
+                let lost = Quarantine::ConnectionLost(loss.kind());
                 self.stores.insert(name.clone(), lost);
                 if let Some(at) = changed(name) {
                     self.changed.insert(name.clone(), at);
@@ -147,7 +171,11 @@ impl Quarantined {
     fn is_closed(&self, name: &str) -> bool {
         matches!(
             self.stores.get(name),
-            Some(Quarantine::UnsendableName | Quarantine::ConnectionLost(_))
+            Some(
+                Quarantine::UnsendableName
+                    | Quarantine::FatalDescription
+                    | Quarantine::ConnectionLost(_)
+            )
         )
     }
 }
@@ -157,6 +185,10 @@ mod tests {
     use super::*;
 
     const LONGEST: usize = 8192;
+
+    fn list(quarantined: &mut Quarantined, names: Vec<String>) -> Vec<String> {
+        quarantined.list(names, LONGEST, |_| false)
+    }
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|name| (*name).to_owned()).collect()
@@ -171,29 +203,51 @@ mod tests {
     #[test]
     fn the_store_over_which_connections_are_lost_is_found_among_its_neighbours() {
         let mut quarantined = met();
-        quarantined.lost(&names(&["a", "b", "c"]), "closed", |_| None);
+        quarantined.lost(&names(&["a", "b", "c"]), &Error::Closed, |_| None);
         assert!(quarantined.stores().is_empty());
-        assert_eq!(
-            quarantined.list(names(&["a", "b", "c", "d"]), LONGEST),
-            ["d"]
-        );
+        assert_eq!(list(&mut quarantined, names(&["a", "b", "c", "d"])), ["d"]);
         // "b" is the culprit: each suspect is asked about alone.
         for _ in 0..10 {
             let Some(suspect) = quarantined.suspect() else {
                 break;
             };
             match suspect.as_str() {
-                "b" => quarantined.lost(&[suspect], "closed", |_| None),
+                "b" => quarantined.lost(&[suspect], &Error::Closed, |_| None),
                 innocent => quarantined.described(innocent, None),
             }
         }
         assert_eq!(quarantined.suspect(), None);
         let lost = Quarantine::ConnectionLost("closed");
         assert_eq!(quarantined.stores(), &[("b".to_owned(), lost)].into());
-        assert_eq!(
-            quarantined.list(names(&["a", "b", "c"]), LONGEST),
-            ["a", "c"]
-        );
+        assert_eq!(list(&mut quarantined, names(&["a", "b", "c"])), ["a", "c"]);
+    }
+
+    #[test]
+    fn who_is_silent_may_be_busy_and_is_asked_once_more() {
+        let silence = Error::NoAnswer(std::time::Duration::from_secs(5));
+        for (loss, asked) in [(Error::Closed, 1), (silence, SILENCES)] {
+            let mut quarantined = met();
+            quarantined.lost(&names(&["a", "b"]), &loss, |_| None);
+            let mut times = 0;
+            while quarantined.is_suspect("a") {
+                quarantined.lost(&names(&["a"]), &loss, |_| None);
+                times += 1;
+            }
+            assert_eq!(times, asked, "{loss:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_may_end_over_is_not_asked_of_it_at_all() {
+        let mut quarantined = met();
+        let is_fatal = |name: &str| name == "b";
+        let open = quarantined.list(names(&["a", "b"]), LONGEST, is_fatal);
+        assert_eq!(open, ["a"]);
+        assert_eq!(quarantined.undescribed().count(), 1);
+        // Another file in its place does not tell what this process has loaded.
+        assert_eq!(list(&mut quarantined, names(&["a", "b"])), ["a"]);
+        quarantined.meet(4712, |_| None);
+        assert_eq!(list(&mut quarantined, names(&["a", "b"])), ["a", "b"]);
     }
 
     #[test]
@@ -208,15 +262,15 @@ mod tests {
             (None, None, false),
         ] {
             let mut quarantined = met();
-            quarantined.lost(&names(&["a"]), "closed", |_| before);
+            quarantined.lost(&names(&["a", "b"]), &Error::Closed, |_| before);
             // The process itself may have ended over the question.
             quarantined.meet(4712, |_| before);
-            quarantined.lost(&names(&["a"]), "closed", |_| before);
+            quarantined.lost(&names(&["a"]), &Error::Closed, |_| before);
             quarantined.meet(4713, |_| after);
-            let is_asked = !quarantined.list(names(&["a"]), LONGEST).is_empty();
+            let is_asked = !list(&mut quarantined, names(&["a"])).is_empty();
             assert_eq!(is_asked, !stays, "{before:?} {after:?}");
-            assert!(quarantined.list(Vec::new(), LONGEST).is_empty());
-            assert_eq!(quarantined.list(names(&["a"]), LONGEST), ["a"]);
+            assert!(list(&mut quarantined, Vec::new()).is_empty());
+            assert_eq!(list(&mut quarantined, names(&["a"])), ["a"]);
         }
     }
 
@@ -224,7 +278,7 @@ mod tests {
     fn names_that_cannot_be_sent_never_are_and_doubts_come_and_go() {
         let mut quarantined = met();
         let listed = names(&["a", "b <<x", "c\rd"]);
-        assert_eq!(quarantined.list(listed, LONGEST), ["a"]);
+        assert_eq!(list(&mut quarantined, listed), ["a"]);
         assert_eq!(quarantined.undescribed().count(), 2);
         quarantined.described("a", Some(Doubt::Twice("Serial:")));
         assert_eq!(quarantined.stores().len(), 3);

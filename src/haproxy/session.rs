@@ -7,6 +7,7 @@
 //! reported, so that it is given everything.
 
 mod delivery;
+mod descriptions;
 mod follower;
 mod held;
 mod postponed;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::descriptions::Descriptions;
 use self::held::Held;
 use self::postponed::Postponed;
 use self::transaction::ForeignTransaction;
@@ -32,7 +34,7 @@ use super::processes::{Identity, Processes, Service};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply::{self, Level};
 use super::stores::Stores;
-use super::versions::{Push, SHOWS_TEXT};
+use super::versions::{ENDS_OVER_DESCRIPTIONS, Push, SHOWS_TEXT};
 use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
 use crate::x509::{Certificate, CertificateReference};
@@ -111,6 +113,7 @@ pub async fn run(
         processes,
         now,
         quarantined: Quarantined::default(),
+        descriptions: Descriptions::default(),
         postponed: Postponed::new(),
         lost: None,
     };
@@ -130,6 +133,8 @@ struct Session<Now> {
     now: Now,
     /// Stores that are not asked about, or only alone.
     quarantined: Quarantined,
+    /// What the stores' files say about asking for them.
+    descriptions: Descriptions,
     /// Deliveries during which connections were lost.
     postponed: Postponed<Order>,
     /// When a connection ended that was in order.
@@ -173,11 +178,10 @@ struct Conversation {
 }
 
 /// What the agent knows of the stores.
-#[derive(Default)]
 struct Told {
     loaded: Option<Vec<String>>,
     served: Option<HashSet<CertificateReference>>,
-    quarantined: BTreeMap<String, Quarantine>,
+    quarantined: Option<BTreeMap<String, Quarantine>>,
 }
 
 /// What a command can fail by: HAProxy's answer, or the connection.
@@ -326,6 +330,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         mut service: Service<'_>,
         stop: &CancellationToken,
     ) -> Parting {
+        // What was told of the process before may not be so with this one.
+        let is_told = self.quarantined.stores().is_empty();
         self.quarantined.meet(process.pid, changed);
         if self
             .report(Report::Connected(process.clone()))
@@ -341,7 +347,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             stores: Stores::default(),
             stores_known: false,
             listed: None,
-            told: Told::default(),
+            told: Told {
+                loaded: None,
+                served: None,
+                quarantined: is_told.then(BTreeMap::new),
+            },
             foreign: None,
             notices: Vec::new(),
             answers_another: None,
@@ -513,8 +523,12 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let names = reply::certificates(&listing)?;
         self.note_listed_transaction(conversation, &listing);
         conversation.hides_stores = names.iter().any(|name| name.starts_with('*'));
-        let longest = conversation.connection.buffer_size() / 2;
-        let names = self.quarantined.list(names, longest);
+        let buffer_size = conversation.connection.buffer_size();
+        let may_end = conversation.process.version == ENDS_OVER_DESCRIPTIONS;
+        self.descriptions.keep(&names);
+        let names = self.quarantined.list(names, buffer_size / 2, |name| {
+            may_end && self.descriptions.fill(name, buffer_size)
+        });
         conversation.stores.list(&names);
         conversation.listed = Some(Instant::now());
         Ok(())
@@ -535,9 +549,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             }
             self.tell_served(conversation).await?;
         }
-        if conversation.told.quarantined != *self.quarantined.stores() {
+        if conversation.told.quarantined.as_ref() != Some(self.quarantined.stores()) {
             let quarantined = self.quarantined.stores().clone();
-            conversation.told.quarantined.clone_from(&quarantined);
+            conversation.told.quarantined = Some(quarantined.clone());
             self.report_to_all(conversation, Report::Quarantined(quarantined))
                 .await?;
         }
@@ -637,7 +651,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             Err(error) => {
                 let answered = conversation.connection.answered();
                 let unanswered = names.get(answered..).unwrap_or_default();
-                self.quarantined.lost(unanswered, error.kind(), changed);
+                self.quarantined.lost(unanswered, &error, changed);
                 return Err(error.into());
             }
         };

@@ -25,6 +25,10 @@ pub const SHOWS_BASE64: Version = branch(2, 8);
 /// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
 pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);
 
+/// The branch of which a release (2.6.12) ends over the description of a certificate whose names just
+/// fill its buffer; of 2.2, 3.0, 3.2 and 3.4 that was never seen.
+pub const ENDS_OVER_DESCRIPTIONS: Version = branch(2, 6);
+
 /// The first branch in which every command about OCSP takes the level admin from its first release
 /// on (66965a60b, "must be backported in 3.3").
 const OCSP_IS_ADMINS: Version = branch(3, 4);

@@ -2,7 +2,7 @@
 //! their staples: every version, the stats socket and the master CLI.
 
 use rcgen::{CertificateParams, DnType, SanType};
-use staplerd::haproxy::{Delivered, DeliveryError, Report};
+use staplerd::haproxy::{Delivered, DeliveryError, Quarantine, Report};
 
 use crate::skip::skipped;
 use crate::support::haproxy::{Haproxy, Installation, Setup, installations, wait_for};
@@ -374,6 +374,34 @@ async fn a_description_that_is_cut_costs_no_staple() {
                 scene.serve_all(&haproxy, &mut session, &[]).await;
                 stop_undisturbed(session, &format!("{installation:?} {way:?} {buffer}")).await;
             }
+        }
+    }
+}
+
+/// 2.6.12 ends over the description of some of these, whoever asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_haproxy_2_6_ends_over_is_not_asked_of_it() {
+    for installation in installations("descriptions that end HAProxy") {
+        if installation.version != (2, 6) {
+            continue;
+        }
+        for way in WAYS {
+            let mut scene = Scene::new();
+            // Every length from too short to end it to too long.
+            for (number, last) in (2350..2650).step_by(15).enumerate() {
+                padded(&mut scene, &format!("p{number:05}.pem"), 192, last);
+            }
+            let (haproxy, mut session) = scene.start(&installation, way, "");
+            session.connected().await;
+            let quarantined = session.quarantined().await;
+            let why = |why: &Quarantine| why.kind() == "fatal_description";
+            assert!(quarantined.values().all(why), "{quarantined:?}");
+            assert!((4..10).contains(&quarantined.len()), "{quarantined:?}");
+            let is_left_alone = |file: &&str| quarantined.contains_key(&haproxy.certificate(file));
+            let files = scene.certificates.iter().map(|(file, _)| file.as_str());
+            let left_alone: Vec<&str> = files.filter(is_left_alone).collect();
+            scene.serve_all(&haproxy, &mut session, &left_alone).await;
+            stop_undisturbed(session, &format!("{way:?}")).await;
         }
     }
 }

@@ -110,7 +110,7 @@ impl Conversation {
                 let served = served.iter().cloned().collect();
                 let _ = follower.send(Report::Serves(served)).await;
             }
-            let quarantined = self.told.quarantined.clone();
+            let quarantined = self.told.quarantined.clone().unwrap_or_default();
             let _ = follower.send(Report::Quarantined(quarantined)).await;
             self.followers.push(follower);
         }

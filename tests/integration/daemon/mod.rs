@@ -12,6 +12,7 @@ mod hooks;
 mod ocspbot;
 mod pressure;
 mod process;
+mod quarantine;
 mod restarts;
 mod sources;
 mod trouble;
