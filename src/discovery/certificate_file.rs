@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::chains::Chains;
+use super::scan::MOST_HELD;
 use super::source::Companions;
 use crate::files::{self, Reach};
 use crate::printable::Printable;
@@ -75,6 +76,12 @@ pub enum Refusal {
     /// The file could not be read.
     #[error("cannot be read: {0}")]
     Io(String),
+    /// All certificates together take as much memory as they may.
+    #[error(
+        "no room for it: the certificates that are looked after take all the memory that they may \
+         ({} MiB); see what lies among them", MOST_HELD / (1024 * 1024)
+    )]
+    NoRoom,
     /// The system is short of what it takes to open any file: nothing is known of this one.
     #[error("not read yet: {0}")]
     Shortage(String),

@@ -24,6 +24,9 @@ use crate::x509::Certificate;
 /// How long a file has to be the same before something wrong with it is believed: until then its
 /// writer may only be slow.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+/// What the certificates of all files may take of memory, in bytes: half of what the unit allows the
+/// program (`MemoryMax=`). It is room for eighty thousand ordinary ones.
+pub const MOST_HELD: usize = 256 * 1024 * 1024;
 /// How many folders deep a recursive scan goes.
 const DEEPEST: usize = 16;
 
@@ -143,6 +146,8 @@ pub struct Scanner {
     sources: BTreeMap<SourceNumber, Watched>,
     selection: Selection,
     issuers: Issuers,
+    /// What all certificates may take of memory, in bytes.
+    most_held: usize,
     /// Whether the last scan could not read everything.
     was_short: bool,
 }
@@ -171,6 +176,8 @@ struct Seen {
     stamps: Option<Stamps>,
     /// Since when it has been as it is, if it may be half-written.
     awaited_since: Option<Instant>,
+    /// How many bytes of memory its certificate takes.
+    held: usize,
     /// What was reported, if anything was.
     content: Option<ContentKey>,
     /// Where links on the way to it lie; empty for a file that is not behind a link.
@@ -209,12 +216,19 @@ impl Scanner {
             sources: BTreeMap::new(),
             selection,
             issuers: Issuers::default(),
+            most_held: MOST_HELD,
             was_short: false,
         };
         for (number, source) in sources {
             scanner.sources.insert(number, Watched::new(source));
         }
         scanner
+    }
+
+    /// With other room for certificates.
+    #[cfg(test)]
+    pub(super) fn most_held(&mut self, bytes: usize) {
+        self.most_held = bytes;
     }
 
     /// Makes these the sources: what was seen in those that stay is kept, the files of those that
@@ -247,6 +261,7 @@ impl Scanner {
         let mut is_awaiting = false;
         let mut shortage = None;
         let mut chains = Chains::default();
+        let mut room = self.most_held.saturating_sub(self.held());
         for (number, watched) in &mut self.sources {
             let mut scan = Scan {
                 now,
@@ -254,6 +269,8 @@ impl Scanner {
                 source: &watched.source,
                 selection: &self.selection,
                 issuers: &mut self.issuers,
+                room: &mut room,
+                plenty: self.most_held / 8,
                 chains: &mut chains,
                 report: &mut report,
                 is_awaiting: false,
@@ -271,6 +288,13 @@ impl Scanner {
         }
         self.issuers.keep_those_of(self.sources.values());
         is_awaiting
+    }
+
+    /// How many bytes of memory all certificates take.
+    fn held(&self) -> usize {
+        let folders = self.sources.values().flat_map(|it| it.folders.values());
+        let files = folders.flat_map(|folder| folder.files.values());
+        files.map(|seen| seen.held).sum()
     }
 
     /// Makes the next scan report everything in this source once more.
@@ -325,6 +349,10 @@ impl Scanner {
 }
 
 impl Seen {
+    fn had_no_room(&self) -> bool {
+        self.content == Some(ContentKey::Refused(Refusal::NoRoom))
+    }
+
     fn report_again(&mut self) {
         self.stamps = None;
         self.content = None;
@@ -383,6 +411,10 @@ struct Scan<'a, R: FnMut(Change)> {
     source: &'a Source,
     selection: &'a Selection,
     issuers: &'a mut Issuers,
+    /// How many bytes certificates may take beside those that are there.
+    room: &'a mut usize,
+    /// With so much room files are read again that there was none for.
+    plenty: usize,
     chains: &'a mut Chains,
     report: &'a mut R,
     is_awaiting: bool,
@@ -519,7 +551,8 @@ impl Folder {
             match self.files.get(name) {
                 Some(seen)
                     if seen.stamps.as_ref() == Some(&item.stamps)
-                        && seen.awaited_since.is_none() =>
+                        && seen.awaited_since.is_none()
+                        && !(seen.had_no_room() && *scan.room > scan.plenty) =>
                 {
                     scan.staple_seen(path, name, item);
                 }
@@ -551,6 +584,13 @@ impl Folder {
             return;
         }
         let before = self.files.remove(name);
+        *scan.room += before.as_ref().map_or(0, |seen| seen.held);
+        let held = content.as_ref().map_or(0, |it| it.certificate.memory());
+        if held > *scan.room {
+            content = Err(Refusal::NoRoom);
+        }
+        let held = content.as_ref().map_or(0, |_| held);
+        *scan.room -= held;
         let the_same_since = before
             .as_ref()
             .filter(|seen| seen.stamps.as_ref() == Some(&item.stamps))
@@ -572,6 +612,7 @@ impl Folder {
         let mut seen = Seen {
             stamps: Some(item.stamps.clone()),
             awaited_since: None,
+            held,
             content: None,
             way,
         };
@@ -605,7 +646,10 @@ fn may_be_half_written(content: &Result<Finding, Refusal>) -> bool {
     match content {
         Ok(_) => false,
         Err(refusal) => match refusal {
-            Refusal::NoResponder | Refusal::CertificateAuthority | Refusal::SelfSigned => false,
+            Refusal::NoResponder
+            | Refusal::CertificateAuthority
+            | Refusal::SelfSigned
+            | Refusal::NoRoom => false,
             Refusal::NoIssuer(_)
             | Refusal::IssuerFirst
             | Refusal::UnsupportedIssuer(_)

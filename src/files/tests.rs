@@ -258,3 +258,35 @@ fn a_file_that_a_stranger_may_have_put_there_is_told_from_ones_own() {
         );
     }
 }
+
+#[test]
+fn a_fifo_that_comes_between_the_looks_is_waited_for_by_nobody() {
+    const SWAPS: usize = 2000;
+    let (_directory, path) = directory();
+    let (place, other) = (path.join("place"), path.join("other"));
+    fs::write(&place, "content").unwrap();
+    fifo(&other);
+    std::thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            for _ in 0..SWAPS {
+                let flags = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &place, rustix::fs::CWD, &other, flags)
+                    .unwrap();
+            }
+        });
+        let mut outcomes = [0, 0];
+        while !swapping.is_finished() {
+            match read(&place, MOST, Reach::Anywhere) {
+                Ok(bytes) => {
+                    assert_eq!(&**bytes, b"content");
+                    outcomes[0] += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+                    outcomes[1] += 1;
+                }
+            }
+        }
+        assert!(outcomes.iter().sum::<i32>() > 0);
+    });
+}

@@ -520,6 +520,7 @@ fn exclusion(refusal: &Refusal) -> Exclusion {
         | Refusal::Incomplete
         | Refusal::NotACertificate(_)
         | Refusal::Io(_)
+        | Refusal::NoRoom
         | Refusal::Shortage(_) => Exclusion::Unreadable { reason },
     }
 }

@@ -112,6 +112,13 @@ impl Certificate {
         &self.facts.der
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        /// What is kept of it beside its bytes and what its extensions say.
+        const FACTS: usize = 1024;
+        self.facts.der.len() + self.facts.extensions.memory() + FACTS
+    }
+
     /// The certificate as a PEM block (RFC 7468 §5).
     pub fn pem(&self) -> String {
         let mut text = String::from("-----BEGIN CERTIFICATE-----\n");

@@ -61,6 +61,13 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
+    /// About how many bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        let texts = self.dns_names.iter().chain(&self.ocsp_urls);
+        let texts: usize = texts.map(|text| size_of::<String>() + text.len()).sum();
+        texts + size_of::<IpAddr>() * self.ip_addresses.len()
+    }
+
     /// Reads all extensions of a certificate.
     pub(super) fn read(certificate: &X509Certificate<'_>) -> Result<Self, Error> {
         certificate

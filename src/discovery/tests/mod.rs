@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::source::{Directory, Naming, Source};
 use super::*;
 use crate::pki::{
-    CertificateBuilder, World, authority_key_identifier, basic_constraints, ocsp_access,
+    CertificateBuilder, World, authority_key_identifier, basic_constraints, dns_names, ocsp_access,
 };
 use crate::x509::Certificate;
 
@@ -507,4 +507,40 @@ fn what_lies_in_a_staples_place_is_told_at_every_scan_also_while_its_certificate
     fs::remove_file(bench.path("a.pem.ocsp")).unwrap();
     bench.write("a.pem", &[&certificates[0], &certificates[1]]);
     assert_eq!(bench.scan(), ["staple gone a.pem"]);
+}
+
+#[test]
+fn certificates_take_no_more_memory_than_they_may_and_those_without_room_are_named() {
+    let mut bench = Bench::new();
+    let chain = bench.world.issuer.clone();
+    let names: Vec<String> = (0..10)
+        .map(|it| format!("{it}.{}", "n".repeat(3000)))
+        .collect();
+    let large = |bench: &Bench, serial: u8| {
+        CertificateBuilder::new("Issuer", "leaf", &[serial])
+            .with(ocsp_access(&["http://ocsp.example"]))
+            .with(dns_names(&names))
+            .sign(&bench.world.leaf_key, &bench.world.issuer_key)
+    };
+    let memory = large(&bench, 1).memory();
+    assert!(memory > 30_000, "{memory}");
+    bench.scanner.most_held(3 * memory + memory / 2);
+    bench.write("a.pem", &[&bench.leaf(9), &chain]);
+    for serial in 1..=5 {
+        bench.write(&format!("l{serial}.pem"), &[&large(&bench, serial), &chain]);
+    }
+    let found = bench.scan();
+    let without_room = |words: &[String]| words.iter().filter(|it| it.contains("NoRoom")).count();
+    assert_eq!((found.len(), without_room(&found)), (6, 2), "{found:?}");
+    assert!(found.contains(&"+a.pem".to_owned()), "{found:?}");
+    assert_eq!(bench.scan(), Vec::<String>::new());
+    // What is there has its place, also as another version of itself.
+    bench.write("a.pem", &[&bench.leaf(10), &chain]);
+    assert_eq!(bench.scan(), ["+a.pem"]);
+    // When some of them go, others come in.
+    fs::remove_file(bench.path("l1.pem")).unwrap();
+    fs::remove_file(bench.path("l2.pem")).unwrap();
+    let words = [bench.scan(), bench.scan()].concat();
+    let came_in = words.iter().filter(|it| it.starts_with("+l")).count();
+    assert_eq!((came_in, without_room(&words)), (2, 0), "{words:?}");
 }
