@@ -22,6 +22,9 @@ const PLACES: usize = 6_000;
 /// A HAProxy whose certificates are locked for longer than any commit here takes stays so.
 const LOCKED_FOR_GOOD: Duration = Duration::from_secs(30);
 
+/// No delivery is waited for longer than this.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Between two readings of all stores.
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -82,8 +85,11 @@ async fn a_commit_is_waited_for_even_when_the_program_stops() {
         let mut session = Session::with(&socket, settings, Arc::clone(&processes));
         session.connected().await;
         session.send(&staple);
-        tokio::task::block_in_place(|| wait_for("the commit", || is_committing(&haproxy)));
-        assert!(processes.is_in_transaction());
+        tokio::task::block_in_place(|| {
+            wait_for("the commit", || {
+                processes.is_in_transaction() && is_committing(&haproxy)
+            });
+        });
         session.stop().await;
         assert!(!processes.is_in_transaction());
         assert!(!listing(&haproxy).contains('*'), "{installation:?}");
@@ -101,16 +107,21 @@ async fn a_commit_that_was_cut_off_is_never_touched_again() {
         // Each time as another process of the program.
         let start = || {
             let settings = settings(REFRESH, Push::Always);
-            let processes = Processes::new(memory(state.path()));
-            Session::with(&socket, settings, Arc::new(processes))
+            let processes = Arc::new(Processes::new(memory(state.path())));
+            let session = Session::with(&socket, settings, Arc::clone(&processes));
+            (session, processes)
         };
-        let mut session = start();
+        let (mut session, processes) = start();
         session.connected().await;
         session.send(&staple);
-        tokio::task::block_in_place(|| wait_for("the commit", || is_committing(&haproxy)));
+        tokio::task::block_in_place(|| {
+            wait_for("the commit", || {
+                processes.is_in_transaction() && is_committing(&haproxy)
+            });
+        });
         session.kill().await;
 
-        let mut session = start();
+        let (mut session, _) = start();
         session.connected().await;
         session
             .noticed(|notice| matches!(notice, Notice::CommitUnseen { .. }))
@@ -155,8 +166,13 @@ async fn a_connection_that_ends_anywhere_leaves_no_transaction_and_loses_no_stap
             let settings = settings(REFRESH, Push::Always);
             let mut session = Session::with(cutter.socket(), settings, processes);
             session.connected().await;
+            let begun = Instant::now();
             let mut outcome = session.deliver(&staple).await;
             while outcome.is_err() {
+                assert!(
+                    begun.elapsed() < PATIENCE,
+                    "{installation:?} {cut:?}: {outcome:?}"
+                );
                 if outcome == Err(DeliveryError::Disconnected) {
                     session.connected().await;
                 }
@@ -223,8 +239,13 @@ async fn beside_a_client_that_deploys_all_the_time_every_staple_arrives() {
         session.connected().await;
         for issued in &issued {
             let staple = authority.staple(issued, Response::default());
+            let begun = Instant::now();
             let mut outcome = session.deliver(&staple).await;
             while outcome.is_err() {
+                assert!(
+                    begun.elapsed() < PATIENCE,
+                    "{installation:?}: {outcome:?}"
+                );
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 outcome = session.deliver(&staple).await;
             }
@@ -261,8 +282,16 @@ impl Deployer {
                 if !set.contains("Transaction created") {
                     continue;
                 }
-                while !give(&format!("commit ssl cert {store}")).contains("Success!") {
-                    assert!(!stopped.load(Ordering::Relaxed), "a deployment in vain");
+                loop {
+                    let committed = give(&format!("commit ssl cert {store}"));
+                    // The second: it was done before, and that was not heard.
+                    if ["Success!", "No ongoing transaction"]
+                        .iter()
+                        .any(|end| committed.contains(end))
+                    {
+                        break;
+                    }
+                    assert!(!stopped.load(Ordering::Relaxed), "in vain: {committed}");
                 }
                 deployments += 1;
                 std::thread::sleep(BETWEEN_DEPLOYMENTS);
@@ -409,8 +438,9 @@ async fn a_certificate_for_servers_only_is_left_alone() {
         let mut session = Session::refreshing(&haproxy.path("admin.sock"), REFRESH);
         session.connected().await;
         let staple = authority.staple(&client, Response::default());
+        let begun = Instant::now();
         let mut outcome = session.deliver(&staple).await;
-        while outcome == Err(DeliveryError::NotHeld) {
+        while outcome == Err(DeliveryError::NotHeld) && begun.elapsed() < PATIENCE {
             outcome = session.deliver(&staple).await;
         }
         assert_eq!(
