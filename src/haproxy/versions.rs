@@ -21,6 +21,11 @@ pub const SHOWS_TEXT: Version = branch(2, 5);
 /// The first branch that shows a response in base64.
 pub const SHOWS_BASE64: Version = branch(2, 8);
 
+/// From here on `set ssl cert` is refused while a transaction of another store is open. Before, it goes
+/// into that one: a client that replaces its certificate at that moment would have this program commit
+/// it into another store (seen on 2.6).
+pub const KEEPS_TRANSACTIONS_APART: Version = branch(3, 1);
+
 /// The first branch seen to survive what follows a commit that failed. 2.2 frees the transaction
 /// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
 pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);

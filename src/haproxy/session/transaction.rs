@@ -18,7 +18,7 @@ use crate::haproxy::notice::Notice;
 use crate::haproxy::outcome::{DeliveryError, Error};
 use crate::haproxy::processes::Unfinished;
 use crate::haproxy::reply::{self, Level, StoreDetails};
-use crate::haproxy::versions::SURVIVES_FAILED_COMMIT;
+use crate::haproxy::versions::{KEEPS_TRANSACTIONS_APART, SURVIVES_FAILED_COMMIT};
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
@@ -110,6 +110,14 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let identity = conversation.identity.clone();
         let sent = Unfinished::Commit(store.to_owned());
         self.processes.remember(&identity, sent).await;
+        if conversation.process.version < KEEPS_TRANSACTIONS_APART
+            && conversation.leaves_certificate(store).await? != Some(true)
+        {
+            let unsent = Unfinished::Transaction(store.to_owned());
+            self.processes.remember(&identity, unsent).await;
+            self.end_own_transaction(conversation).await?;
+            return Err(DeliveryError::TransactionLost.into());
+        }
         let commit = command::commit_certificate(store);
         let connection = &mut conversation.connection;
         let answer = connection
@@ -144,7 +152,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let identity = conversation.identity.clone();
         if let Some(Unfinished::Transaction(store)) = self.processes.unfinished(&identity) {
             if self.processes.is_recalled(&identity) {
-                match conversation.is_left_behind(&store).await? {
+                match conversation.leaves_certificate(&store).await? {
                     Some(true) => {}
                     Some(false) => {
                         self.processes.forget(&identity);
@@ -239,9 +247,9 @@ impl Conversation {
         }
     }
 
-    /// Whether the open transaction is what an earlier process of this program left in `store`: one
-    /// that does not change the certificate. None while that cannot be seen.
-    async fn is_left_behind(&mut self, store: &str) -> Result<Option<bool>, Error> {
+    /// Whether the open transaction leaves the certificate of `store` as it is, as all of this program's
+    /// do. None while that cannot be seen.
+    async fn leaves_certificate(&mut self, store: &str) -> Result<Option<bool>, Error> {
         let questions = [
             command::show_transaction(store),
             command::show_certificate(store),

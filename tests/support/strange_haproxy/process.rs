@@ -222,7 +222,10 @@ impl Process {
 
     fn description(&mut self, name: &str) -> Vec<u8> {
         let (dialect, buffer) = (self.dialect, self.buffer);
-        let found = self.store(name);
+        // Nobody here puts another certificate into a transaction.
+        let begun = self.transaction.as_ref().map(|it| it.store.clone());
+        let begun = begun.filter(|begun| name.strip_prefix('*') == Some(begun));
+        let found = self.store(begun.as_deref().unwrap_or(name));
         let is_fatal = found
             .as_ref()
             .is_some_and(|it| matches!(it.breaks, Break::Process));
