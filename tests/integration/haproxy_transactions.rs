@@ -20,7 +20,7 @@ use crate::support::session::{Session, settings};
 const PLACES: usize = 6_000;
 
 /// A HAProxy whose certificates are locked for longer than any commit here takes stays so.
-const LOCKED_FOR_GOOD: Duration = Duration::from_secs(30);
+const LOCKED_FOR_GOOD: Duration = Duration::from_secs(10);
 
 /// No delivery is waited for longer than this.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -120,8 +120,9 @@ async fn a_commit_that_was_cut_off_is_never_touched_again() {
             });
         });
         session.kill().await;
+        drop(processes);
 
-        let (mut session, _) = start();
+        let (mut session, _processes) = start();
         session.connected().await;
         session
             .noticed(|notice| matches!(notice, Notice::CommitUnseen { .. }))
