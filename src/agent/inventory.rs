@@ -343,7 +343,7 @@ impl Entry {
     pub(super) fn begins_in(&self, now: Timestamp) -> Option<Duration> {
         let this_update = self.staple.as_ref()?.this_update();
         let wait = this_update.saturating_sub(CLOCK_SKEW).since(now);
-        (!wait.is_zero()).then_some(wait)
+        is_from_the_future(this_update, now).then_some(wait)
     }
 
     /// The span in which this staple of the certificate is of use.
@@ -458,7 +458,7 @@ impl Entry {
     /// the clock was ahead and does not stand in the way of the present; a revocation does.
     pub(super) fn predecessor(&self, now: Timestamp) -> Option<Standing> {
         self.standing.filter(|standing| {
-            standing.this_update <= now.saturating_add(CLOCK_SKEW)
+            !is_from_the_future(standing.this_update, now)
                 || matches!(standing.status, CertificateStatus::Revoked { .. })
         })
     }
@@ -508,6 +508,11 @@ impl Entry {
             self.live.entry(target).or_default();
         }
     }
+}
+
+/// Whether a response of this thisUpdate can only have been accepted under a clock that was ahead.
+pub(super) fn is_from_the_future(this_update: Timestamp, now: Timestamp) -> bool {
+    this_update > now.saturating_add(CLOCK_SKEW)
 }
 
 /// So many certificates without a file are remembered, or as many as there are with one if these are

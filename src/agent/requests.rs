@@ -8,13 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inventory::{Entry, FileState};
+use super::inventory::{Entry, FileState, is_from_the_future};
 use super::timers::Timer;
 use super::{
     Action, Agent, Answer, CertificateNumber, Failure, Outdated, Recollection, Report,
     RequestFailure, SHORTEST_LIFE, Settings, Validators,
 };
-use crate::ocsp::verify::CLOCK_SKEW;
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
 use crate::time::{Now, Timestamp};
@@ -252,7 +251,7 @@ impl Agent {
             return self.unchanged(number, answer.fresh_for, now);
         };
         let standing = assessment.standing();
-        if standing.this_update > now.wall.saturating_add(CLOCK_SKEW) {
+        if is_from_the_future(standing.this_update, now.wall) {
             // It was judged by a clock that was ahead and has been set right since.
             return self.request(number, false, now);
         }
