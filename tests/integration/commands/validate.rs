@@ -350,6 +350,16 @@ fn programs_logs_and_the_responders_files_have_to_be_there() {
     assert_eq!(output.status.code(), Some(78));
 }
 
+/// `validate` without a file's name, by a user whose home directory the world is.
+fn validate_at_home(world: &World) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_staplerd"))
+        .arg("validate")
+        .env("HOME", world.dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
 #[test]
 fn without_a_name_the_file_of_the_machine_or_of_the_user_is_taken() {
     if Path::new("/etc/staplerd/staplerd.yaml").exists() {
@@ -357,12 +367,7 @@ fn without_a_name_the_file_of_the_machine_or_of_the_user_is_taken() {
     }
     let world = World::new();
     world.write(".staplerd.yaml", "recursive: perhaps\n");
-    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
-        .arg("validate")
-        .env("HOME", world.dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output = validate_at_home(&world);
     assert_line(
         &output,
         "error",
@@ -433,12 +438,7 @@ fn the_file_in_the_home_directory_may_end_in_yml() {
     }
     let world = World::new();
     world.write(".staplerd.yml", "recursive: perhaps\n");
-    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
-        .arg("validate")
-        .env("HOME", world.dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output = validate_at_home(&world);
     assert_line(&output, "error", &[".staplerd.yml:1:12: recursive:"]);
 }
 
