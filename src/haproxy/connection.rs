@@ -114,30 +114,28 @@ impl Connection {
         Ok(reply.map(|reply| reply.text).unwrap_or_default())
     }
 
-    /// Sends `command` and waits for its reply for as long as some of it comes within `silence`.
+    /// Sends these commands at once, and waits for their replies for as long as some of them comes
+    /// within `silence`. They are few and short.
     ///
     /// # Errors
     /// Whatever ends the connection: it must be dropped then.
     pub async fn exchange_patiently(
         &mut self,
-        command: Command,
+        commands: Vec<Command>,
         silence: Duration,
-    ) -> Result<String, Error> {
+    ) -> Result<Vec<CommandReply>, Error> {
         self.refuse_unasked().await?;
-        let name = command.name();
-        self.codec.ask(&command, self.guard()?, &mut self.output);
+        let name = commands.first().map(Command::name).unwrap_or_default();
+        for command in &commands {
+            self.codec.ask(command, self.guard()?, &mut self.output);
+        }
         self.send(&name).await?;
-        let reply = self
-            .read_reply(silence)
-            .await
-            .map_err(|error| match error {
-                Error::NoAnswer(after) => Error::ReplyTimedOut {
-                    command: name,
-                    after,
-                },
-                other => other,
-            })?;
-        Ok(reply.text)
+        let mut replies = Vec::with_capacity(commands.len());
+        for _ in &commands {
+            let reply = self.read_reply(silence).await;
+            replies.push(reply.map_err(|error| unanswered(error, &name))?);
+        }
+        Ok(replies)
     }
 
     /// Sends `questions` at once and waits for the reply to each, in their order. There may be at
@@ -185,14 +183,8 @@ impl Connection {
     async fn replies(&mut self, count: usize, name: &str) -> Result<Vec<CommandReply>, Error> {
         let mut replies = Vec::with_capacity(count);
         for _ in 0..count {
-            let reply = self.reply().await.map_err(|error| match error {
-                Error::NoAnswer(after) => Error::ReplyTimedOut {
-                    command: name.to_owned(),
-                    after,
-                },
-                other => other,
-            });
-            replies.push(reply?);
+            let reply = self.reply().await;
+            replies.push(reply.map_err(|error| unanswered(error, name))?);
             self.answered += 1;
         }
         Ok(replies)
@@ -352,6 +344,17 @@ impl Connection {
             CodecError::ReplyTooLarge => Error::ReplyTooLarge(MAX_REPLY_BYTES),
             CodecError::ClosedInReply => Error::Closed,
         }
+    }
+}
+
+/// Names the command that was not answered.
+fn unanswered(error: Error, name: &str) -> Error {
+    match error {
+        Error::NoAnswer(after) => Error::ReplyTimedOut {
+            command: name.to_owned(),
+            after,
+        },
+        other => other,
     }
 }
 

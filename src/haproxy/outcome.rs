@@ -126,6 +126,11 @@ pub enum DeliveryError {
     /// The transaction went away between `set` and `commit`.
     #[error("somebody else ended the 'set ssl cert' transaction before its commit; tried again")]
     TransactionLost,
+    /// What another client set went into this program's transaction, and was committed with it.
+    #[error(
+        "another client's certificate came into this store of HAProxy's with the staple, as can happen before 3.1: deploy its own certificate again, or reload HAProxy"
+    )]
+    ForeignCertificate,
     /// HAProxy said yes, but what it holds is something else.
     #[error("HAProxy said yes, but holds another response than the one it was given; tried again")]
     NotHeld,
@@ -170,6 +175,7 @@ impl DeliveryError {
             DeliveryError::CommitFailed => "commit_failed",
             DeliveryError::CommitUnseen => "commit_unseen",
             DeliveryError::TransactionLost => "transaction_lost",
+            DeliveryError::ForeignCertificate => "foreign_certificate",
             DeliveryError::NotHeld => "not_held",
             DeliveryError::OutOfMemory => "out_of_memory",
             DeliveryError::Unsupported => "unsupported",

@@ -22,6 +22,7 @@ use super::reply::Level;
 use super::session::Delivery;
 use crate::memory::{Key, Memory, ProcessRecord, Record, Stage, TransactionRecord};
 use crate::time::Timestamp;
+use crate::x509::CertificateReference;
 
 /// The start of one process is told to so many seconds: `Uptime_sec` and the clock are cut off.
 const START_TOLERANCE: Duration = Duration::from_secs(2);
@@ -75,8 +76,11 @@ impl Identity {
 pub enum Unfinished {
     /// `set ssl cert` was sent for this store, and neither commit nor abort was answered.
     Transaction(String),
-    /// `commit ssl cert` was sent for this store: it may have been cut off in its middle.
-    Commit(String),
+    /// `commit ssl cert` was sent for this store: it may have been cut off in its middle. The
+    /// certificate that it has to leave there, where HAProxy does not see to that.
+    Commit(String, Vec<CertificateReference>),
+    /// This store was committed, and whether it holds this certificate still has not been seen.
+    Unchecked(String, Vec<CertificateReference>),
     /// `commit ssl cert` for this store failed in a version that does not survive what follows.
     FailedCommit(String),
 }
@@ -96,12 +100,14 @@ impl Begun {
             process: ProcessRecord { pid, started, node },
             store,
             stage,
+            certificate,
         } = record;
         Begun {
             process: Identity { pid, started, node },
             unfinished: match stage {
                 Stage::Begun => Unfinished::Transaction(store),
-                Stage::CommitSent => Unfinished::Commit(store),
+                Stage::CommitSent => Unfinished::Commit(store, certificate),
+                Stage::Committed => Unfinished::Unchecked(store, certificate),
                 Stage::CommitFailed => Unfinished::FailedCommit(store),
             },
             is_recalled: true,
@@ -109,15 +115,17 @@ impl Begun {
     }
 
     fn record(&self) -> Record {
-        let (store, stage) = match &self.unfinished {
-            Unfinished::Transaction(store) => (store, Stage::Begun),
-            Unfinished::Commit(store) => (store, Stage::CommitSent),
-            Unfinished::FailedCommit(store) => (store, Stage::CommitFailed),
+        let (store, stage, certificate) = match &self.unfinished {
+            Unfinished::Transaction(store) => (store, Stage::Begun, &Vec::new()),
+            Unfinished::Commit(store, certificate) => (store, Stage::CommitSent, certificate),
+            Unfinished::Unchecked(store, certificate) => (store, Stage::Committed, certificate),
+            Unfinished::FailedCommit(store) => (store, Stage::CommitFailed, &Vec::new()),
         };
         Record::Transaction(TransactionRecord {
             process: self.process.record(),
             store: store.clone(),
             stage,
+            certificate: certificate.clone(),
         })
     }
 }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use super::command;
 use super::outcome::Error;
 use super::reply::Doubt;
+use crate::x509::CertificateReference;
 
 /// So often must HAProxy stay silent while a store is asked about alone: it may be busy. Where it ends
 /// the connection, which is rarer and may be the end of the process, once is enough.
@@ -37,6 +38,11 @@ pub enum Quarantine {
         "the connection was lost each time it was asked about ({0}); asked again once its file is another and HAProxy has loaded it"
     )]
     ConnectionLost(&'static str),
+    /// It holds a certificate that another client meant for another store.
+    #[error(
+        "another client's certificate came into it while this program gave it a staple, as can happen before HAProxy 3.1: it is served in place of its own; deploy its own certificate again, or reload HAProxy"
+    )]
+    ForeignCertificate(CertificateReference),
 }
 
 impl Quarantine {
@@ -47,7 +53,13 @@ impl Quarantine {
             Quarantine::Ambiguous(_) => "ambiguous",
             Quarantine::FatalDescription => "fatal_description",
             Quarantine::ConnectionLost(_) => "connection_lost",
+            Quarantine::ForeignCertificate(_) => "foreign_certificate",
         }
+    }
+
+    /// Whether a person has to do something for the sake of what HAProxy serves.
+    pub fn needs_attention(&self) -> bool {
+        matches!(self, Quarantine::ForeignCertificate(_))
     }
 }
 
@@ -78,7 +90,8 @@ impl Quarantined {
             }
             Quarantine::UnsendableName
             | Quarantine::Ambiguous(_)
-            | Quarantine::FatalDescription => false,
+            | Quarantine::FatalDescription
+            | Quarantine::ForeignCertificate(_) => false,
         });
         let stores = &self.stores;
         self.changed.retain(|name, _| stores.contains_key(name));
@@ -121,6 +134,25 @@ impl Quarantined {
                 .stores
                 .insert(name.to_owned(), Quarantine::Ambiguous(doubt)),
         };
+    }
+
+    /// Another client's certificate came into this store.
+    pub(super) fn taken_over(&mut self, name: &str, by: CertificateReference) {
+        let foreign = Quarantine::ForeignCertificate(by);
+        self.stores.insert(name.to_owned(), foreign);
+    }
+
+    /// Whether this is the other client's certificate that came into this store.
+    pub(super) fn is_foreign(&self, name: &str, certificate: &CertificateReference) -> bool {
+        let known = self.stores.get(name);
+        matches!(known, Some(Quarantine::ForeignCertificate(foreign)) if foreign == certificate)
+    }
+
+    /// The stores that other clients' certificates came into.
+    pub(super) fn foreign(&self) -> impl Iterator<Item = &String> {
+        let is_foreign = |why: &Quarantine| matches!(why, Quarantine::ForeignCertificate(_));
+        let foreign = self.stores.iter().filter(move |(_, why)| is_foreign(why));
+        foreign.map(|(name, _)| name)
     }
 
     /// The connection was lost before these stores were answered about. `changed` tells when the
@@ -248,6 +280,29 @@ mod tests {
         assert_eq!(list(&mut quarantined, names(&["a", "b"])), ["a"]);
         quarantined.meet(4712, |_| None);
         assert_eq!(list(&mut quarantined, names(&["a", "b"])), ["a", "b"]);
+    }
+
+    #[test]
+    fn another_clients_certificate_counts_until_another_one_or_another_process_comes() {
+        let [foreign, own] = [1, 2].map(|octet| CertificateReference::serial(&[octet]));
+        let mut quarantined = met();
+        quarantined.taken_over("a", foreign.clone());
+        assert!(quarantined.is_foreign("a", &foreign));
+        assert!(!quarantined.is_foreign("a", &own) && !quarantined.is_foreign("b", &foreign));
+        // The store is read as before.
+        assert_eq!(list(&mut quarantined, names(&["a"])), ["a"]);
+        assert_eq!(quarantined.foreign().collect::<Vec<_>>(), ["a"]);
+        assert!(
+            quarantined
+                .stores()
+                .values()
+                .all(Quarantine::needs_attention)
+        );
+        quarantined.described("a", None);
+        assert!(quarantined.stores().is_empty());
+        quarantined.taken_over("a", foreign);
+        quarantined.meet(4712, |_| None);
+        assert!(quarantined.stores().is_empty());
     }
 
     #[test]

@@ -521,7 +521,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let question = command::show_certificates();
         let listing = conversation.connection.exchange(question).await?;
         let names = reply::certificates(&listing)?;
-        self.note_listed_transaction(conversation, &listing);
+        self.note_listed_transaction(conversation, &listing).await;
         conversation.hides_stores = names.iter().any(|name| name.starts_with('*'));
         let buffer_size = conversation.connection.buffer_size();
         let may_end = conversation.process.version == ENDS_OVER_DESCRIPTIONS;
@@ -539,8 +539,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// a name, since names can contain line feeds.
     async fn tell_stores(&self, conversation: &mut Conversation) -> Result<(), Ended> {
         if conversation.listed.is_some() && !conversation.stores.some_new() {
-            let suspects = self.quarantined.undescribed();
-            let names = conversation.stores.names().chain(suspects);
+            let hidden = self
+                .quarantined
+                .undescribed()
+                .chain(self.quarantined.foreign());
+            let names = conversation.stores.names().chain(hidden);
             let names = names.cloned().collect();
             if conversation.told.loaded.as_ref() != Some(&names) {
                 conversation.told.loaded = Some(names.clone());
@@ -659,6 +662,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let mut refused = Ok(());
         for (name, answer) in names.into_iter().zip(replies) {
             match reply::certificate(&answer, buffer_size) {
+                Ok(details) if self.is_foreign(&name, &details) => {
+                    conversation.stores.forget(&name);
+                }
                 Ok(details) => {
                     self.quarantined.described(&name, details.doubt);
                     let certificate = details.certificate.clone();

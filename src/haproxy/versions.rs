@@ -22,8 +22,8 @@ pub const SHOWS_TEXT: Version = branch(2, 5);
 pub const SHOWS_BASE64: Version = branch(2, 8);
 
 /// From here on `set ssl cert` is refused while a transaction of another store is open. Before, it goes
-/// into that one: a client that replaces its certificate at that moment would have this program commit
-/// it into another store (seen on 2.6).
+/// into that one: a client that replaces its certificate at that moment has this program commit it into
+/// another store (seen on 2.5 to 2.8; not on 2.2, nor on 3.0.11, which is repaired).
 pub const KEEPS_TRANSACTIONS_APART: Version = branch(3, 1);
 
 /// The first branch seen to survive what follows a commit that failed. 2.2 frees the transaction

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ocsp::Standing;
 use crate::time::Timestamp;
+use crate::x509::CertificateReference;
 
 /// The first line of a file that can be read here.
 pub(super) const HEADER: &str = "{\"staplerd_memory\":1}";
@@ -91,6 +92,9 @@ pub struct TransactionRecord {
     pub store: String,
     /// How far it came.
     pub stage: Stage,
+    /// The certificate that the store is to hold afterwards; none where nothing else can be in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate: Vec<CertificateReference>,
 }
 
 /// A process among all that ever were: its number comes back.
@@ -112,6 +116,8 @@ pub enum Stage {
     Begun,
     /// `commit ssl cert` was sent, or is about to be.
     CommitSent,
+    /// It is committed, and the store has not been looked at since.
+    Committed,
     /// HAProxy said that the commit failed.
     CommitFailed,
 }

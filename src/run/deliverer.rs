@@ -310,6 +310,7 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         | E::NextUpdateMissing
         | E::SeveralResponses
         | E::CommitFailed
+        | E::ForeignCertificate
         | E::CertIdUnusable
         | E::Malformed
         | E::NoSlot

@@ -247,9 +247,12 @@ fn socket(target: &Target<'_>) -> SocketStatus {
     let process = connection.and_then(|it| it.process.as_ref());
     let notices = connection.map_or(&[][..], |it| &it.notices);
     let error = connection.and_then(|it| it.problem.as_ref()).map(problem);
+    let mut stores = connection.iter().flat_map(|it| it.quarantined.values());
     SocketStatus {
         socket: target.address.to_string(),
-        needs_attention: error.is_some() || notices.iter().any(haproxy::Notice::needs_attention),
+        needs_attention: error.is_some()
+            || notices.iter().any(haproxy::Notice::needs_attention)
+            || stores.any(Quarantine::needs_attention),
         process: process.map(|process| Process {
             version: format!("{}.{}", process.version.major, process.version.minor),
             release: process.release.text().to_owned(),

@@ -3,10 +3,13 @@
 //! HAProxy prints a certificate's SHA-1 fingerprint, but for keys it has no name for (Ed25519) it
 //! stops after the serial number. Neither is used for trust: a reference only finds candidates.
 
+use serde::{Deserialize, Serialize};
+
 use super::Certificate;
 
 /// A reference to a certificate.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CertificateReference {
     /// SHA-1 of the whole certificate.
     Fingerprint([u8; 20]),

@@ -59,7 +59,8 @@ impl Descriptions {
     }
 }
 
-fn leaf(store: &str) -> Option<Certificate> {
+/// The certificate that lies in the file that has the name of a store.
+pub(super) fn leaf(store: &str) -> Option<Certificate> {
     let pem = files::read(Path::new(store), MAX_PEM_BYTES as u64, Reach::Anywhere).ok()?;
     Some(Bundle::from_pem(&pem).ok()?.leaf().clone())
 }

@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::descriptions::leaf;
 use super::{Conversation, Delivery, Failure, Session};
 use crate::haproxy::command::{self, Command};
 use crate::haproxy::notice::Notice;
 use crate::haproxy::outcome::{DeliveryError, Error};
-use crate::haproxy::processes::Unfinished;
+use crate::haproxy::processes::{Identity, Unfinished};
 use crate::haproxy::reply::{self, Level, StoreDetails};
 use crate::haproxy::versions::{KEEPS_TRANSACTIONS_APART, SURVIVES_FAILED_COMMIT};
 use crate::time::Timestamp;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, CertificateReference};
 
 /// A commit is given up when HAProxy has been silent for so long. It yields between ten instances,
 /// each of which takes milliseconds; what is silent for longer is stopped, not busy.
@@ -59,8 +60,10 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         match self.processes.unfinished(&conversation.identity) {
             None => {}
             // It could not be ended.
-            Some(Unfinished::Transaction(_)) => return Err(DeliveryError::Locked.into()),
-            Some(Unfinished::Commit(_)) => return Err(DeliveryError::CommitUnseen.into()),
+            Some(Unfinished::Transaction(_) | Unfinished::Unchecked(..)) => {
+                return Err(DeliveryError::Locked.into());
+            }
+            Some(Unfinished::Commit(..)) => return Err(DeliveryError::CommitUnseen.into()),
             Some(Unfinished::FailedCommit(_)) => return Err(DeliveryError::CommitFailed.into()),
         }
         // 2.3 to 3.0 would write the response into whatever transaction is open.
@@ -72,7 +75,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             .await?;
         let _held = self.processes.transaction();
         self.begin(conversation, store, delivery).await?;
-        self.commit(conversation, store).await
+        self.commit(conversation, store, &delivery.certificate)
+            .await
     }
 
     /// Opens the transaction and puts the issuer and the response into it.
@@ -106,41 +110,115 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         conversation: &mut Conversation,
         store: &str,
+        certificate: &Certificate,
     ) -> Result<(), Failure> {
         let identity = conversation.identity.clone();
-        let sent = Unfinished::Commit(store.to_owned());
+        let may_mix = conversation.process.version < KEEPS_TRANSACTIONS_APART;
+        let kept = may_mix.then(|| CertificateReference::all(certificate).to_vec());
+        let kept = kept.unwrap_or_default();
+        let sent = Unfinished::Commit(store.to_owned(), kept.clone());
         self.processes.remember(&identity, sent).await;
-        if conversation.process.version < KEEPS_TRANSACTIONS_APART
-            && conversation.leaves_certificate(store).await? != Some(true)
-        {
+        if may_mix && conversation.leaves_certificate(store).await? != Some(true) {
             let unsent = Unfinished::Transaction(store.to_owned());
             self.processes.remember(&identity, unsent).await;
             self.end_own_transaction(conversation).await?;
             return Err(DeliveryError::TransactionLost.into());
         }
-        let commit = command::commit_certificate(store);
+        let mut commands = vec![command::commit_certificate(store)];
+        // In one piece: hardly anybody can deploy another certificate between the two.
+        commands.extend(may_mix.then(|| command::show_certificate(store)));
         let connection = &mut conversation.connection;
-        let answer = connection
-            .exchange_patiently(commit, COMMIT_SILENCE)
+        let answers = connection
+            .exchange_patiently(commands, COMMIT_SILENCE)
             .await?;
-        match reply::committed(&answer) {
-            Ok(()) => {
-                self.processes.forget(&identity);
-                Ok(())
+        let mut answers = answers.into_iter();
+        let answer = answers.next().map(|answer| answer.text).unwrap_or_default();
+        let checked = answers.next().map_or(Ok(()), |shown| {
+            let shown = reply::certificate(&shown, conversation.connection.buffer_size());
+            self.check_committed(conversation, store, &kept, shown)
+        });
+        let Err(error) = reply::committed(&answer) else {
+            if self.processes.unfinished(&identity).is_some() {
+                self.note_committed(&identity, store.to_owned(), kept).await;
             }
-            Err(error) => {
-                let failed = reply::commit_failed(&answer);
-                let survives = conversation.process.version >= SURVIVES_FAILED_COMMIT;
-                let left = if failed && !survives {
-                    Unfinished::FailedCommit(store.to_owned())
-                } else {
-                    Unfinished::Transaction(store.to_owned())
-                };
-                self.processes.remember(&identity, left).await;
-                self.end_own_transaction(conversation).await?;
-                Err(error.into())
-            }
+            return Ok(checked?);
+        };
+        let survives = conversation.process.version >= SURVIVES_FAILED_COMMIT;
+        let left = if reply::commit_failed(&answer) && !survives {
+            Unfinished::FailedCommit(store.to_owned())
+        } else {
+            Unfinished::Transaction(store.to_owned())
+        };
+        self.processes.remember(&identity, left).await;
+        self.end_own_transaction(conversation).await?;
+        Err(match checked {
+            Err(foreign @ DeliveryError::ForeignCertificate) => foreign.into(),
+            _ => error.into(),
+        })
+    }
+
+    /// A commit for this store came to its end.
+    async fn note_committed(
+        &self,
+        identity: &Identity,
+        store: String,
+        certificate: Vec<CertificateReference>,
+    ) {
+        if certificate.is_empty() {
+            self.processes.forget(identity);
+        } else {
+            let unchecked = Unfinished::Unchecked(store, certificate);
+            self.processes.remember(identity, unchecked).await;
         }
+    }
+
+    /// Compares what a store holds after a commit with the certificate that is to be there.
+    ///
+    /// # Errors
+    /// The store holds another one, or it is not seen now, and has to be looked at again.
+    fn check_committed(
+        &mut self,
+        conversation: &mut Conversation,
+        store: &str,
+        kept: &[CertificateReference],
+        shown: Result<StoreDetails, DeliveryError>,
+    ) -> Result<(), DeliveryError> {
+        if let Ok(_) | Err(DeliveryError::StoreGone) = &shown {
+            self.processes.forget(&conversation.identity);
+        }
+        match shown?.certificate {
+            Some(other) if !kept.contains(&other) => {
+                if lies_in_file(store, &other) {
+                    return Err(DeliveryError::OtherCertificate);
+                }
+                self.quarantined.taken_over(store, other);
+                conversation.stores.forget(store);
+                Err(DeliveryError::ForeignCertificate)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a store holds the certificate of another client that came into it with a commit of
+    /// this program's, and which nobody has put into its file since.
+    pub(super) fn is_foreign(&self, store: &str, details: &StoreDetails) -> bool {
+        details
+            .certificate
+            .as_ref()
+            .is_some_and(|it| self.quarantined.is_foreign(store, it) && !lies_in_file(store, it))
+    }
+
+    /// Looks at a store that was committed, where that could not be done at once.
+    async fn look_after_commit(
+        &mut self,
+        conversation: &mut Conversation,
+        store: &str,
+        kept: &[CertificateReference],
+    ) -> Result<(), Error> {
+        let shown = conversation.show_store(store).await?;
+        // What is wrong is quarantined; what is not seen now is looked at again.
+        let _ = self.check_committed(conversation, store, kept, shown);
+        Ok(())
     }
 
     /// Aborts a transaction of this program's that could not be committed, if HAProxy lets it; else
@@ -150,7 +228,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         conversation: &mut Conversation,
     ) -> Result<(), Error> {
         let identity = conversation.identity.clone();
-        if let Some(Unfinished::Transaction(store)) = self.processes.unfinished(&identity) {
+        let unfinished = self.processes.unfinished(&identity);
+        if let Some(Unfinished::Unchecked(store, kept)) = &unfinished {
+            return self.look_after_commit(conversation, store, kept).await;
+        }
+        if let Some(Unfinished::Transaction(store)) = unfinished {
             if self.processes.is_recalled(&identity) {
                 match conversation.leaves_certificate(&store).await? {
                     Some(true) => {}
@@ -173,13 +255,18 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 
     /// Learns from the list of all stores, which names the open transaction, whether a commit whose
     /// end was not seen has come to its end, and whether somebody else has one open.
-    pub(super) fn note_listed_transaction(&self, conversation: &mut Conversation, listing: &str) {
+    pub(super) async fn note_listed_transaction(
+        &self,
+        conversation: &mut Conversation,
+        listing: &str,
+    ) {
         let open = reply::listed_transaction(listing);
         let identity = &conversation.identity;
         let own = self.processes.unfinished(identity);
         match &own {
-            Some(Unfinished::Commit(store)) if open != Some(store) => {
-                self.processes.forget(identity);
+            Some(Unfinished::Commit(store, kept)) if open != Some(store) => {
+                self.note_committed(identity, store.clone(), kept.clone())
+                    .await;
             }
             _ => {}
         }
@@ -189,7 +276,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// What is to be said about transactions in this process.
     pub(super) fn transaction_notices(&self, conversation: &Conversation) -> Vec<Notice> {
         let mut notices = Vec::new();
-        if let Some(Unfinished::Commit(store) | Unfinished::FailedCommit(store)) =
+        if let Some(Unfinished::Commit(store, _) | Unfinished::FailedCommit(store)) =
             self.processes.unfinished(&conversation.identity)
         {
             notices.push(Notice::CommitUnseen { store });
@@ -251,15 +338,16 @@ impl Conversation {
     /// do. None while that cannot be seen.
     async fn leaves_certificate(&mut self, store: &str) -> Result<Option<bool>, Error> {
         let questions = [
-            command::show_transaction(store),
             command::show_certificate(store),
+            // Last: what comes into it from here on is not seen before the commit.
+            command::show_transaction(store),
         ];
         let answers = self.connection.exchange_all(questions.into()).await?;
         let buffer_size = self.connection.buffer_size();
         let mut shown = answers
             .iter()
             .map(|answer| reply::certificate(answer, buffer_size));
-        let (Some(begun), Some(loaded)) = (shown.next(), shown.next()) else {
+        let (Some(loaded), Some(begun)) = (shown.next(), shown.next()) else {
             return Ok(None);
         };
         Ok(match (begun, loaded) {
@@ -284,4 +372,9 @@ impl Conversation {
     pub(super) async fn exchange(&mut self, command: Command) -> Result<String, Error> {
         self.connection.exchange(command).await
     }
+}
+
+/// Whether this certificate lies in the file that has the name of a store: then it was deployed there.
+fn lies_in_file(store: &str, certificate: &CertificateReference) -> bool {
+    leaf(store).is_some_and(|leaf| certificate.fits(&leaf))
 }

@@ -33,6 +33,7 @@ fn transaction(pid: u32) -> Record {
         },
         store: "/certs/a \"quoted\"\nname.pem".to_owned(),
         stage: Stage::Begun,
+        certificate: Vec::new(),
     })
 }
 

@@ -5,6 +5,7 @@ pub mod cutter;
 pub mod fake_haproxy;
 pub mod handshake;
 pub mod haproxy;
+pub mod intruder;
 pub mod judged;
 pub mod pki;
 pub mod session;
