@@ -18,7 +18,7 @@ mod support;
 use std::time::Duration;
 
 use support::haproxy::{Haproxy, Installation, Setup, installations, is_alive};
-use support::pki::{Authority, Issued, Offer, Response};
+use support::pki::{Authority, Issued, Response, StapleOffer};
 use support::session::Session;
 
 /// The number of certificates where none is given.
@@ -67,7 +67,7 @@ async fn measure(
     issued: &[Issued],
     files: Files,
 ) {
-    let staples = |age| -> Vec<Offer> {
+    let staples = |age| -> Vec<StapleOffer> {
         issued
             .iter()
             .map(|issued| authority.staple(issued, Response::from_seconds_ago(age)))
@@ -136,7 +136,7 @@ async fn measure(
 }
 
 /// Hands over everything at once, as the agent does, and waits until all is live.
-async fn deliver(session: &mut Session, staples: &[Offer]) {
+async fn deliver(session: &mut Session, staples: &[StapleOffer]) {
     for staple in staples {
         session.send(staple);
     }

@@ -6,7 +6,7 @@ use staplerd::haproxy::codec::MAX_REPLY_BYTES;
 use staplerd::haproxy::{Delivered, DeliveryError, Error, Notice};
 
 use crate::support::fake_haproxy::{Answer, FakeHaproxy, Line, STORE, Script};
-use crate::support::pki::{Authority, Offer, Response};
+use crate::support::pki::{Authority, Response, StapleOffer};
 use crate::support::session::Session;
 
 const PUSH: &str = "set ssl ocsp-response ";
@@ -16,7 +16,7 @@ const COMMIT: &str = "commit ssl cert ";
 const LOCKED: &str = "Can't do it!\nOperations on certificates are currently locked!";
 
 /// One certificate, its staple, and a script that knows it.
-fn scene(slot: bool, lines: Vec<Line>) -> (Offer, Script) {
+fn scene(slot: bool, lines: Vec<Line>) -> (StapleOffer, Script) {
     let authority = Authority::new();
     let issued = authority.issue("a.example", None);
     let fingerprint = issued.certificate.sha1_fingerprint();

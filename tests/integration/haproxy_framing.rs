@@ -6,7 +6,7 @@ use staplerd::haproxy::{Delivered, DeliveryError, Quarantine, Report};
 
 use crate::skip::skipped;
 use crate::support::haproxy::{Haproxy, Installation, Setup, installations, wait_for};
-use crate::support::pki::{Authority, Issued, Offer, Response};
+use crate::support::pki::{Authority, Issued, Response, StapleOffer};
 use crate::support::session::Session;
 
 /// How a session reaches HAProxy.
@@ -50,7 +50,7 @@ impl Scene {
         &certificates.find(|(it, _)| it == file).unwrap().1
     }
 
-    fn offer(&self, file: &str) -> Offer {
+    fn offer(&self, file: &str) -> StapleOffer {
         let issued = self.issued(file);
         self.authority.staple(issued, Response::default())
     }
@@ -287,7 +287,7 @@ async fn slots_that_hold_nothing_are_told_from_those_that_do() {
             let (haproxy, mut session) = scene.start(&installation, way, "");
             session.connected().await;
             // All at once, so that they are asked about in one write.
-            let offers: Vec<Offer> = scene
+            let offers: Vec<StapleOffer> = scene
                 .certificates
                 .iter()
                 .map(|(file, _)| scene.offer(file))

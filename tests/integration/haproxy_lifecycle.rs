@@ -14,7 +14,7 @@ use crate::support::handshake;
 use crate::support::haproxy::{
     Haproxy, Installation, Setup, children, installations, is_alive, send_signal, wait_for,
 };
-use crate::support::pki::{Authority, Issued, Offer, Response};
+use crate::support::pki::{Authority, Issued, Response, StapleOffer};
 use crate::support::session::Session;
 
 /// How often a HAProxy is reloaded in a row.
@@ -37,7 +37,7 @@ fn master() -> Setup {
 struct Stapled {
     haproxy: Haproxy,
     session: Session,
-    staple: Offer,
+    staple: StapleOffer,
 }
 
 async fn stapled(installation: &Installation, setup: Setup, target: &str) -> Stapled {
@@ -330,7 +330,7 @@ async fn staples_of_several_processes_and_certificates_do_not_mix() {
             },
             &[],
         );
-        let staples: Vec<Offer> = issued
+        let staples: Vec<StapleOffer> = issued
             .iter()
             .map(|issued| authority.staple(issued, Response::default()))
             .collect();

@@ -14,7 +14,7 @@ use staplerd::memory::Memory;
 use crate::support::cutter::{Cut, Cutter};
 use crate::support::haproxy::{Haproxy, Installation, Setup, ask, installations, wait_for};
 use crate::support::intruder::Intruder;
-use crate::support::pki::{Authority, Issued, Offer, Response};
+use crate::support::pki::{Authority, Issued, Response, StapleOffer};
 use crate::support::session::{Session, settings};
 
 /// Places that one certificate is used in: its commit takes seconds.
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const REFRESH: Duration = Duration::from_secs(2);
 
 /// A HAProxy whose only certificate is used in so many places, and that certificate's first staple.
-fn with_places(installation: &Installation, places: usize) -> (Haproxy, Offer) {
+fn with_places(installation: &Installation, places: usize) -> (Haproxy, StapleOffer) {
     let authority = Authority::new();
     let issued = authority.issue("a.example", None);
     let list: String = (0..places)

@@ -187,7 +187,7 @@ impl Authority {
     }
 
     /// A verified staple for `issued`, ready to be delivered.
-    pub fn staple(&self, issued: &Issued, response: Response) -> Offer {
+    pub fn staple(&self, issued: &Issued, response: Response) -> StapleOffer {
         let der = self.respond(issued, response);
         let subject = Subject {
             certificate: &issued.certificate,
@@ -202,7 +202,7 @@ impl Authority {
             Timestamp::from_unix(at),
             Policy::default(),
         );
-        Offer(Delivery {
+        StapleOffer(Delivery {
             staple: Arc::new(assessment.unwrap().stapling.unwrap()),
             certificate: issued.certificate.clone(),
             issuer: issued.issuer.clone(),
@@ -217,9 +217,9 @@ impl Authority {
 
 /// A delivery that can be looked at as the staple it is about.
 #[derive(Clone)]
-pub struct Offer(pub Delivery);
+pub struct StapleOffer(pub Delivery);
 
-impl Deref for Offer {
+impl Deref for StapleOffer {
     type Target = Staple;
 
     fn deref(&self) -> &Staple {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::haproxy::DEADLINE;
 use super::pki;
-use super::pki::Offer;
+use super::pki::StapleOffer;
 
 /// How many reports may wait.
 const QUEUE: usize = 256;
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Hands a delivery over without waiting for its outcome.
-    pub fn send(&mut self, staple: &Offer) {
+    pub fn send(&mut self, staple: &StapleOffer) {
         self.deliveries.send(staple.0.clone()).unwrap();
     }
 
@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// Delivers and waits for the outcome.
-    pub async fn deliver(&mut self, staple: &Offer) -> Result<Delivered, DeliveryError> {
+    pub async fn deliver(&mut self, staple: &StapleOffer) -> Result<Delivered, DeliveryError> {
         self.send(staple);
         self.outcome(staple).await
     }
@@ -205,7 +205,10 @@ impl Session {
     }
 
     /// Delivers as the agent does: again after every connection that was lost.
-    pub async fn deliver_again(&mut self, staple: &Offer) -> Result<Delivered, DeliveryError> {
+    pub async fn deliver_again(
+        &mut self,
+        staple: &StapleOffer,
+    ) -> Result<Delivered, DeliveryError> {
         loop {
             match self.deliver(staple).await {
                 Err(DeliveryError::Disconnected) => self.connected().await,
