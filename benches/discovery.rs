@@ -26,7 +26,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pki::{CertificateBuilder, ResponseBuilder, World, ocsp_access};
 use staplerd::discovery::source::{Directory, Naming, Source};
-use staplerd::discovery::{Change, Scanner, Selection, SourceNumber};
+use staplerd::discovery::{Change, Scanner, Selection, SourceId};
 use staplerd::ocsp::CertId;
 use staplerd::time::Timestamp;
 
@@ -64,7 +64,7 @@ fn scans(certificates: &Path) {
         recursive: false,
         naming: Naming::default(),
     });
-    let mut scanner = Scanner::new([(SourceNumber(0), source)], Selection::default());
+    let mut scanner = Scanner::new([(SourceId(0), source)], Selection::default());
     let mut found = 0;
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     scanner.scan(Instant::now(), |change| {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use staplerd::fetch::{
-    AddressRules, Answer, Job, Need, RENEWAL_THREADS, Settings, Verdict, run, verdict,
+    AddressRules, FetchedAnswer, Job, Need, RENEWAL_THREADS, Settings, Verdict, run, verdict,
 };
 use staplerd::ocsp::{CertId, Policy, Subject, encode_request, get_url, verify};
 use staplerd::x509::Certificate;
@@ -151,7 +151,7 @@ fn fetch(
         while times.len() < wanted {
             let report = reports.recv().await.unwrap();
             match report.outcome {
-                Ok(Answer::Judged {
+                Ok(FetchedAnswer::Judged {
                     judgement: true, ..
                 }) => times.push(begun.elapsed()),
                 other => panic!("not fetched or not valid: {other:?}"),

@@ -1,14 +1,15 @@
 //! How many answers a second, and in how much memory. Run with `cargo bench --bench responder`.
 //!
 //! The load generator is `wrk` with keep-alive connections on loopback, which shares the machine's
-//! cores with the responder. The authority has 100,000 certificates in an `index.txt`, and a delegate
-//! with a P-256 key and then with an RSA key. Beside staplerd, in the same run, stand `openssl ocsp
-//! -port` and, where the environment variable OCSPRESPONDER_PYTHON names a Python that can import it,
-//! `ocspresponder` 0.5.0 (its oscrypto 1.3.0 does not know OpenSSL versions with two digits, such as
-//! 3.0.22, and has to be corrected by hand). Those two know no keep-alive, and OpenSSL's hangs at
-//! the connection that wrk opens to try: threads here ask them, a connection for each request, and
-//! ask staplerd in the same way, so that like stands beside like. The processor time that a
-//! responder takes for an answer is printed as well: a busy machine changes it little.
+//! cores with the responder. The authority has 100,000 certificates in an `index.txt`, and a
+//! delegate with a P-256 key and then with an RSA key. Beside staplerd, in the same run, stand
+//! `openssl ocsp -port` and, where the environment variable OCSPRESPONDER_PYTHON names a Python
+//! that can import it, `ocspresponder` 0.5.0 (its oscrypto 1.3.0 does not know OpenSSL versions
+//! with two digits, such as 3.0.22, and has to be corrected by hand). Those two know no keep-alive,
+//! and OpenSSL's hangs at the connection that wrk opens to try: threads here ask them, a connection
+//! for each request, and ask staplerd in the same way, so that like stands beside like. The
+//! processor time that a responder takes for an answer is printed as well: a busy machine changes
+//! it little.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::{self, Display, Formatter};

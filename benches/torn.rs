@@ -2,8 +2,8 @@
 //!
 //!     cargo bench --bench torn [-- REPLACEMENTS]      (default: 10000)
 //!
-//! For every version that `tests/haproxy-versions` unpacked: one certificate's staple is replaced by
-//! the other of two of different sizes, again and again, while four clients make handshakes and
+//! For every version that `tests/haproxy-versions` unpacked: one certificate's staple is replaced
+//! by the other of two of different sizes, again and again, while four clients make handshakes and
 //! compare what they get. Bytes that are neither of the two are torn. What this program believes of
 //! the version stands beside it. That none is torn proves little; that some are proves it.
 #![allow(clippy::unwrap_used, missing_docs)]

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What both processes are called, as `ps` shows it.
 const NAME: &str = "staplerd";
-/// The environment variable by which the new process knows what it is: the number of the process that
-/// has started it. What that one starts in turn has another parent.
+/// The environment variable by which the new process knows what it is: the number of the process
+/// that has started it. What that one starts in turn has another parent.
 pub const STARTER: &str = "STAPLERD_STARTER";
 /// What the new process says when it is ready.
 const READY: &[u8] = b"ready";
@@ -25,14 +25,15 @@ static AWAITED: AtomicBool = AtomicBool::new(false);
 
 /// What became of the new process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum StartOutcome {
     /// It runs.
     Ready,
     /// It has ended, with this exit code; none where a signal ended it.
     Ended(Option<i32>),
 }
 
-/// Whether this is the process that [`start`] has started. To be asked first while that one is there.
+/// Whether this is the process that [`start`] has started. To be asked first while that one is
+/// there.
 pub fn is_here() -> bool {
     static IS_HERE: OnceLock<bool> = OnceLock::new();
     *IS_HERE.get_or_init(|| {
@@ -45,7 +46,7 @@ pub fn is_here() -> bool {
 ///
 /// # Errors
 /// The system's, where there is no new process.
-pub fn start() -> io::Result<Outcome> {
+pub fn start() -> io::Result<StartOutcome> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg0(NAME)
         .env(STARTER, std::process::id().to_string())
@@ -59,9 +60,9 @@ pub fn start() -> io::Result<Outcome> {
         pipe.take(READY.len() as u64).read_to_end(&mut said)?;
     }
     if said == READY {
-        return Ok(Outcome::Ready);
+        return Ok(StartOutcome::Ready);
     }
-    Ok(Outcome::Ended(child.wait()?.code()))
+    Ok(StartOutcome::Ended(child.wait()?.code()))
 }
 
 /// Makes this process, which [`start`] started, the leader of a session of its own.

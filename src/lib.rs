@@ -42,11 +42,12 @@
 //! | [`ocsp`] | pure: requests, responses, and the only maker of a `Staple` |
 //! | [`x509`] | pure: certificates, issuers, signatures, DER |
 //! | [`time`] | pure: points in time |
-//! | [`files`] | the one way to open files, in whose places strangers may have put anything; known to all |
+//! | [`files`] | the one way to open files where strangers may have put anything; known to all |
 //! | [`printable`] | pure: the one way to show what others have named; known to all |
 //!
 //! Who embeds the responder, or only reads and judges OCSP, leaves the rest out: the feature
-//! `responder` is that room, `daemon` is all rooms that are neither it nor below it, `default` is both.
+//! `responder` is that room, `daemon` is all rooms that are neither it nor below it, `default` is
+//! both.
 //!
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.

@@ -121,8 +121,8 @@ pub struct Life {
 }
 
 /// The instant from which a response should be renewed: at half of its life and [`ASKED_WITHIN`]
-/// its thisUpdate, or before by `jitter` (0 to 1) of a tenth of either, or earlier where the settings
-/// say so.
+/// its thisUpdate, or before by `jitter` (0 to 1) of a tenth of either, or earlier where the
+/// settings say so.
 pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
     let length = life.end.since(life.start);
     let spread = JITTER_SHARE * jitter.clamp(0.0, 1.0);
@@ -140,9 +140,9 @@ pub fn renewal(life: Life, jitter: f64, settings: Settings) -> Timestamp {
 
 /// How long from `now` until the next request, when the responder has just answered with the
 /// response that lives so long: until its renewal instant. Past that, it has nothing newer, and is
-/// asked again after a share of the life that is left. Where its caching headers promise nothing new
-/// for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but for [`ASKED_WITHIN`] at most, and
-/// never beyond [`LAST_TRIES`] before the response is `overdue` ([`overdue`]).
+/// asked again after a share of the life that is left. Where its caching headers promise nothing
+/// new for `fresh_for` (RFC 9919 §6.1) it is left alone until then, but for [`ASKED_WITHIN`] at
+/// most, and never beyond [`LAST_TRIES`] before the response is `overdue` ([`overdue`]).
 pub fn next_request(
     life: Life,
     now: Timestamp,
@@ -175,9 +175,9 @@ pub fn aging(this_update: Timestamp, settings: Settings) -> Timestamp {
     this_update.saturating_add(settings.maximum_age / 10 * AGING_TENTHS)
 }
 
-/// The instant from which it deserves an alarm that a response has no successor: `within` before its
-/// end. Of a response that lives so short that it would hardly ever be without an alarm, the last
-/// third of its life.
+/// The instant from which it deserves an alarm that a response has no successor: `within` before
+/// its end. Of a response that lives so short that it would hardly ever be without an alarm, the
+/// last third of its life.
 pub fn alarm(life: Life, within: Duration) -> Timestamp {
     let length = life.end.since(life.start);
     life.end.saturating_sub(within.min(length / ALARM_SHARE))

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Request {
+pub enum SignalRequest {
     /// SIGTERM, SIGINT: end.
     Stop,
     /// SIGHUP: read the configuration and look at all directories again.
@@ -31,12 +31,12 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) -> Request {
+    pub async fn next(&mut self) -> SignalRequest {
         loop {
             match poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await {
-                Some(SIGHUP) => return Request::Reload,
-                Some(SIGUSR1) => return Request::RenewAll,
-                Some(_) => return Request::Stop,
+                Some(SIGHUP) => return SignalRequest::Reload,
+                Some(SIGUSR1) => return SignalRequest::RenewAll,
+                Some(_) => return SignalRequest::Stop,
                 // The stream ends only when its handle is closed, which nobody does.
                 None => std::future::pending::<()>().await,
             }

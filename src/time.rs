@@ -18,14 +18,14 @@ pub struct Timestamp(i64);
 
 /// The two clocks at one moment: what every decision of the agent is given.
 ///
-/// The wall clock decides about validity (it may jump), the steady clock about waiting (it never
+/// The wall clock decides about validity (it may jump), the monotonic clock about waiting (it never
 /// runs backwards).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Now {
     /// UTC, as the system's clock has it.
     pub wall: Timestamp,
     /// Time since the program started, by the monotonic clock.
-    pub steady: Duration,
+    pub monotonic: Duration,
 }
 
 /// The text was not an RFC 3339 date and time.

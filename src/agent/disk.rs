@@ -1,22 +1,24 @@
-//! What lies beside the certificate files: the staple that is held, or else nothing that keeps HAProxy
-//! from starting.
+//! What lies beside the certificate files: the staple that is held, or else nothing that keeps
+//! HAProxy from starting.
 //!
-//! Under `zero-warning` HAProxy refuses to start with a `.ocsp` that has less than 300 seconds left (3.2
-//! and later; ended 300 seconds ago, before), is another certificate's or is no response. So
-//! what is written is cleared away before it comes to that, whether or not there is a successor. What
-//! is not this program's own is left: whoever carries the order out sees the bytes and knows.
+//! Under `zero-warning` HAProxy refuses to start with a `.ocsp` that has less than 300 seconds left
+//! (3.2 and later; ended 300 seconds ago, before), is another certificate's or is no response. So
+//! what is written is cleared away before it comes to that, whether or not there is a successor.
+//! What is not this program's own is left: whoever carries the order out sees the bytes and knows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inventory::{Entry, File, FileState, StapleFile};
+use super::inventory::{CertificateEntry, FileEntry, FileState, StapleFile};
 use super::timers::Timer;
-use super::{Action, Agent, CertificateNumber, Exclusion, Failure, Reader, Report, SHORTEST_LIFE};
+use super::{
+    Action, Agent, CertificateId, Exclusion, Failure, Notice, SHORTEST_LIFE, StapleReader,
+};
 use crate::ocsp::{CertificateStatus, Staple};
 use crate::schedule;
 use crate::time::{Now, Timestamp};
 
-impl File {
+impl FileEntry {
     /// Takes what was found in the staple's place as what lies there.
     pub(super) fn found_beside(&mut self, found: &StapleFile) {
         self.is_in_doubt = self.disk.underway.is_some();
@@ -45,10 +47,10 @@ impl File {
     }
 }
 
-impl Entry {
-    /// Whether what lies beside this file would keep HAProxy from starting, or is to be presented by
-    /// nobody.
-    fn is_to_be_cleared(&self, file: &File, now: Timestamp) -> bool {
+impl CertificateEntry {
+    /// Whether what lies beside this file would keep HAProxy from starting, or is to be presented
+    /// by nobody.
+    fn is_to_be_cleared(&self, file: &FileEntry, now: Timestamp) -> bool {
         let status = self.standing.map(|standing| standing.status);
         let is_revoked = matches!(status, Some(CertificateStatus::Revoked { .. }));
         let is_harmful = |staple: &Arc<Staple>| {
@@ -60,14 +62,14 @@ impl Entry {
 }
 
 impl Agent {
-    /// Orders a write of the held staple beside this file, unless it is there or on its way; without
-    /// one, that what lies there is cleared away if it has come to its end.
+    /// Orders a write of the held staple beside this file, unless it is there or on its way;
+    /// without one, that what lies there is cleared away if it has come to its end.
     pub(super) fn place_file(&mut self, path: &Path, now: Now) {
-        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
+        let Some(FileState::Holds(id)) = self.inventory.file(path) else {
             return;
         };
-        let number = *number;
-        let Some(entry) = self.inventory.entries.get(&number) else {
+        let id = *id;
+        let Some(entry) = self.inventory.entries.get(&id) else {
             return;
         };
         let fit = entry.fit_staple(now.wall).cloned();
@@ -80,21 +82,21 @@ impl Agent {
         // What cannot be replaced can often be removed: the disk may be full.
         let cannot_be_replaced = fit.is_none() || file.disk.failures > 0;
         if cannot_be_replaced && entry.is_to_be_cleared(file, now.wall) {
-            self.clear_file(number, path);
+            self.clear_file(id, path);
         } else if let Some(staple) = fit.filter(|staple| file.disk.lacks(staple)) {
-            self.write(number, path, staple);
+            self.write(id, path, staple);
         }
     }
 
-    fn write(&mut self, number: CertificateNumber, path: &Path, staple: Arc<Staple>) {
-        let entry = self.inventory.entries.get_mut(&number);
+    fn write(&mut self, id: CertificateId, path: &Path, staple: Arc<Staple>) {
+        let entry = self.inventory.entries.get_mut(&id);
         let Some(file) = entry.and_then(|entry| entry.files.get_mut(path)) else {
             return;
         };
         file.disk.underway = Some(Arc::clone(&staple));
         file.is_in_doubt = false;
         let action = Action::Write {
-            certificate: number,
+            certificate: id,
             path: path.to_owned(),
             staple_path: file.staple_path.clone(),
             staple,
@@ -103,8 +105,8 @@ impl Agent {
         self.actions.push(action);
     }
 
-    fn clear_file(&mut self, number: CertificateNumber, path: &Path) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    fn clear_file(&mut self, id: CertificateId, path: &Path) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let (subject, held) = (Arc::clone(&entry.subject), entry.standing);
@@ -115,7 +117,7 @@ impl Agent {
         let action = Action::Clear {
             path: path.to_owned(),
             staple_path: file.staple_path.clone(),
-            reader: Reader::Certificate { subject, held },
+            reader: StapleReader::Certificate { subject, held },
         };
         self.timers.cancel(&Timer::Write(path.to_owned()));
         self.actions.push(action);
@@ -124,12 +126,12 @@ impl Agent {
     /// A write ended.
     pub(super) fn written(
         &mut self,
-        number: CertificateNumber,
+        id: CertificateId,
         path: PathBuf,
         result: Result<(), Failure>,
         now: Now,
     ) {
-        let entry = self.inventory.entries.get_mut(&number);
+        let entry = self.inventory.entries.get_mut(&id);
         let Some(file) = entry.and_then(|entry| entry.files.get_mut(&path)) else {
             return self.written_for_another(&path, result.is_ok(), now);
         };
@@ -144,42 +146,42 @@ impl Agent {
                 if file.is_in_doubt {
                     file.disk.holds = None;
                 } else if is_news {
-                    self.report(Report::Written {
+                    self.report(Notice::Written {
                         path: path.clone(),
                         staple_path,
                     });
                 }
                 // A newer staple may have come while this one was being written.
                 self.place_file(&path, now);
-                self.watch_expiry(number, now);
+                self.watch_expiry(id, now);
             }
             Err(failure) => {
-                self.place_again_later(number, path.clone(), &failure, now);
-                self.clear_what_stays(number, &path, now);
+                self.place_again_later(id, path.clone(), &failure, now);
+                self.clear_what_stays(id, &path, now);
             }
         }
     }
 
     /// A write failed: what it was to replace goes at once, where it may not stay.
-    fn clear_what_stays(&mut self, number: CertificateNumber, path: &Path, now: Now) {
-        let entry = self.inventory.entries.get(&number);
+    fn clear_what_stays(&mut self, id: CertificateId, path: &Path, now: Now) {
+        let entry = self.inventory.entries.get(&id);
         let is_harmful = entry.is_some_and(|entry| {
             let file = entry.files.get(path);
             file.is_some_and(|file| entry.is_to_be_cleared(file, now.wall))
         });
         if is_harmful {
-            self.clear_file(number, path);
+            self.clear_file(id, path);
         }
     }
 
     /// Ordered for the certificate that the file held before: what lies there now is not what was
     /// found there.
     fn written_for_another(&mut self, path: &Path, is_written: bool, now: Now) {
-        let Some(FileState::Holds(number)) = self.inventory.file(path) else {
+        let Some(FileState::Holds(id)) = self.inventory.file(path) else {
             return;
         };
-        let number = *number;
-        let entry = self.inventory.entries.get_mut(&number);
+        let id = *id;
+        let entry = self.inventory.entries.get_mut(&id);
         if let Some(file) = entry.and_then(|entry| entry.files.get_mut(path))
             && is_written
         {
@@ -190,11 +192,11 @@ impl Agent {
 
     /// What lay beside a file was cleared away, or was not this program's to be cleared.
     pub(super) fn cleared(&mut self, path: PathBuf, result: Result<bool, Failure>, now: Now) {
-        let Some(FileState::Holds(number)) = self.inventory.file(&path) else {
+        let Some(FileState::Holds(id)) = self.inventory.file(&path) else {
             return;
         };
-        let number = *number;
-        let entry = self.inventory.entries.get_mut(&number);
+        let id = *id;
+        let entry = self.inventory.entries.get_mut(&id);
         let Some(file) = entry.and_then(|entry| entry.files.get_mut(&path)) else {
             return;
         };
@@ -207,25 +209,19 @@ impl Agent {
                 file.found_beside(&StapleFile::Missing);
                 file.disk.succeeded();
                 if is_cleared {
-                    self.report(Report::Cleared {
+                    self.report(Notice::Cleared {
                         path: path.clone(),
                         staple_path,
                     });
                 }
                 self.place_file(&path, now);
             }
-            Err(failure) => self.place_again_later(number, path, &failure, now),
+            Err(failure) => self.place_again_later(id, path, &failure, now),
         }
     }
 
-    fn place_again_later(
-        &mut self,
-        number: CertificateNumber,
-        path: PathBuf,
-        failure: &Failure,
-        now: Now,
-    ) {
-        let entry = self.inventory.entries.get_mut(&number);
+    fn place_again_later(&mut self, id: CertificateId, path: PathBuf, failure: &Failure, now: Now) {
+        let entry = self.inventory.entries.get_mut(&id);
         let Some(file) = entry.and_then(|entry| entry.files.get_mut(&path)) else {
             return;
         };
@@ -233,7 +229,7 @@ impl Agent {
         let staple_path = file.staple_path.clone();
         let retry_in = schedule::retry(file.disk.failures, None, self.random.f64());
         self.timers.set(Timer::Write(path.clone()), retry_in, now);
-        self.report(Report::WriteFailed {
+        self.report(Notice::WriteFailed {
             path,
             staple_path,
             failure: failure.clone(),
@@ -250,49 +246,49 @@ impl Agent {
         found: &StapleFile,
         now: Now,
     ) {
-        let number = match self.inventory.file(path) {
+        let id = match self.inventory.file(path) {
             None => return,
             Some(FileState::Excluded(exclusion)) => {
                 // Half a certificate is whole again soon.
                 let is_lasting = !matches!(exclusion, Exclusion::Unreadable { .. });
                 if is_lasting && !matches!(found, StapleFile::Missing) {
-                    self.clear_for_nobody(path.to_owned(), staple_path, Reader::Excluded);
+                    self.clear_for_nobody(path.to_owned(), staple_path, StapleReader::Excluded);
                 }
                 return;
             }
-            Some(FileState::Holds(number)) => *number,
+            Some(FileState::Holds(id)) => *id,
         };
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let found = found.shared(entry.staple.as_ref());
         if let Some(file) = entry.files.get_mut(path) {
             file.found_beside(&found);
         }
-        self.take_over_from_disk(number, &found, now);
-        self.place(number, now);
-        self.watch_expiry(number, now);
+        self.take_over_from_disk(id, &found, now);
+        self.place(id, now);
+        self.watch_expiry(id, now);
     }
 
     /// A staple found on disk is taken over if it is better than what is held.
-    pub(super) fn take_over_from_disk(
-        &mut self,
-        number: CertificateNumber,
-        found: &StapleFile,
-        now: Now,
-    ) {
+    pub(super) fn take_over_from_disk(&mut self, id: CertificateId, found: &StapleFile, now: Now) {
         let StapleFile::Staple { staple, .. } = found else {
             return;
         };
-        let entry = self.inventory.entries.get(&number);
+        let entry = self.inventory.entries.get(&id);
         if entry.is_some_and(|entry| entry.may_take_over(&staple.standing(), now.wall)) {
-            self.tell_of_revocation(number, staple.status());
-            self.hold_found(number, Arc::clone(staple), now);
+            self.tell_of_revocation(id, staple.status());
+            self.hold_found(id, Arc::clone(staple), now);
         }
     }
 
     /// No certificate is there that the staple could be for.
-    pub(super) fn clear_for_nobody(&mut self, path: PathBuf, staple_path: PathBuf, reader: Reader) {
+    pub(super) fn clear_for_nobody(
+        &mut self,
+        path: PathBuf,
+        staple_path: PathBuf,
+        reader: StapleReader,
+    ) {
         self.actions.push(Action::Clear {
             path,
             staple_path,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::inventory::{
-    CertificateNumber, FoundFile, Identity, Recollection, StapleFile, Subject, TargetId,
+    CertificateId, FoundFile, Identity, IssuedCertificate, Recollection, StapleFile, TargetId,
 };
 use super::state::{Exclusion, Outdated};
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
@@ -42,14 +42,14 @@ pub enum Event {
     /// The answer to [`Action::Request`].
     Answered {
         /// Whose response was asked for.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// What the responder answered, or why there is no usable answer.
-        result: Result<Answer, RequestFailure>,
+        result: Result<Answered, RequestFailure>,
     },
     /// The answer to [`Action::Write`].
     Written {
         /// Whose staple it was.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// The certificate file.
         path: PathBuf,
         /// Done, or why not.
@@ -95,9 +95,9 @@ pub enum Event {
         /// The HAProxy process.
         target: TargetId,
         /// Whose staple it was.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// How the process came to hold it, or why it does not.
-        result: Result<Delivery, DeliveryFailure>,
+        result: Result<Delivered, DeliveryFailure>,
     },
     /// Another answer to [`Action::Deliver`]: the process holds a newer response already, which an
     /// older one must not replace.
@@ -105,7 +105,7 @@ pub enum Event {
         /// The HAProxy process.
         target: TargetId,
         /// Whose response it is.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// What it says, validated.
         assessment: Box<Assessment>,
     },
@@ -128,9 +128,9 @@ pub enum Action {
     /// Ask a responder and validate what it says.
     Request {
         /// Whose response.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// The certificate and its issuer.
-        subject: Arc<Subject>,
+        subject: Arc<IssuedCertificate>,
         /// The certificate demands a staple of its server (RFC 7633): to be asked for first.
         must_staple: bool,
         /// What the response held says: an older one is of no use.
@@ -142,7 +142,7 @@ pub enum Action {
         /// The operator wants it asked for now, even where its responder is being left alone.
         is_wanted_now: bool,
         /// For a conditional request; empty when the responder gave none.
-        validators: Validators,
+        validators: CacheValidators,
     },
     /// The clock was ahead: what lies on disk and was taken to have ended may be valid after all.
     /// Every file is to be looked at again; answered by an [`Event::FileFound`] for each.
@@ -150,7 +150,7 @@ pub enum Action {
     /// Write a staple beside its certificate.
     Write {
         /// Whose staple.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// The certificate file.
         path: PathBuf,
         /// Where the staple belongs.
@@ -166,35 +166,35 @@ pub enum Action {
         /// What is to be removed.
         staple_path: PathBuf,
         /// What HAProxy would read it for.
-        reader: Reader,
+        reader: StapleReader,
     },
     /// Make a HAProxy process hold this staple.
     Deliver {
         /// The HAProxy process.
         target: TargetId,
         /// Whose staple.
-        certificate: CertificateNumber,
+        certificate: CertificateId,
         /// The certificate and its issuer.
-        subject: Arc<Subject>,
+        subject: Arc<IssuedCertificate>,
         /// The staple.
         staple: Arc<Staple>,
     },
-    /// Keep this beyond the end of the process, in place of what was kept of the certificate before.
-    /// Not answered.
+    /// Keep this beyond the end of the process, in place of what was kept of the certificate
+    /// before. Not answered.
     Remember(Recollection),
     /// Keep nothing of this certificate any more. Not answered.
     Forget(Identity),
     /// Tell whoever listens: logs, hooks, metrics.
-    Report(Report),
+    Report(Notice),
 }
 
 /// What HAProxy would read a staple's file for.
 #[derive(Debug)]
-pub enum Reader {
+pub enum StapleReader {
     /// For a certificate.
     Certificate {
         /// The certificate and its issuer.
-        subject: Arc<Subject>,
+        subject: Arc<IssuedCertificate>,
         /// What the response held last says: one that may follow it is not removed.
         held: Option<Standing>,
     },
@@ -206,19 +206,19 @@ pub enum Reader {
 
 /// What a responder answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Answered {
     /// The validated response; none where the responder says that the one held is still the
     /// current one (HTTP 304).
     pub assessment: Option<Assessment>,
     /// For how long asking again would only bring the same (RFC 9919 §6.1).
     pub fresh_for: Option<Duration>,
     /// For the next request.
-    pub validators: Validators,
+    pub validators: CacheValidators,
 }
 
 /// What a conditional request repeats (RFC 9110 §8.8).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Validators {
+pub struct CacheValidators {
     /// The URL that gave them: to others they are not repeated. Empty where there are none.
     pub url: String,
     /// `ETag` of the answer held.
@@ -261,7 +261,7 @@ impl From<Failure> for RequestFailure {
 
 /// How a HAProxy process came to hold a staple.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Delivery {
+pub enum Delivered {
     /// `set ssl ocsp-response` replaced the old one.
     Pushed,
     /// `set ssl cert` and `commit ssl cert` gave the certificate its first one.
@@ -301,7 +301,7 @@ pub enum DeliveryRetry {
 
 /// What the agent has to say. Everything an operator is told about a certificate comes from here.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Report {
+pub enum Notice {
     /// A file is not stapled for.
     Excluded {
         /// The file.
@@ -321,8 +321,8 @@ pub enum Report {
         /// The file.
         path: PathBuf,
     },
-    /// A certificate has lost its last file and is served still: it is looked after until no process
-    /// has it loaded any more.
+    /// A certificate has lost its last file and is served still: it is looked after until no
+    /// process has it loaded any more.
     StillServed {
         /// The file.
         path: PathBuf,
@@ -461,7 +461,7 @@ pub enum Report {
         /// The HAProxy process.
         target: TargetId,
         /// How it came to hold it.
-        how: Delivery,
+        how: Delivered,
     },
     /// A HAProxy process does not hold the staple.
     DeliveryFailed {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-use super::event::{Failure, Validators};
+use super::event::{CacheValidators, Failure};
 use super::state::{Exclusion, Outdated, State};
 use super::{SHORTEST_LIFE, Settings};
 use crate::ocsp::verify::CLOCK_SKEW;
@@ -21,17 +21,17 @@ use crate::time::{Now, Timestamp};
 use crate::x509::{Certificate, CertificateReference};
 
 /// How long a certificate that has just been found may be without a staple before it counts as
-/// expiring: a CA has to answer for a new one within 15 minutes of its issuance (BR 4.9.9), and that
-/// has to reach all of its responders.
+/// expiring: a CA has to answer for a new one within 15 minutes of its issuance (BR 4.9.9), and
+/// that has to reach all of its responders.
 pub(super) const FIRST_STAPLE: Duration = Duration::from_secs(1800);
 /// A certificate counts as new for so long after its notBefore, which CAs set back by hours.
 const NEW_FOR: Duration = Duration::from_secs(2 * 86_400);
 
 /// The agent's own handle for one certificate; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct CertificateNumber(pub(super) u64);
+pub struct CertificateId(pub(super) u64);
 
-impl CertificateNumber {
+impl CertificateId {
     /// The number, for rooms that tell certificates apart without knowing them.
     pub fn as_u64(self) -> u64 {
         self.0
@@ -44,7 +44,7 @@ pub struct TargetId(pub usize);
 
 /// A certificate with the issuer that was found for it: all that a request and its validation need.
 #[derive(Debug)]
-pub struct Subject {
+pub struct IssuedCertificate {
     /// The certificate to be stapled for.
     pub certificate: Certificate,
     /// Its issuer, which is the trust anchor for its responses.
@@ -57,8 +57,9 @@ pub struct Subject {
     pub policy: Policy,
 }
 
-impl Subject {
-    /// Joins a certificate and its issuer; whom to ask and what to accept of them is the operator's.
+impl IssuedCertificate {
+    /// Joins a certificate and its issuer; whom to ask and what to accept of them is the
+    /// operator's.
     pub fn new(
         certificate: Certificate,
         issuer: Certificate,
@@ -66,7 +67,7 @@ impl Subject {
         policy: Policy,
     ) -> Self {
         let cert_id = CertId::new(&certificate, &issuer);
-        Subject {
+        IssuedCertificate {
             certificate,
             issuer,
             cert_id,
@@ -96,12 +97,13 @@ impl Subject {
     }
 }
 
-/// What makes two files hold the same certificate: SHA-256 over the leaf's fingerprint and its CertID.
+/// What makes two files hold the same certificate: SHA-256 over the leaf's fingerprint and its
+/// CertID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Identity(pub [u8; 32]);
 
-/// What of a certificate has to outlive the process: a revocation is not to be forgotten, nor a newer
-/// response that a HAProxy process may hold.
+/// What of a certificate has to outlive the process: a revocation is not to be forgotten, nor a
+/// newer response that a HAProxy process may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recollection {
     /// Which certificate.
@@ -122,7 +124,7 @@ pub struct FoundFile {
     /// The HAProxy processes that load it.
     pub targets: Arc<[TargetId]>,
     /// What is in it.
-    pub content: Content,
+    pub content: FileContent,
 }
 
 /// What lies in the place of a staple.
@@ -169,11 +171,11 @@ impl From<Option<Arc<Staple>>> for StapleFile {
 
 /// What a certificate file turned out to be.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum FileContent {
     /// A certificate that can be stapled for.
     Certificate {
         /// The certificate and its issuer.
-        subject: Arc<Subject>,
+        subject: Arc<IssuedCertificate>,
         /// What was found in its staple's place.
         staple: StapleFile,
     },
@@ -192,7 +194,7 @@ pub(super) struct Place {
     pub(super) failures: u32,
     /// The last failure, until one succeeds.
     pub(super) last_failure: Option<Failure>,
-    /// Since when it has failed, by the steady clock, as far as that matters.
+    /// Since when it has failed, by the monotonic clock, as far as that matters.
     pub(super) failing_since: Option<Duration>,
     /// The operator is told of the failure.
     pub(super) is_alarm: bool,
@@ -234,7 +236,7 @@ impl Place {
 
 /// One file of a certificate.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct FileEntry {
     pub(super) staple_path: PathBuf,
     pub(super) targets: Arc<[TargetId]>,
     pub(super) disk: Place,
@@ -248,9 +250,9 @@ pub(super) struct File {
     pub(super) is_in_doubt: bool,
 }
 
-impl File {
+impl FileEntry {
     pub(super) fn new(found: &FoundFile) -> Self {
-        File {
+        FileEntry {
             staple_path: found.staple_path.clone(),
             targets: Arc::clone(&found.targets),
             disk: Place::default(),
@@ -264,9 +266,9 @@ impl File {
 
 /// One certificate and everything that is under way for it.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) subject: Arc<Subject>,
-    pub(super) files: BTreeMap<PathBuf, File>,
+pub(super) struct CertificateEntry {
+    pub(super) subject: Arc<IssuedCertificate>,
+    pub(super) files: BTreeMap<PathBuf, FileEntry>,
     /// What it is called where it has none any more.
     pub(super) former: PathBuf,
     /// The HAProxy processes that serve it still, where it has none any more.
@@ -278,12 +280,12 @@ pub(super) struct Entry {
     pub(super) lapsed: bool,
     /// That it has too little life left was reported already.
     pub(super) is_expiring: bool,
-    /// When the certificate was found, by the steady clock.
+    /// When the certificate was found, by the monotonic clock.
     found_at: Duration,
     /// What the last accepted response said; kept beyond its end, for succession is judged by it.
     pub(super) standing: Option<Standing>,
     /// How that response can be asked for conditionally.
-    pub(super) validators: Validators,
+    pub(super) validators: CacheValidators,
     pub(super) requesting: bool,
     /// Failures in a row.
     pub(super) failures: u32,
@@ -304,9 +306,9 @@ pub(super) struct Entry {
     pub(super) jitter: f64,
 }
 
-impl Entry {
-    fn new(subject: Arc<Subject>, found_at: Duration, jitter: f64) -> Self {
-        Entry {
+impl CertificateEntry {
+    fn new(subject: Arc<IssuedCertificate>, found_at: Duration, jitter: f64) -> Self {
+        CertificateEntry {
             subject,
             files: BTreeMap::new(),
             former: PathBuf::new(),
@@ -317,7 +319,7 @@ impl Entry {
             is_expiring: false,
             found_at,
             standing: None,
-            validators: Validators::default(),
+            validators: CacheValidators::default(),
             requesting: false,
             failures: 0,
             failure: None,
@@ -404,7 +406,7 @@ impl Entry {
     pub(super) fn is_new(&self, now: Now) -> bool {
         let issued = self.subject.certificate.not_before();
         self.standing.is_none()
-            && now.steady < self.found_at + FIRST_STAPLE
+            && now.monotonic < self.found_at + FIRST_STAPLE
             && now.wall < issued.saturating_add(NEW_FOR)
     }
 
@@ -423,7 +425,7 @@ impl Entry {
                 let alarm = schedule::alarm(self.life(staple), within).min(unfit);
                 Some(alarm.since(now.wall))
             }
-            None => Some((self.found_at + FIRST_STAPLE).saturating_sub(now.steady)),
+            None => Some((self.found_at + FIRST_STAPLE).saturating_sub(now.monotonic)),
         }
     }
 
@@ -454,8 +456,8 @@ impl Entry {
         }
     }
 
-    /// What the next response has to be a successor of. A response from the future was accepted when
-    /// the clock was ahead and does not stand in the way of the present; a revocation does.
+    /// What the next response has to be a successor of. A response from the future was accepted
+    /// when the clock was ahead and does not stand in the way of the present; a revocation does.
     pub(super) fn predecessor(&self, now: Timestamp) -> Option<Standing> {
         self.standing.filter(|standing| {
             !is_from_the_future(standing.this_update, now)
@@ -491,8 +493,9 @@ impl Entry {
         is_served || files.any(|file| file.targets.contains(&target))
     }
 
-    /// Makes the set of HAProxy processes what the files say it is, or who serves it still. Where a delivery is under way
-    /// its end is waited for: should the file come back meanwhile, there is no second one.
+    /// Makes the set of HAProxy processes what the files say it is, or who serves it still. Where a
+    /// delivery is under way its end is waited for: should the file come back meanwhile, there is
+    /// no second one.
     pub(super) fn update_targets(&mut self) {
         let mut wanted: Vec<TargetId> = self
             .files
@@ -515,8 +518,8 @@ pub(super) fn is_from_the_future(this_update: Timestamp, now: Timestamp) -> bool
     this_update > now.saturating_add(CLOCK_SKEW)
 }
 
-/// So many certificates without a file are remembered, or as many as there are with one if these are
-/// more; beyond it all of them are forgotten.
+/// So many certificates without a file are remembered, or as many as there are with one if these
+/// are more; beyond it all of them are forgotten.
 const REMEMBERED_MIN: usize = 4096;
 
 /// What is kept of a certificate whose last file has gone: should it come back (half-written for a
@@ -530,19 +533,19 @@ struct Remembered {
 /// All certificates, found by number, by content and by file.
 #[derive(Default, Debug)]
 pub(super) struct Inventory {
-    pub(super) entries: BTreeMap<CertificateNumber, Entry>,
-    numbers: HashMap<Identity, CertificateNumber>,
+    pub(super) entries: BTreeMap<CertificateId, CertificateEntry>,
+    ids: HashMap<Identity, CertificateId>,
     /// By what HAProxy shows of a certificate, which need not be unique.
-    references: HashMap<CertificateReference, BTreeSet<CertificateNumber>>,
+    references: HashMap<CertificateReference, BTreeSet<CertificateId>>,
     remembered: HashMap<Identity, Remembered>,
     files: HashMap<PathBuf, FileState>,
-    next_number: u64,
+    next_id: u64,
 }
 
 /// What is known of one file path.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum FileState {
-    Holds(CertificateNumber),
+    Holds(CertificateId),
     Excluded(Exclusion),
 }
 
@@ -550,33 +553,33 @@ impl Inventory {
     /// The entry of this certificate, made when it is new; `jitter` places a new one.
     pub(super) fn number_of(
         &mut self,
-        subject: &Arc<Subject>,
+        subject: &Arc<IssuedCertificate>,
         now: Now,
         jitter: impl FnOnce() -> f64,
-    ) -> CertificateNumber {
+    ) -> CertificateId {
         let identity = subject.identity();
-        if let Some(number) = self.numbers.get(&identity) {
-            return *number;
+        if let Some(id) = self.ids.get(&identity) {
+            return *id;
         }
-        let number = CertificateNumber(self.next_number);
-        self.next_number += 1;
-        let mut entry = Entry::new(Arc::clone(subject), now.steady, jitter());
+        let id = CertificateId(self.next_id);
+        self.next_id += 1;
+        let mut entry = CertificateEntry::new(Arc::clone(subject), now.monotonic, jitter());
         if let Some(Remembered { staple, standing }) = self.remembered.remove(&identity) {
             entry.staple = staple;
             entry.standing = standing;
         }
         for reference in CertificateReference::all(&subject.certificate) {
-            self.references.entry(reference).or_default().insert(number);
+            self.references.entry(reference).or_default().insert(id);
         }
-        self.numbers.insert(identity, number);
-        self.entries.insert(number, entry);
-        number
+        self.ids.insert(identity, id);
+        self.entries.insert(id, entry);
+        id
     }
 
     /// The certificates that this reference may stand for.
-    pub(super) fn referred_to(&self, reference: &CertificateReference) -> Vec<CertificateNumber> {
-        let numbers = self.references.get(reference);
-        numbers.into_iter().flatten().copied().collect()
+    pub(super) fn referred_to(&self, reference: &CertificateReference) -> Vec<CertificateId> {
+        let ids = self.references.get(reference);
+        ids.into_iter().flatten().copied().collect()
     }
 
     /// All files with what is known of them, in no order.
@@ -628,22 +631,22 @@ impl Inventory {
     }
 
     /// Forgets a file; the number of the certificate it held, and whether that was its last file.
-    pub(super) fn remove_file(&mut self, path: &Path) -> Option<(CertificateNumber, bool)> {
-        let FileState::Holds(number) = self.files.remove(path)? else {
+    pub(super) fn remove_file(&mut self, path: &Path) -> Option<(CertificateId, bool)> {
+        let FileState::Holds(id) = self.files.remove(path)? else {
             return None;
         };
-        let entry = self.entries.get_mut(&number)?;
+        let entry = self.entries.get_mut(&id)?;
         entry.files.remove(path);
         let is_last = entry.files.is_empty();
         if !is_last {
             entry.update_targets();
         }
-        Some((number, is_last))
+        Some((id, is_last))
     }
 
     /// Forgets a certificate; what is forgotten for good is added to `forgotten`.
-    pub(super) fn remove(&mut self, number: CertificateNumber, forgotten: &mut Vec<Identity>) {
-        let Some(mut entry) = self.entries.remove(&number) else {
+    pub(super) fn remove(&mut self, id: CertificateId, forgotten: &mut Vec<Identity>) {
+        let Some(mut entry) = self.entries.remove(&id) else {
             return;
         };
         let identity = entry.subject.identity();
@@ -652,9 +655,9 @@ impl Inventory {
             standing: entry.standing,
         };
         for reference in CertificateReference::all(&entry.subject.certificate) {
-            if let Some(numbers) = self.references.get_mut(&reference) {
-                numbers.remove(&number);
-                if numbers.is_empty() {
+            if let Some(ids) = self.references.get_mut(&reference) {
+                ids.remove(&id);
+                if ids.is_empty() {
                     self.references.remove(&reference);
                 }
             }
@@ -662,7 +665,7 @@ impl Inventory {
         if self.remembered.len() >= REMEMBERED_MIN.max(self.entries.len()) {
             forgotten.extend(self.remembered.drain().map(|(identity, _)| identity));
         }
-        self.numbers.remove(&identity);
+        self.ids.remove(&identity);
         self.remembered.insert(identity, remembered);
     }
 }

@@ -25,16 +25,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{
-    Action, Answer, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Reader, Report,
-    RequestFailure, Validators,
+    Action, Answered, CacheValidators, Delivered, DeliveryFailure, DeliveryRetry, Event, Failure,
+    Notice, RequestFailure, StapleReader,
 };
 pub use inventory::{
-    CertificateNumber, Content, FoundFile, Identity, Recollection, StapleFile, Subject, TargetId,
+    CertificateId, FileContent, FoundFile, Identity, IssuedCertificate, Recollection, StapleFile,
+    TargetId,
 };
 pub use state::{Exclusion, Outdated, State};
-pub use status::{CertificateStatus, FileStatus, PlaceStatus};
+pub use status::{CertificateSummary, FileStatus, PlaceSummary};
 
-use self::inventory::{File, FileState, Inventory};
+use self::inventory::{FileEntry, FileState, Inventory};
 use self::served::Served;
 use self::timers::{Timer, Timers};
 use crate::ocsp::Staple;
@@ -63,7 +64,7 @@ pub struct Settings {
 
 /// Numbers of things that the agent keeps in mind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Burden {
+pub struct Footprint {
     /// Certificates looked after.
     pub certificates: usize,
     /// Files, those included that are not stapled for.
@@ -103,7 +104,8 @@ impl Agent {
         }
     }
 
-    /// Takes in what an earlier process has remembered ([`Action::Remember`]), before anything else.
+    /// Takes in what an earlier process has remembered ([`Action::Remember`]), before anything
+    /// else.
     pub fn recall(&mut self, known: Recollection, now: Timestamp) {
         if known.not_after > now {
             self.inventory.recall(known);
@@ -184,20 +186,16 @@ impl Agent {
         self.inventory.files().filter_map(move |(path, state)| {
             let state = match state {
                 FileState::Excluded(exclusion) => State::Excluded(exclusion.clone()),
-                FileState::Holds(number) => self
-                    .inventory
-                    .entries
-                    .get(number)?
-                    .state(&self.settings, now),
+                FileState::Holds(id) => self.inventory.entries.get(id)?.state(&self.settings, now),
             };
             Some((path, state))
         })
     }
 
-    /// How much there is to keep in mind: bounded by the files that were found, however long it goes
-    /// on and whatever happens.
-    pub fn burden(&self) -> Burden {
-        Burden {
+    /// How much there is to keep in mind: bounded by the files that were found, however long it
+    /// goes on and whatever happens.
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
             certificates: self.inventory.entries.len(),
             files: self.inventory.files().len(),
             timers: self.timers.len(),
@@ -218,45 +216,45 @@ impl Agent {
     fn ring(&mut self, now: Now) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
-                Timer::Request(number) => self.request(number, false, now),
-                Timer::Expiry(number) => self.expired(number, now),
+                Timer::Request(id) => self.request(id, false, now),
+                Timer::Expiry(id) => self.expired(id, now),
                 Timer::Write(path) => self.place_file(&path, now),
-                Timer::Deliver(number, target) => self.deliver(number, target, now),
+                Timer::Deliver(id, target) => self.deliver(id, target, now),
                 Timer::OutOfReach(target) => self.give_up(target, now),
             }
         }
     }
 
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, report: Notice) {
         self.actions.push(Action::Report(report));
     }
 
     fn file_found(&mut self, found: FoundFile, now: Now) {
         match found.content {
-            Content::Excluded(exclusion) => {
+            FileContent::Excluded(exclusion) => {
                 let state = FileState::Excluded(exclusion.clone());
                 if self.inventory.file(&found.path) == Some(&state) {
                     return;
                 }
                 self.detach(&found.path);
                 self.inventory.set_file(found.path.clone(), state);
-                self.report(Report::Excluded {
+                self.report(Notice::Excluded {
                     path: found.path,
                     exclusion,
                 });
             }
-            Content::Certificate {
+            FileContent::Certificate {
                 ref subject,
                 ref staple,
             } => {
                 let random = &mut self.random;
-                let number = self.inventory.number_of(subject, now, || random.f64());
-                let state = FileState::Holds(number);
+                let id = self.inventory.number_of(subject, now, || random.f64());
+                let state = FileState::Holds(id);
                 let known = self.inventory.file(&found.path) == Some(&state);
                 if !known {
                     self.detach(&found.path);
                     self.inventory.set_file(found.path.clone(), state);
-                    self.report(Report::Adopted {
+                    self.report(Notice::Adopted {
                         path: found.path.clone(),
                         staple_until: match staple {
                             StapleFile::Staple { staple, .. } => Some(staple.expires()),
@@ -265,7 +263,7 @@ impl Agent {
                     });
                 }
                 let subject = Arc::clone(subject);
-                self.attach(number, subject, &found, staple, now);
+                self.attach(id, subject, &found, staple, now);
             }
         }
     }
@@ -273,25 +271,25 @@ impl Agent {
     /// Joins a file to its certificate and takes over the staple found beside it.
     fn attach(
         &mut self,
-        number: CertificateNumber,
-        subject: Arc<Subject>,
+        id: CertificateId,
+        subject: Arc<IssuedCertificate>,
         found: &FoundFile,
         staple: &StapleFile,
         now: Now,
     ) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         // Who did not answer may not be asked any more: the next one is asked at once.
         if entry.subject.responders != subject.responders && entry.failures > 0 {
-            self.timers.cancel(&Timer::Request(number));
+            self.timers.cancel(&Timer::Request(id));
         }
         entry.subject = subject;
         let staple = &staple.shared(entry.staple.as_ref());
         let file = entry
             .files
             .entry(found.path.clone())
-            .or_insert_with(|| File::new(found));
+            .or_insert_with(|| FileEntry::new(found));
         if file.staple_path != found.staple_path {
             file.staple_path = found.staple_path.clone();
             file.disk.last_failure = None;
@@ -299,25 +297,25 @@ impl Agent {
         file.targets = Arc::clone(&found.targets);
         file.found_beside(staple);
         entry.update_targets();
-        self.take_over_from_disk(number, staple, now);
-        self.plan_first_request(number, now);
-        self.place(number, now);
-        self.watch_expiry(number, now);
+        self.take_over_from_disk(id, staple, now);
+        self.plan_first_request(id, now);
+        self.place(id, now);
+        self.watch_expiry(id, now);
     }
 
     fn file_gone(&mut self, path: &Path) {
         let known = self.inventory.file(path);
         let is_known = known.is_some();
-        if let Some(FileState::Holds(number)) = known
-            && let Some(entry) = self.inventory.entries.get(number)
+        if let Some(FileState::Holds(id)) = known
+            && let Some(entry) = self.inventory.entries.get(id)
             && let Some(file) = entry.files.get(path)
         {
             let staple_path = file.staple_path.clone();
-            self.clear_for_nobody(path.to_owned(), staple_path, Reader::Gone);
+            self.clear_for_nobody(path.to_owned(), staple_path, StapleReader::Gone);
         }
         self.detach(path);
         if is_known {
-            self.report(Report::Forgotten {
+            self.report(Notice::Forgotten {
                 path: path.to_owned(),
             });
         }
@@ -326,21 +324,21 @@ impl Agent {
     /// Forgets what this file held; the certificate goes with its last file, unless it is served.
     fn detach(&mut self, path: &Path) {
         self.timers.cancel(&Timer::Write(path.to_owned()));
-        let Some((number, is_last)) = self.inventory.remove_file(path) else {
+        let Some((id, is_last)) = self.inventory.remove_file(path) else {
             return;
         };
         if is_last {
-            self.lost_last_file(number, path);
+            self.lost_last_file(id, path);
         }
-        self.cancel_retries(number);
+        self.cancel_retries(id);
     }
 
     /// Takes back the alarms for deliveries to processes that are not the certificate's any more.
-    fn cancel_retries(&mut self, number: CertificateNumber) {
-        let live = self.inventory.entries.get(&number).map(|entry| &entry.live);
+    fn cancel_retries(&mut self, id: CertificateId) {
+        let live = self.inventory.entries.get(&id).map(|entry| &entry.live);
         for target in &self.connected {
             if !live.is_some_and(|live| live.contains_key(target)) {
-                self.timers.cancel(&Timer::Deliver(number, *target));
+                self.timers.cancel(&Timer::Deliver(id, *target));
             }
         }
     }

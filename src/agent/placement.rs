@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::inventory::Place;
 use super::timers::Timer;
 use super::{
-    Action, Agent, CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Report, TargetId,
+    Action, Agent, CertificateId, Delivered, DeliveryFailure, DeliveryRetry, Notice, TargetId,
 };
 use crate::ocsp::{Assessment, Staple};
 use crate::time::Now;
@@ -27,20 +27,20 @@ const LATER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)
 
 impl Agent {
     /// Orders whatever is missing for a certificate, on disk and live.
-    pub(super) fn place(&mut self, number: CertificateNumber, now: Now) {
-        self.place_files(number, now);
-        let Some(entry) = self.inventory.entries.get(&number) else {
+    pub(super) fn place(&mut self, id: CertificateId, now: Now) {
+        self.place_files(id, now);
+        let Some(entry) = self.inventory.entries.get(&id) else {
             return;
         };
         let targets: Vec<TargetId> = entry.live.keys().copied().collect();
         for target in targets {
-            self.deliver(number, target, now);
+            self.deliver(id, target, now);
         }
     }
 
     /// Orders whatever is missing for a certificate on disk, and that what is over goes.
-    pub(super) fn place_files(&mut self, number: CertificateNumber, now: Now) {
-        let entry = self.inventory.entries.get(&number);
+    pub(super) fn place_files(&mut self, id: CertificateId, now: Now) {
+        let entry = self.inventory.entries.get(&id);
         let paths: Vec<PathBuf> = entry
             .into_iter()
             .flat_map(|it| it.files.keys().cloned())
@@ -51,8 +51,8 @@ impl Agent {
     }
 
     /// Orders a delivery of the held staple, unless the process holds it or it is on its way.
-    pub(super) fn deliver(&mut self, number: CertificateNumber, target: TargetId, now: Now) {
-        self.deliver_where(Place::lacks, number, target, now);
+    pub(super) fn deliver(&mut self, id: CertificateId, target: TargetId, now: Now) {
+        self.deliver_where(Place::lacks, id, target, now);
     }
 
     /// Orders the delivery of the held staple once more to a process that was given it and does not
@@ -66,8 +66,8 @@ impl Agent {
         let was_given = |live: &Place, staple: &Staple| {
             live.underway.is_none() && live.holds.as_deref() == Some(staple)
         };
-        for number in self.inventory.referred_to(certificate) {
-            self.deliver_where(was_given, number, target, now);
+        for id in self.inventory.referred_to(certificate) {
+            self.deliver_where(was_given, id, target, now);
         }
     }
 
@@ -75,14 +75,14 @@ impl Agent {
     fn deliver_where(
         &mut self,
         is_wanted: impl Fn(&Place, &Staple) -> bool,
-        number: CertificateNumber,
+        id: CertificateId,
         target: TargetId,
         now: Now,
     ) {
         if !self.connected.contains(&target) {
             return;
         }
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let Some(staple) = entry.fit_staple(now.wall).cloned() else {
@@ -97,10 +97,10 @@ impl Agent {
         };
         live.underway = Some(Arc::clone(&staple));
         let subject = Arc::clone(&entry.subject);
-        self.timers.cancel(&Timer::Deliver(number, target));
+        self.timers.cancel(&Timer::Deliver(id, target));
         self.actions.push(Action::Deliver {
             target,
-            certificate: number,
+            certificate: id,
             subject,
             staple,
         });
@@ -110,11 +110,11 @@ impl Agent {
     pub(super) fn delivered(
         &mut self,
         target: TargetId,
-        number: CertificateNumber,
-        result: Result<Delivery, DeliveryFailure>,
+        id: CertificateId,
+        result: Result<Delivered, DeliveryFailure>,
         now: Now,
     ) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let path = entry.name().to_owned();
@@ -128,17 +128,17 @@ impl Agent {
         }
         match result {
             Ok(how) => {
-                let is_news = live.holds != live.underway || how == Delivery::Attached;
+                let is_news = live.holds != live.underway || how == Delivered::Attached;
                 live.arrived();
                 if is_news {
-                    self.report(Report::Live { path, target, how });
+                    self.report(Notice::Live { path, target, how });
                 }
                 // A newer staple may have come while this one was on its way.
-                self.deliver(number, target, now);
+                self.deliver(id, target, now);
             }
             Err(DeliveryFailure { failure, retry }) => {
-                let since = *live.failing_since.get_or_insert(now.steady);
-                let lasting_in = LASTING.saturating_sub(now.steady.saturating_sub(since));
+                let since = *live.failing_since.get_or_insert(now.monotonic);
+                let lasting_in = LASTING.saturating_sub(now.monotonic.saturating_sub(since));
                 let is_alarm = match retry {
                     DeliveryRetry::Passing | DeliveryRetry::Awaited => {
                         lasting_in.is_zero() || self.settings.single_run.is_some()
@@ -171,10 +171,10 @@ impl Agent {
                     first.saturating_mul(1 << doublings).min(longest)
                 });
                 if let Some(delay) = retry_in {
-                    self.timers.set(Timer::Deliver(number, target), delay, now);
+                    self.timers.set(Timer::Deliver(id, target), delay, now);
                 }
                 if is_alarm && retry != DeliveryRetry::NextConnection {
-                    self.report(Report::DeliveryFailed {
+                    self.report(Notice::DeliveryFailed {
                         path,
                         target,
                         failure,
@@ -191,11 +191,11 @@ impl Agent {
     pub(super) fn held_newer(
         &mut self,
         target: TargetId,
-        number: CertificateNumber,
+        id: CertificateId,
         assessment: Assessment,
         now: Now,
     ) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let is_better = entry.may_take_over(&assessment.standing(), now.wall);
@@ -208,41 +208,41 @@ impl Agent {
             entry.update_targets();
         }
         if is_better {
-            self.take_over(number, assessment, now);
+            self.take_over(id, assessment, now);
         } else if entry.staple == offered {
             // The two do not agree on what is newer: not to be argued about in a circle.
             let [wait, _] = LATER;
-            return self.timers.set(Timer::Deliver(number, target), wait, now);
+            return self.timers.set(Timer::Deliver(id, target), wait, now);
         }
-        self.place(number, now);
+        self.place(id, now);
     }
 
     /// A new process: everything is offered to it, must-staple certificates first.
     pub(super) fn connected(&mut self, target: TargetId, now: Now) {
         self.connected.insert(target);
         self.timers.cancel(&Timer::OutOfReach(target));
-        let mut numbers: Vec<(bool, CertificateNumber)> = Vec::new();
-        for (number, entry) in &mut self.inventory.entries {
+        let mut ids: Vec<(bool, CertificateId)> = Vec::new();
+        for (id, entry) in &mut self.inventory.entries {
             if let Some(live) = entry.live.get_mut(&target) {
                 live.holds = None;
                 live.failures = 0;
                 live.failing_since = None;
-                numbers.push((!entry.subject.certificate.must_staple(), *number));
+                ids.push((!entry.subject.certificate.must_staple(), *id));
             }
         }
-        numbers.sort_unstable();
-        for (_, number) in numbers {
-            self.deliver(number, target, now);
+        ids.sort_unstable();
+        for (_, id) in ids {
+            self.deliver(id, target, now);
         }
     }
 
     /// The process is gone: nothing is known of what the next one holds.
     pub(super) fn disconnected(&mut self, target: TargetId) {
         self.connected.remove(&target);
-        for (number, entry) in &mut self.inventory.entries {
+        for (id, entry) in &mut self.inventory.entries {
             if let Some(live) = entry.live.get_mut(&target) {
                 live.holds = None;
-                self.timers.cancel(&Timer::Deliver(*number, target));
+                self.timers.cancel(&Timer::Deliver(*id, target));
             }
         }
     }
@@ -254,11 +254,11 @@ impl Agent {
         certificate: &CertificateReference,
         now: Now,
     ) {
-        for number in self.inventory.referred_to(certificate) {
-            let entry = self.inventory.entries.get_mut(&number);
+        for id in self.inventory.referred_to(certificate) {
+            let entry = self.inventory.entries.get_mut(&id);
             if let Some(live) = entry.and_then(|entry| entry.live.get_mut(&target)) {
                 live.holds = None;
-                self.deliver(number, target, now);
+                self.deliver(id, target, now);
             }
         }
     }

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inventory::{Entry, FileState, is_from_the_future};
+use super::inventory::{CertificateEntry, FileState, is_from_the_future};
 use super::timers::Timer;
 use super::{
-    Action, Agent, Answer, CertificateNumber, Failure, Outdated, Recollection, Report,
-    RequestFailure, SHORTEST_LIFE, Settings, Validators,
+    Action, Agent, Answered, CacheValidators, CertificateId, Failure, Notice, Outdated,
+    Recollection, RequestFailure, SHORTEST_LIFE, Settings,
 };
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
@@ -29,30 +29,30 @@ const EXPIRED_REPEAT: Duration = schedule::LONGEST_RETRY;
 
 impl Agent {
     /// Takes a staple as the one that is held from now on.
-    pub(super) fn hold(&mut self, number: CertificateNumber, staple: Arc<Staple>, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    pub(super) fn hold(&mut self, id: CertificateId, staple: Arc<Staple>, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let standing = staple.standing();
         entry.staple = Some(staple);
         entry.lapsed = false;
         // What is known of the one before says nothing of this one.
-        entry.validators = Validators::default();
+        entry.validators = CacheValidators::default();
         entry.has_nothing_newer = false;
         entry.is_overdue_told = false;
-        self.learn(number, standing);
-        self.watch_expiry(number, now);
+        self.learn(id, standing);
+        self.watch_expiry(id, now);
     }
 
-    /// The same for a staple that was found on disk or in a process: the request that was planned is
-    /// for what was held before.
-    pub(super) fn hold_found(&mut self, number: CertificateNumber, staple: Arc<Staple>, now: Now) {
-        self.hold(number, staple, now);
+    /// The same for a staple that was found on disk or in a process: the request that was planned
+    /// is for what was held before.
+    pub(super) fn hold_found(&mut self, id: CertificateId, staple: Arc<Staple>, now: Now) {
+        self.hold(id, staple, now);
         let settings = self.settings;
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
-        let timer = Timer::Request(number);
+        let timer = Timer::Request(id);
         let Some(staple) = entry.fit_staple(now.wall).cloned() else {
             return;
         };
@@ -68,8 +68,8 @@ impl Agent {
     }
 
     /// Takes what a response says as what the next one is judged by, also by a later process.
-    fn learn(&mut self, number: CertificateNumber, standing: Standing) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    fn learn(&mut self, id: CertificateId, standing: Standing) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         if entry.standing.replace(standing) != Some(standing) {
@@ -82,11 +82,11 @@ impl Agent {
     }
 
     /// Plans the first request for a certificate that has none planned or under way.
-    pub(super) fn plan_first_request(&mut self, number: CertificateNumber, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    pub(super) fn plan_first_request(&mut self, id: CertificateId, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
-        if entry.requesting || self.timers.is_set(&Timer::Request(number)) {
+        if entry.requesting || self.timers.is_set(&Timer::Request(id)) {
             return;
         }
         let wait = match (entry.fit_staple(now.wall), self.settings.single_run) {
@@ -101,28 +101,28 @@ impl Agent {
             _ => Some(Duration::ZERO),
         };
         if let Some(wait) = wait {
-            self.timers.set(Timer::Request(number), wait, now);
+            self.timers.set(Timer::Request(id), wait, now);
         }
-        self.watch_expiry(number, now);
+        self.watch_expiry(id, now);
     }
 
     /// Orders a request, unless one is under way or the certificate has ended; `is_wanted_now` by
     /// the operator, even where the responder is being left alone.
-    pub(super) fn request(&mut self, number: CertificateNumber, is_wanted_now: bool, now: Now) {
+    pub(super) fn request(&mut self, id: CertificateId, is_wanted_now: bool, now: Now) {
         let settings = self.settings;
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         if entry.requesting {
             return;
         }
         if entry.not_after() <= now.wall {
-            return self.timers.set(Timer::Request(number), EXPIRED_REPEAT, now);
+            return self.timers.set(Timer::Request(id), EXPIRED_REPEAT, now);
         }
         entry.requesting = true;
         let is_overdue = entry.overdue_staple(&settings, now.wall).is_some();
         let action = Action::Request {
-            certificate: number,
+            certificate: id,
             subject: Arc::clone(&entry.subject),
             must_staple: entry.subject.certificate.must_staple(),
             held: entry.predecessor(now.wall),
@@ -133,100 +133,101 @@ impl Agent {
             is_wanted_now,
             validators: match is_overdue {
                 // "Not modified" would be no help.
-                true => Validators::default(),
+                true => CacheValidators::default(),
                 false => entry.validators.clone(),
             },
         };
         self.actions.push(action);
-        if !self.timers.is_set(&Timer::Expiry(number)) {
+        if !self.timers.is_set(&Timer::Expiry(id)) {
             // The clock was ahead when the certificate was taken to have ended.
-            self.watch_expiry(number, now);
+            self.watch_expiry(id, now);
         }
     }
 
     pub(super) fn renew_all(&mut self, now: Now) {
-        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
-        for number in numbers {
-            self.timers.cancel(&Timer::Request(number));
-            self.request(number, true, now);
+        let ids: Vec<CertificateId> = self.inventory.entries.keys().copied().collect();
+        for id in ids {
+            self.timers.cancel(&Timer::Request(id));
+            self.request(id, true, now);
         }
     }
 
     pub(super) fn renew_file(&mut self, path: &Path, now: Now) {
-        if let Some(FileState::Holds(number)) = self.inventory.file(path) {
-            let number = *number;
-            self.timers.cancel(&Timer::Request(number));
-            self.request(number, true, now);
+        if let Some(FileState::Holds(id)) = self.inventory.file(path) {
+            let id = *id;
+            self.timers.cancel(&Timer::Request(id));
+            self.request(id, true, now);
         }
     }
 
     /// What could not be had is asked for again, now; what is under way goes the old way, and is
     /// asked for once more should it fail.
     pub(super) fn ways_changed(&mut self, now: Now) {
-        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
-        for number in numbers {
-            let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let ids: Vec<CertificateId> = self.inventory.entries.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.inventory.entries.get_mut(&id) else {
                 continue;
             };
             if entry.failure.is_some() || entry.postponed.is_some() || entry.requesting {
-                self.ask_at_once(number, now);
+                self.ask_at_once(id, now);
             }
         }
     }
 
     /// Asks now; where a request is under way, as soon as it has failed.
-    fn ask_at_once(&mut self, number: CertificateNumber, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    fn ask_at_once(&mut self, id: CertificateId, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         if entry.requesting {
             entry.ask_again = true;
         } else {
-            self.timers.cancel(&Timer::Request(number));
-            self.request(number, false, now);
+            self.timers.cancel(&Timer::Request(id));
+            self.request(id, false, now);
         }
     }
 
     /// Plans the requests anew. Those for what could not be had last time stay as they are.
     pub(super) fn reconfigured(&mut self, settings: Settings, now: Now) {
         self.settings = settings;
-        for (number, entry) in &self.inventory.entries {
+        for (id, entry) in &self.inventory.entries {
             if let Some(staple) = entry.fit_staple(now.wall)
                 && !entry.requesting
                 && entry.failures == 0
             {
                 let wait = entry.next_request(staple, &settings, None, now.wall);
-                self.timers.set(Timer::Request(*number), wait, now);
+                self.timers.set(Timer::Request(*id), wait, now);
             }
         }
-        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
-        for number in numbers {
+        let ids: Vec<CertificateId> = self.inventory.entries.keys().copied().collect();
+        for id in ids {
             // Without an alarm, the end of the certificate was reported already.
-            if self.timers.is_set(&Timer::Expiry(number)) {
-                self.watch_expiry(number, now);
+            if self.timers.is_set(&Timer::Expiry(id)) {
+                self.watch_expiry(id, now);
             }
         }
     }
 
-    /// The clock was ahead. What was accepted then and is not valid yet is of no use to anybody, and
-    /// its renewal is far away: those certificates are asked for now, and so are those that have none,
-    /// for every answer may have seemed to be over. What was taken to have ended has not, and goes
-    /// where it was withheld from meanwhile; what lies on disk is looked at once more.
+    /// The clock was ahead. What was accepted then and is not valid yet is of no use to anybody,
+    /// and its renewal is far away: those certificates are asked for now, and so are those that
+    /// have none, for every answer may have seemed to be over. What was taken to have ended has
+    /// not, and goes where it was withheld from meanwhile; what lies on disk is looked at once
+    /// more.
     pub(super) fn clock_set_back(&mut self, now: Now) {
-        let numbers: Vec<CertificateNumber> = self.inventory.entries.keys().copied().collect();
-        for number in numbers {
-            let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let ids: Vec<CertificateId> = self.inventory.entries.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.inventory.entries.get_mut(&id) else {
                 continue;
             };
             entry.lapsed = false;
             if entry.fit_staple(now.wall).is_none() {
                 // "Not modified" would be no help.
-                entry.validators = Validators::default();
-                self.ask_at_once(number, now);
+                entry.validators = CacheValidators::default();
+                self.ask_at_once(id, now);
             } else {
-                self.place(number, now);
+                self.place(id, now);
             }
-            self.watch_expiry(number, now);
+            self.watch_expiry(id, now);
         }
         self.actions.push(Action::LookAgain);
     }
@@ -234,53 +235,53 @@ impl Agent {
     /// The responder answered, or did not.
     pub(super) fn answered(
         &mut self,
-        number: CertificateNumber,
-        result: Result<Answer, RequestFailure>,
+        id: CertificateId,
+        result: Result<Answered, RequestFailure>,
         now: Now,
     ) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         entry.requesting = false;
         entry.postponed = None;
         let answer = match result {
             Ok(answer) => answer,
-            Err(failure) => return self.request_failed(number, failure, now),
+            Err(failure) => return self.request_failed(id, failure, now),
         };
         let Some(assessment) = answer.assessment else {
-            return self.unchanged(number, answer.fresh_for, now);
+            return self.unchanged(id, answer.fresh_for, now);
         };
         let standing = assessment.standing();
         if is_from_the_future(standing.this_update, now.wall) {
             // It was judged by a clock that was ahead and has been set right since.
-            return self.request(number, false, now);
+            return self.request(id, false, now);
         }
         if let Some(held) = entry.predecessor(now.wall)
-            && let Err(setback) = ocsp::check_succession(&held, &standing, now.wall)
+            && let Err(error) = ocsp::check_succession(&held, &standing, now.wall)
         {
             let failure = Failure {
-                kind: setback.kind(),
-                message: setback.to_string(),
+                kind: error.kind(),
+                message: error.to_string(),
             };
-            return self.request_failed(number, failure.into(), now);
+            return self.request_failed(id, failure.into(), now);
         }
-        self.tell_of_revocation(number, assessment.status);
+        self.tell_of_revocation(id, assessment.status);
         match assessment.stapling {
             Ok(staple) => {
-                self.accepted(number, Arc::new(staple), answer.fresh_for, now);
-                if let Some(entry) = self.inventory.entries.get_mut(&number) {
+                self.accepted(id, Arc::new(staple), answer.fresh_for, now);
+                if let Some(entry) = self.inventory.entries.get_mut(&id) {
                     entry.validators = answer.validators;
                 }
             }
             Err(_) if matches!(assessment.status, CertificateStatus::Revoked { .. }) => {
-                self.withhold(number, standing, now);
+                self.withhold(id, standing, now);
             }
             Err(reason) => {
                 let failure = Failure {
                     kind: reason.kind(),
                     message: reason.to_string(),
                 };
-                self.request_failed(number, failure.into(), now);
+                self.request_failed(id, failure.into(), now);
             }
         }
     }
@@ -288,42 +289,42 @@ impl Agent {
     /// The responder gave a validated staple that may follow the one held.
     fn accepted(
         &mut self,
-        number: CertificateNumber,
+        id: CertificateId,
         staple: Arc<Staple>,
         fresh_for: Option<Duration>,
         now: Now,
     ) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let held = entry.fit_staple(now.wall);
         if held.is_some_and(|held| !has_more(&staple, held)) {
-            return self.unchanged(number, fresh_for, now);
+            return self.unchanged(id, fresh_for, now);
         }
         entry.succeeded();
         let wait = entry.next_request(&staple, &self.settings, None, now.wall);
-        let report = Report::Renewed {
+        let report = Notice::Renewed {
             path: entry.name().to_owned(),
             this_update: staple.this_update(),
             until: staple.expires(),
             next_request: now.wall.saturating_add(wait),
         };
-        self.timers.set(Timer::Request(number), wait, now);
+        self.timers.set(Timer::Request(id), wait, now);
         self.report(report);
-        self.hold(number, staple, now);
-        self.place(number, now);
+        self.hold(id, staple, now);
+        self.place(id, now);
     }
 
     /// The responder has nothing newer than what is held: no failure, but nothing gained.
-    fn unchanged(&mut self, number: CertificateNumber, fresh_for: Option<Duration>, now: Now) {
+    fn unchanged(&mut self, id: CertificateId, fresh_for: Option<Duration>, now: Now) {
         let settings = self.settings;
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let Some(staple) = entry.fit_staple(now.wall).cloned() else {
             // It came to its end while the responder was asked whether it is still current.
-            entry.validators = Validators::default();
-            return self.request(number, false, now);
+            entry.validators = CacheValidators::default();
+            return self.request(id, false, now);
         };
         let wait = entry.next_request(&staple, &settings, fresh_for, now.wall);
         entry.succeeded();
@@ -332,37 +333,33 @@ impl Agent {
         let path = entry.name().to_owned();
         let next_request = now.wall.saturating_add(wait);
         let report = match entry.outdated(&settings, now.wall) {
-            Some(outdated) => Report::Outdated {
+            Some(outdated) => Notice::Outdated {
                 path,
                 outdated,
                 staple_until: staple.expires(),
                 next_request,
                 repeated: std::mem::replace(&mut entry.is_overdue_told, true),
             },
-            None => Report::Unchanged { path, next_request },
+            None => Notice::Unchanged { path, next_request },
         };
-        self.timers.set(Timer::Request(number), wait, now);
+        self.timers.set(Timer::Request(id), wait, now);
         self.report(report);
         if was_lapsed {
             // The clock was ahead when the staple was taken to have ended.
-            self.watch_expiry(number, now);
-            self.place(number, now);
+            self.watch_expiry(id, now);
+            self.place(id, now);
         }
     }
 
     /// Says that the certificate is revoked, if that is what a response says; for the first time,
     /// or once more.
-    pub(super) fn tell_of_revocation(
-        &mut self,
-        number: CertificateNumber,
-        status: CertificateStatus,
-    ) {
+    pub(super) fn tell_of_revocation(&mut self, id: CertificateId, status: CertificateStatus) {
         let (Some(entry), CertificateStatus::Revoked { at, reason }) =
-            (self.inventory.entries.get(&number), status)
+            (self.inventory.entries.get(&id), status)
         else {
             return;
         };
-        let report = Report::Revoked {
+        let report = Notice::Revoked {
             path: entry.name().to_owned(),
             at,
             reason,
@@ -373,13 +370,13 @@ impl Agent {
     }
 
     /// Takes over a validated response that was found in a HAProxy process.
-    pub(super) fn take_over(&mut self, number: CertificateNumber, found: Assessment, now: Now) {
-        self.tell_of_revocation(number, found.status);
+    pub(super) fn take_over(&mut self, id: CertificateId, found: Assessment, now: Now) {
+        self.tell_of_revocation(id, found.status);
         let standing = found.standing();
         match found.stapling {
-            Ok(staple) => self.hold_found(number, Arc::new(staple), now),
+            Ok(staple) => self.hold_found(id, Arc::new(staple), now),
             Err(_) if matches!(found.status, CertificateStatus::Revoked { .. }) => {
-                self.withhold(number, standing, now);
+                self.withhold(id, standing, now);
             }
             Err(_) => {}
         }
@@ -388,26 +385,26 @@ impl Agent {
     /// The certificate is revoked and the response that says so is not to be stapled. The last good
     /// staple is let go: where it lies it runs out, but it is not handed to anybody any more. The
     /// responder is asked on in case the revocation was a hold.
-    fn withhold(&mut self, number: CertificateNumber, standing: Standing, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    fn withhold(&mut self, id: CertificateId, standing: Standing, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         entry.staple = None;
-        entry.validators = Validators::default();
+        entry.validators = CacheValidators::default();
         entry.succeeded();
         if !entry.requesting {
-            self.timers.set(Timer::Request(number), REVOKED_REPEAT, now);
+            self.timers.set(Timer::Request(id), REVOKED_REPEAT, now);
         }
-        self.learn(number, standing);
-        self.place_files(number, now);
+        self.learn(id, standing);
+        self.place_files(id, now);
     }
 
-    fn request_failed(&mut self, number: CertificateNumber, failed: RequestFailure, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    fn request_failed(&mut self, id: CertificateId, failed: RequestFailure, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         if std::mem::take(&mut entry.ask_again) {
-            return self.request(number, false, now);
+            return self.request(id, false, now);
         }
         let staple_until = entry.fit_staple(now.wall).map(|staple| staple.expires());
         let remaining = staple_until.map(|end| end.since(now.wall));
@@ -423,15 +420,15 @@ impl Agent {
                 schedule::retry(entry.failures.saturating_add(1), remaining, jitter).max(asked);
             entry.has_failed(failed.failure, retry_in, now)
         };
-        self.timers.set(Timer::Request(number), retry_in, now);
+        self.timers.set(Timer::Request(id), retry_in, now);
         self.report(report);
     }
 
     /// Sets the alarm for the next end that is to be told of: of the time that the staple should
     /// last, of the staple, or of the certificate where none is held; and for the beginning of a
     /// staple from the future, which then goes where it was withheld from.
-    pub(super) fn watch_expiry(&mut self, number: CertificateNumber, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    pub(super) fn watch_expiry(&mut self, id: CertificateId, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
@@ -458,27 +455,28 @@ impl Agent {
         let wait = entry
             .begins_in(now.wall)
             .map_or(wait, |begin| wait.min(begin));
-        self.timers.set(Timer::Expiry(number), wait, now);
+        self.timers.set(Timer::Expiry(id), wait, now);
     }
 
-    /// The staple, or the certificate itself, may have come to its end, or the staple to its beginning.
-    pub(super) fn expired(&mut self, number: CertificateNumber, now: Now) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    /// The staple, or the certificate itself, may have come to its end, or the staple to its
+    /// beginning.
+    pub(super) fn expired(&mut self, id: CertificateId, now: Now) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let path = entry.name().to_owned();
         let not_after = entry.not_after();
         if not_after <= now.wall {
             // Looked at again only when the clock turns out to have been wrong.
-            self.report(Report::CertificateExpired { path, not_after });
-            return self.place_files(number, now);
+            self.report(Notice::CertificateExpired { path, not_after });
+            return self.place_files(id, now);
         }
         let expiring_in = entry.expiring_in(self.settings.expiring_within, now);
         if expiring_in == Some(Duration::ZERO) && !entry.is_expiring {
             entry.is_expiring = true;
             // It is not new any more.
             entry.is_not_known_yet = false;
-            let report = Report::Expiring {
+            let report = Notice::Expiring {
                 path: path.clone(),
                 staple_until: entry.fit_staple(now.wall).map(|staple| staple.expires()),
                 failure: entry.why_none(&self.settings, now.wall),
@@ -488,14 +486,14 @@ impl Agent {
         let staple = entry.staple.as_ref().filter(|_| !entry.lapsed);
         if staple.is_some_and(|staple| staple.expires().since(now.wall) < SHORTEST_LIFE) {
             entry.lapsed = true;
-            self.report(Report::StapleExpired { path });
+            self.report(Notice::StapleExpired { path });
         }
-        self.place(number, now);
-        self.watch_expiry(number, now);
+        self.place(id, now);
+        self.watch_expiry(id, now);
     }
 }
 
-impl Entry {
+impl CertificateEntry {
     /// The responder has answered, and there is nothing to be said against its answer.
     fn succeeded(&mut self) {
         self.failures = 0;
@@ -505,9 +503,9 @@ impl Entry {
     }
 
     /// Nobody was asked.
-    fn was_postponed(&mut self, failure: Failure, retry_in: Duration) -> Report {
+    fn was_postponed(&mut self, failure: Failure, retry_in: Duration) -> Notice {
         self.postponed = Some(failure.clone());
-        Report::RequestPostponed {
+        Notice::RequestPostponed {
             path: self.name().to_owned(),
             failure,
             retry_in,
@@ -516,7 +514,7 @@ impl Entry {
 
     /// Whoever was asked gave nothing of use. The wait until the next attempt, which is `retry_in`
     /// unless the certificate is so new that it is worth asking sooner.
-    fn has_failed(&mut self, failure: Failure, retry_in: Duration, now: Now) -> (Duration, Report) {
+    fn has_failed(&mut self, failure: Failure, retry_in: Duration, now: Now) -> (Duration, Notice) {
         let path = self.name().to_owned();
         let before = self.failure.replace(failure.clone());
         let was_pardoned = std::mem::take(&mut self.is_not_known_yet);
@@ -524,14 +522,14 @@ impl Entry {
         if self.is_new(now) && NOT_KNOWN.contains(&failure.kind) {
             self.is_not_known_yet = true;
             let retry_in = retry_in.min(NEW_REPEAT);
-            let report = Report::NotKnownYet {
+            let report = Notice::NotKnownYet {
                 path,
                 failure,
                 retry_in,
             };
             return (retry_in, report);
         }
-        let report = Report::RequestFailed {
+        let report = Notice::RequestFailed {
             path,
             failures: self.failures,
             retry_in,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::timers::Timer;
-use super::{Action, Agent, CertificateNumber, Report, TargetId};
+use super::{Action, Agent, CertificateId, Notice, TargetId};
 use crate::time::Now;
 use crate::x509::{Certificate, CertificateReference};
 
@@ -64,19 +64,19 @@ impl Agent {
     }
 
     /// A certificate has lost its last file, this one: it is looked after as long as it is served.
-    pub(super) fn lost_last_file(&mut self, number: CertificateNumber, path: &Path) {
-        let Some(entry) = self.inventory.entries.get_mut(&number) else {
+    pub(super) fn lost_last_file(&mut self, id: CertificateId, path: &Path) {
+        let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;
         };
         let serving = self.served.by(&entry.subject.certificate);
         if serving.is_empty() || self.settings.single_run.is_some() {
-            return self.drop_certificate(number);
+            return self.drop_certificate(id);
         }
         entry.served_by = serving;
         entry.update_targets();
         entry.former = path.to_owned();
         entry.former.as_mut_os_string().push(" (as loaded)");
-        self.report(Report::StillServed {
+        self.report(Notice::StillServed {
             path: path.to_owned(),
         });
     }
@@ -84,27 +84,27 @@ impl Agent {
     /// Sees to it that what has no file goes where it is served, and ends where it is not.
     fn look_after_what_is_served(&mut self, now: Now) {
         let entries = self.inventory.entries.iter();
-        let without_file: Vec<(CertificateNumber, BTreeSet<TargetId>)> = entries
+        let without_file: Vec<(CertificateId, BTreeSet<TargetId>)> = entries
             .filter(|(_, entry)| entry.files.is_empty())
-            .map(|(number, entry)| (*number, self.served.by(&entry.subject.certificate)))
+            .map(|(id, entry)| (*id, self.served.by(&entry.subject.certificate)))
             .collect();
-        for (number, serving) in without_file {
+        for (id, serving) in without_file {
             if serving.is_empty() {
-                self.drop_certificate(number);
-            } else if let Some(entry) = self.inventory.entries.get_mut(&number) {
+                self.drop_certificate(id);
+            } else if let Some(entry) = self.inventory.entries.get_mut(&id) {
                 entry.served_by = serving;
                 entry.update_targets();
-                self.place(number, now);
+                self.place(id, now);
             }
-            self.cancel_retries(number);
+            self.cancel_retries(id);
         }
     }
 
-    fn drop_certificate(&mut self, number: CertificateNumber) {
-        self.timers.cancel(&Timer::Request(number));
-        self.timers.cancel(&Timer::Expiry(number));
+    fn drop_certificate(&mut self, id: CertificateId) {
+        self.timers.cancel(&Timer::Request(id));
+        self.timers.cancel(&Timer::Expiry(id));
         let mut forgotten = Vec::new();
-        self.inventory.remove(number, &mut forgotten);
+        self.inventory.remove(id, &mut forgotten);
         self.actions
             .extend(forgotten.into_iter().map(Action::Forget));
     }

@@ -64,8 +64,8 @@ impl Exclusion {
 pub struct Outdated {
     /// thisUpdate of the response.
     pub this_update: Timestamp,
-    /// Where it is an old one: from when on clients refuse it although it is valid for longer, which
-    /// is when it reaches the maximum age of the settings.
+    /// Where it is an old one: from when on clients refuse it although it is valid for longer,
+    /// which is when it reaches the maximum age of the settings.
     pub refused_from: Option<Timestamp>,
 }
 
@@ -80,8 +80,8 @@ pub enum State {
     /// Not stapled for: no_responder, no_issuer, not_applicable or unreadable.
     #[error("{0}")]
     Excluded(Exclusion),
-    /// No usable answer yet, and none that failed; or the certificate is so new that its responder does
-    /// not know it yet.
+    /// No usable answer yet, and none that failed; or the certificate is so new that its responder
+    /// does not know it yet.
     #[error("no staple yet")]
     Waiting,
     /// A valid staple is held.
@@ -90,11 +90,12 @@ pub enum State {
     /// A valid staple is held, and the responder is being asked for the next.
     #[error("the next response is being asked for")]
     Renewing,
-    /// A valid staple is held whose successor is overdue, or which is older than the maximum age: the
-    /// responder keeps handing it out.
+    /// A valid staple is held whose successor is overdue, or which is older than the maximum age:
+    /// the responder keeps handing it out.
     #[error("{0}")]
     Outdated(Outdated),
-    /// The last attempt failed; a staple may still be held. Without one, also where nobody was asked.
+    /// The last attempt failed; a staple may still be held. Without one, also where nobody was
+    /// asked.
     #[error("{}", .0.message)]
     Failing(Failure),
     /// The responder says that the certificate is revoked.

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inventory::{Entry, File, FileState, Place};
+use super::inventory::{CertificateEntry, FileEntry, FileState, Place};
 use super::timers::Timer;
-use super::{Agent, CertificateNumber, Failure, State, Subject, TargetId};
+use super::{Agent, CertificateId, Failure, IssuedCertificate, State, TargetId};
 use crate::ocsp::Staple;
 use crate::time::Timestamp;
 
@@ -20,14 +20,14 @@ pub struct FileStatus<'agent> {
     /// Its state.
     pub state: State,
     /// What is known of the certificate; nothing where it is not stapled for.
-    pub certificate: Option<CertificateStatus<'agent>>,
+    pub certificate: Option<CertificateSummary<'agent>>,
 }
 
 /// How it stands with the certificate in a file.
 #[derive(Clone, Debug)]
-pub struct CertificateStatus<'agent> {
+pub struct CertificateSummary<'agent> {
     /// The certificate and its issuer.
-    pub subject: &'agent Subject,
+    pub subject: &'agent IssuedCertificate,
     /// The staple that is held, while it is fit to be handed out.
     pub staple: Option<&'agent Arc<Staple>>,
     /// When the responder is asked next; none while it is being asked.
@@ -39,14 +39,14 @@ pub struct CertificateStatus<'agent> {
     /// Where the staple belongs on disk.
     pub staple_path: &'agent Path,
     /// Whether it is there.
-    pub disk: PlaceStatus<'agent>,
+    pub disk: PlaceSummary<'agent>,
     /// Whether each of the HAProxy processes has it.
-    pub live: Vec<(TargetId, PlaceStatus<'agent>)>,
+    pub live: Vec<(TargetId, PlaceSummary<'agent>)>,
 }
 
 /// How it stands with the staple in one place.
 #[derive(Clone, Copy, Debug)]
-pub struct PlaceStatus<'agent> {
+pub struct PlaceSummary<'agent> {
     /// The staple that is held lies there.
     pub is_current: bool,
     /// Why it does not.
@@ -63,9 +63,9 @@ impl FileStatus<'_> {
     }
 }
 
-impl PlaceStatus<'_> {
-    fn of<'agent>(place: &'agent Place, staple: Option<&Arc<Staple>>) -> PlaceStatus<'agent> {
-        PlaceStatus {
+impl PlaceSummary<'_> {
+    fn of<'agent>(place: &'agent Place, staple: Option<&Arc<Staple>>) -> PlaceSummary<'agent> {
+        PlaceSummary {
             is_current: staple.is_some_and(|staple| {
                 let held = place.holds.as_ref();
                 held.is_some_and(|held| held.der() == staple.der())
@@ -78,8 +78,8 @@ impl PlaceStatus<'_> {
 
 impl Agent {
     /// The files that hold this certificate.
-    pub fn names_of(&self, number: CertificateNumber) -> impl Iterator<Item = &Path> {
-        let entry = self.inventory.entries.get(&number);
+    pub fn names_of(&self, id: CertificateId) -> impl Iterator<Item = &Path> {
+        let entry = self.inventory.entries.get(&id);
         let files = entry.into_iter().flat_map(|entry| entry.files.keys());
         files.map(PathBuf::as_path)
     }
@@ -104,9 +104,9 @@ impl Agent {
     ) -> Option<FileStatus<'agent>> {
         let (state, certificate) = match state {
             FileState::Excluded(exclusion) => (State::Excluded(exclusion.clone()), None),
-            FileState::Holds(number) => {
-                let entry = self.inventory.entries.get(number)?;
-                let next_request = self.timers.at(&Timer::Request(*number));
+            FileState::Holds(id) => {
+                let entry = self.inventory.entries.get(id)?;
+                let next_request = self.timers.at(&Timer::Request(*id));
                 let file = entry.files.get(path)?;
                 let status = entry.status(file, next_request, now);
                 (entry.state(&self.settings, now), Some(status))
@@ -120,26 +120,26 @@ impl Agent {
     }
 }
 
-impl Entry {
+impl CertificateEntry {
     fn status<'agent>(
         &'agent self,
-        file: &'agent File,
+        file: &'agent FileEntry,
         next_request: Option<Timestamp>,
         now: Timestamp,
-    ) -> CertificateStatus<'agent> {
+    ) -> CertificateSummary<'agent> {
         let staple = self.fit_staple(now);
         let live = file.targets.iter().filter_map(|target| {
             let place = self.live.get(target)?;
-            Some((*target, PlaceStatus::of(place, staple)))
+            Some((*target, PlaceSummary::of(place, staple)))
         });
-        CertificateStatus {
+        CertificateSummary {
             subject: &self.subject,
             staple,
             next_request,
             failures: self.failures,
             not_asked: self.postponed.as_ref(),
             staple_path: &file.staple_path,
-            disk: PlaceStatus::of(&file.disk, staple),
+            disk: PlaceSummary::of(&file.disk, staple),
             live: live.collect(),
         }
     }

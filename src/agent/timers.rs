@@ -1,37 +1,37 @@
 //! The agent's alarm clock: at most one deadline for each thing that waits.
 //!
-//! A deadline is a time to wait, and passes when either clock says so: the steady one ticks truly
-//! but stands still while the machine is suspended, the wall clock may jump either way. Going off
-//! early is harmless, for whoever is woken looks at the time again; going off late is not. It reads
-//! no clock.
+//! A deadline is a time to wait, and passes when either clock says so: the monotonic one ticks
+//! truly but stands still while the machine is suspended, the wall clock may jump either way. Going
+//! off early is harmless, for whoever is woken looks at the time again; going off late is not. It
+//! reads no clock.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::inventory::{CertificateNumber, TargetId};
+use super::inventory::{CertificateId, TargetId};
 use crate::time::{Now, Timestamp};
 
 /// What an alarm is for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Timer {
     /// Ask the responder.
-    Request(CertificateNumber),
+    Request(CertificateId),
     /// The held staple stops being of use.
-    Expiry(CertificateNumber),
+    Expiry(CertificateId),
     /// Try again to write the staple of this certificate file.
     Write(PathBuf),
     /// Try again to deliver to this HAProxy.
-    Deliver(CertificateNumber, TargetId),
+    Deliver(CertificateId, TargetId),
     /// This HAProxy has not come back.
     OutOfReach(TargetId),
 }
 
 /// When an alarm goes off: at the earlier of the first two.
 #[derive(Clone, Copy, Debug)]
-struct Deadline {
+struct AlarmTime {
     wall: Timestamp,
-    steady: Duration,
+    monotonic: Duration,
     /// When that is to be expected, as it is said to people.
     expected: Timestamp,
 }
@@ -39,43 +39,50 @@ struct Deadline {
 /// All alarms that are set.
 #[derive(Default, Debug)]
 pub(super) struct Timers {
-    deadlines: HashMap<Timer, Deadline>,
+    deadlines: HashMap<Timer, AlarmTime>,
     by_wall: BTreeSet<(Timestamp, Timer)>,
-    by_steady: BTreeSet<(Duration, Timer)>,
+    by_monotonic: BTreeSet<(Duration, Timer)>,
 }
 
 impl Timers {
     /// Sets the alarm to go off after `wait`, in place of one that was set for the same thing.
     pub(super) fn set(&mut self, timer: Timer, wait: Duration, now: Now) {
         self.cancel(&timer);
-        let deadline = Deadline {
+        let deadline = AlarmTime {
             // The wall clock counts whole seconds: never before the wait is over.
             wall: now
                 .wall
                 .saturating_add(wait.saturating_add(Duration::from_secs(2))),
-            steady: now.steady.saturating_add(wait),
+            monotonic: now.monotonic.saturating_add(wait),
             expected: now.wall.saturating_add(wait),
         };
         self.by_wall.insert((deadline.wall, timer.clone()));
-        self.by_steady.insert((deadline.steady, timer.clone()));
+        self.by_monotonic
+            .insert((deadline.monotonic, timer.clone()));
         self.deadlines.insert(timer, deadline);
     }
 
     /// Takes the alarm back, if it is set.
     pub(super) fn cancel(&mut self, timer: &Timer) {
-        if let Some(Deadline { wall, steady, .. }) = self.deadlines.remove(timer) {
+        if let Some(AlarmTime {
+            wall, monotonic, ..
+        }) = self.deadlines.remove(timer)
+        {
             self.by_wall.remove(&(wall, timer.clone()));
-            self.by_steady.remove(&(steady, timer.clone()));
+            self.by_monotonic.remove(&(monotonic, timer.clone()));
         }
     }
 
     /// Takes out the next alarm that is due at `now`, if any.
     pub(super) fn take_due(&mut self, now: Now) -> Option<Timer> {
         let wall = self.by_wall.first().filter(|(at, _)| *at <= now.wall);
-        let steady = self.by_steady.first().filter(|(at, _)| *at <= now.steady);
+        let monotonic = self
+            .by_monotonic
+            .first()
+            .filter(|(at, _)| *at <= now.monotonic);
         let timer = wall
             .map(|(_, timer)| timer.clone())
-            .or_else(|| steady.map(|(_, timer)| timer.clone()))?;
+            .or_else(|| monotonic.map(|(_, timer)| timer.clone()))?;
         self.cancel(&timer);
         Some(timer)
     }
@@ -83,11 +90,11 @@ impl Timers {
     /// How long from `now` until the next alarm, if one is set; zero when one is due.
     pub(super) fn next(&self, now: Now) -> Option<Duration> {
         let wall = self.by_wall.first().map(|(at, _)| at.since(now.wall));
-        let steady = self
-            .by_steady
+        let monotonic = self
+            .by_monotonic
             .first()
-            .map(|(at, _)| at.saturating_sub(now.steady));
-        [wall, steady].into_iter().flatten().min()
+            .map(|(at, _)| at.saturating_sub(now.monotonic));
+        [wall, monotonic].into_iter().flatten().min()
     }
 
     /// When the alarm for this thing is expected to go off, if it is set.
@@ -118,15 +125,15 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn now(wall: i64, steady: u64) -> Now {
+    fn now(wall: i64, monotonic: u64) -> Now {
         Now {
             wall: Timestamp::from_unix(wall),
-            steady: Duration::from_secs(steady),
+            monotonic: Duration::from_secs(monotonic),
         }
     }
 
-    fn request(number: u64) -> Timer {
-        Timer::Request(CertificateNumber(number))
+    fn request(id: u64) -> Timer {
+        Timer::Request(CertificateId(id))
     }
 
     #[test]
@@ -138,7 +145,7 @@ mod tests {
         assert_eq!(
             timers.next(now(100, 100)),
             Some(Duration::from_secs(20)),
-            "the steady clock is the finer one"
+            "the monotonic clock is the finer one"
         );
         assert_eq!(timers.take_due(now(120, 120)), Some(request(1)));
         assert_eq!(timers.next(now(0, 0)), None);

@@ -1,8 +1,8 @@
 //! From the command line to a checked configuration: which file is read, and the reading of it.
 //!
 //! The file is the one that is named, or the first there is of `/etc/staplerd/staplerd.yaml`,
-//! `~/.staplerd.yaml` (either may end in `.yml`) and the places of stapled and ocspd. What is in it is the room `config`'s
-//! business.
+//! `~/.staplerd.yaml` (either may end in `.yml`) and the places of stapled and ocspd. What is in it
+//! is the room `config`'s business.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::config::stapled_file;
 use crate::config::{
-    Config, Error, LogFile, MAX_BYTES, Options, Origin, Surroundings, Texts, parse_duration,
+    Config, Error, LogFilePattern, MAX_BYTES, Options, Origin, Surroundings, Texts, parse_duration,
 };
 use crate::files::{self, Reach};
 use crate::printable::Printable;
@@ -97,8 +97,8 @@ pub(super) fn load(options: Options, named: Option<&Path>) -> Result<Loaded, Vec
     })
 }
 
-/// What the daemon does with these options: where neither they nor a file name anything, HAProxy's own
-/// configuration in its default place counts.
+/// What the daemon does with these options: where neither they nor a file name anything, HAProxy's
+/// own configuration in its default place counts.
 ///
 /// # Errors
 /// Every mistake that was found.
@@ -129,7 +129,7 @@ pub(super) fn for_daemon(options: Options, named: Option<&Path>) -> Result<Loade
 
 /// The `error_log` of a file that makes no sense otherwise, of the `named` one or of that in its
 /// default place.
-pub(super) fn error_log(named: Option<&Path>) -> Option<LogFile> {
+pub(super) fn error_log(named: Option<&Path>) -> Option<LogFilePattern> {
     let named = named.map(Path::to_owned);
     let path = named.or_else(|| default_file(&mut Vec::new()))?;
     let (name, text) = text_of(&path).ok()?;
@@ -156,8 +156,8 @@ fn default_file(passed_over: &mut Vec<String>) -> Option<PathBuf> {
     own.chain(others).flatten().find(is_there)
 }
 
-/// The path without `..`, as the system resolves it: behind a link, the folder before `..` is another
-/// than the one that is written. What is not there keeps its path.
+/// The path without `..`, as the system resolves it: behind a link, the folder before `..` is
+/// another than the one that is written. What is not there keeps its path.
 fn without_parents(path: &Path) -> PathBuf {
     let components: Vec<Component<'_>> = path.components().collect();
     let last = components
@@ -218,8 +218,8 @@ fn read_folder(folder: &Path) -> io::Result<Texts> {
     texts.collect()
 }
 
-/// The first line of a mistake or a warning, for logs, whose records are lines: the line of the file that
-/// it is about is left out.
+/// The first line of a mistake or a warning, for logs, whose records are lines: the line of the
+/// file that it is about is left out.
 pub(super) fn first_line(problem: &impl ToString) -> String {
     let text = problem.to_string();
     text.lines().next().unwrap_or_default().to_owned()

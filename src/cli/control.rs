@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::configuration;
 use crate::config::{CONTROL_SOCKET, Error, Options};
-use crate::control::{Reply, Request, ask};
+use crate::control::{ControlReply, ControlRequest, ask};
 
 /// Which daemon.
 #[derive(Args)]
@@ -16,7 +16,8 @@ pub(super) struct DaemonChoice {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Control socket of the daemon [default: that of its configuration, /run/staplerd/control.sock]
+    /// Control socket of the daemon [default: that of its configuration,
+    /// /run/staplerd/control.sock]
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     control_socket: Option<PathBuf>,
 }
@@ -45,10 +46,10 @@ impl DaemonChoice {
     }
 
     /// The daemon's reply; a refusal is an error.
-    pub(super) fn ask(&self, request: &Request) -> Result<Reply, String> {
+    pub(super) fn ask(&self, request: &ControlRequest) -> Result<ControlReply, String> {
         let reply = ask(&self.socket()?, request).map_err(|error| error.to_string())?;
         match reply {
-            Reply::Refused(refusal) => Err(refusal.message),
+            ControlReply::Refused(refusal) => Err(refusal.message),
             reply => Ok(reply),
         }
     }

@@ -12,7 +12,7 @@ pub(super) use arguments::{DaemonArguments, DaemonOptions};
 use super::configuration::{self, Loaded, first_line};
 use super::user::User;
 use super::{EXIT_CONFIGURATION, once};
-use crate::background::{self, Outcome};
+use crate::background::{self, StartOutcome};
 use crate::config::{Config, Error, Logging};
 use crate::run;
 use crate::systemd;
@@ -121,9 +121,9 @@ fn warn(config: &Config) {
 /// word.
 fn start_in_background() -> ExitCode {
     match background::start() {
-        Ok(Outcome::Ready) => ExitCode::SUCCESS,
+        Ok(StartOutcome::Ready) => ExitCode::SUCCESS,
         // It has said why.
-        Ok(Outcome::Ended(code)) => {
+        Ok(StartOutcome::Ended(code)) => {
             let code = code.and_then(|code| u8::try_from(code).ok());
             code.map_or(ExitCode::FAILURE, ExitCode::from)
         }

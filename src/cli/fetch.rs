@@ -2,8 +2,8 @@
 //!
 //! By all rules of the configuration: proxies, other URLs, refused addresses, timeouts, exceptions
 //! for old CAs. Exit code 0 for a response that says good, and that was saved where `--output` asks
-//! for it; 1 otherwise. The first word of the last line is the verdict, as `staplerd verify` has it,
-//! or `unreachable:<kind>`.
+//! for it; 1 otherwise. The first word of the last line is the verdict, as `staplerd verify` has
+//! it, or `unreachable:<kind>`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::input::{choose_issuer, read_certificates};
 use super::{configuration, wording};
 use crate::config::{Config, Options};
-use crate::fetch::{self, Answer, Judged, Need, Report};
+use crate::fetch::{self, FetchedAnswer, JobReport, Judged, Need};
 use crate::files::Reach;
 use crate::ocsp::{
     self, Assessment, CertId, CertificateStatus, Policy, Standing, Staple, Subject,
@@ -56,7 +56,7 @@ pub(super) struct FetchArguments {
 }
 
 /// Everything that has to be known before anybody is asked.
-struct Question {
+struct FetchPlan {
     certificate: Certificate,
     issuer: Certificate,
     policy: Policy,
@@ -64,7 +64,7 @@ struct Question {
     held: Option<Standing>,
 }
 
-impl Question {
+impl FetchPlan {
     fn subject(&self) -> Subject<'_> {
         Subject {
             certificate: &self.certificate,
@@ -97,9 +97,9 @@ fn fetch_and_show(arguments: &FetchArguments) -> Result<bool, String> {
         .map_err(|error| error.to_string())?;
     let question = Arc::new(question(arguments, &config)?);
     let (url, judged) = match ask(&config, Arc::clone(&question))? {
-        Ok(Answer::Judged { judgement, url, .. }) => (url, judgement),
+        Ok(FetchedAnswer::Judged { judgement, url, .. }) => (url, judgement),
         // Nothing conditional was asked.
-        Ok(Answer::NotModified { url, .. }) => return Err(format!("{url}: nothing new")),
+        Ok(FetchedAnswer::NotModified { url, .. }) => return Err(format!("{url}: nothing new")),
         Err(failure) => {
             println!("unreachable:{} {failure}", failure.error.kind());
             return Ok(false);
@@ -129,7 +129,7 @@ fn fetch_and_show(arguments: &FetchArguments) -> Result<bool, String> {
 }
 
 /// Reads the files and applies the rules.
-fn question(arguments: &FetchArguments, config: &Config) -> Result<Question, String> {
+fn question(arguments: &FetchArguments, config: &Config) -> Result<FetchPlan, String> {
     let path = &arguments.certificate;
     let bundle = read_certificates(path)?;
     let certificate = bundle.leaf();
@@ -149,7 +149,7 @@ fn question(arguments: &FetchArguments, config: &Config) -> Result<Question, Str
         },
     };
     let policy = config.policies.of(&issuer);
-    let mut question = Question {
+    let mut question = FetchPlan {
         certificate: certificate.clone(),
         issuer,
         policy,
@@ -193,8 +193,8 @@ fn issuer_beside(path: &Path, certificate: &Certificate) -> Result<Certificate, 
 /// Asks the certificate's responders, or those that the configuration names instead.
 fn ask(
     config: &Config,
-    question: Arc<Question>,
-) -> Result<Result<Answer<Judged>, fetch::Failure>, String> {
+    question: Arc<FetchPlan>,
+) -> Result<Result<FetchedAnswer<Judged>, fetch::UrlFailure>, String> {
     let urls = question.certificate.ocsp_urls();
     let cert_id = CertId::new(&question.certificate, &question.issuer);
     let job = fetch::Job {
@@ -206,7 +206,7 @@ fn ask(
         conditional: None,
         key: question,
     };
-    let judge = |question: &Arc<Question>, response: &[u8]| {
+    let judge = |question: &Arc<FetchPlan>, response: &[u8]| {
         let now = wall_clock();
         let judged = ocsp::verify(response, question.subject(), None, now, question.policy);
         fetch::verdict(judged, question.held.as_ref(), false, now)
@@ -216,7 +216,7 @@ fn ask(
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let report: Option<Report<_, _>> = runtime.block_on(async {
+    let report: Option<JobReport<_, _>> = runtime.block_on(async {
         let (jobs, taken) = mpsc::unbounded_channel();
         let (results, mut reports) = mpsc::channel(1);
         // The receiver is alive: it is read below.
@@ -246,7 +246,7 @@ fn save(
         .map_err(|reason| not_saved(&reason))?;
     if let Some(held) = held {
         check_succession(held, &staple.standing(), wall_clock())
-            .map_err(|setback| not_saved(&setback))?;
+            .map_err(|error| not_saved(&error))?;
     }
     let mut results = store::write(
         &[(path.to_owned(), Arc::new(staple))],

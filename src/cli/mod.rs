@@ -32,7 +32,8 @@ use crate::run::wall_clock;
 
 /// The configuration makes no sense (sysexits.h, EX_CONFIG).
 const EXIT_CONFIGURATION: u8 = 78;
-/// How similar a word has to be to a command to be meant as one (Damerau-Levenshtein, 1 is the same).
+/// How similar a word has to be to a command to be meant as one (Damerau-Levenshtein, 1 is the
+/// same).
 const SIMILAR: f64 = 0.6;
 /// Help fits a terminal of this many columns.
 const HELP_WIDTH: usize = 80;
@@ -48,13 +49,13 @@ const HELP_WIDTH: usize = 80;
 )]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
     #[command(flatten)]
     daemon: daemon::DaemonArguments,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the daemon (the default).
     #[command(after_help = "\
 Examples:
@@ -144,7 +145,7 @@ pub fn run() -> ExitCode {
     };
     let daemon = match &arguments.command {
         None => Some(&arguments.daemon),
-        Some(Command::Run(daemon)) => Some(daemon),
+        Some(CliCommand::Run(daemon)) => Some(daemon),
         Some(_) => None,
     };
     if let Some(word) = daemon.and_then(daemon::DaemonArguments::misplaced_word) {
@@ -153,21 +154,21 @@ pub fn run() -> ExitCode {
     limits::raise_open_files();
     match arguments.command {
         None => daemon::run(arguments.daemon),
-        Some(Command::Run(daemon)) => daemon::run(daemon),
-        Some(Command::Once(once)) => once::run(&once),
-        Some(Command::Status(status)) => status::run(&status),
-        Some(Command::Reload(daemon)) => reload::run(&daemon),
-        Some(Command::Renew(renew)) => renew::run(&renew),
-        Some(Command::Fetch(fetch)) => fetch::run(&fetch),
-        Some(Command::Probe(probe)) => probe::run(&probe),
-        Some(Command::Completions(completions)) => {
+        Some(CliCommand::Run(daemon)) => daemon::run(daemon),
+        Some(CliCommand::Once(once)) => once::run(&once),
+        Some(CliCommand::Status(status)) => status::run(&status),
+        Some(CliCommand::Reload(daemon)) => reload::run(&daemon),
+        Some(CliCommand::Renew(renew)) => renew::run(&renew),
+        Some(CliCommand::Fetch(fetch)) => fetch::run(&fetch),
+        Some(CliCommand::Probe(probe)) => probe::run(&probe),
+        Some(CliCommand::Completions(completions)) => {
             generate::completions(&completions, Arguments::command())
         }
-        Some(Command::Man(man)) => generate::man(&man, Arguments::command()),
-        Some(Command::Verify(verify)) => verify::run(&verify, wall_clock()),
-        Some(Command::Validate(validate)) => validate::run(&validate),
+        Some(CliCommand::Man(man)) => generate::man(&man, Arguments::command()),
+        Some(CliCommand::Verify(verify)) => verify::run(&verify, wall_clock()),
+        Some(CliCommand::Validate(validate)) => validate::run(&validate),
         #[cfg(feature = "responder")]
-        Some(Command::Responder(responder)) => responder::run(responder),
+        Some(CliCommand::Responder(responder)) => responder::run(responder),
     }
 }
 

@@ -13,7 +13,7 @@ use clap::{ArgAction, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::configuration;
-use crate::config::{Config, Error, LogFile, Options, Origin};
+use crate::config::{Config, Error, LogFilePattern, Options, Origin};
 use crate::files;
 use crate::printable::Printable;
 use crate::run::{self, Once, Summary};
@@ -111,8 +111,8 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
     }
 }
 
-/// The file in the working directory, if there is one; whose it is has to be clear, for what it says
-/// is done with the rights of whoever runs this.
+/// The file in the working directory, if there is one; whose it is has to be clear, for what it
+/// says is done with the rights of whoever runs this.
 fn default_file() -> Result<Option<&'static Path>, String> {
     let path = Path::new(DEFAULT_FILE);
     if !path.is_file() {
@@ -177,7 +177,7 @@ fn refuse_nothing(file: Option<&str>) -> ExitCode {
     ExitCode::from(EXIT_UNREADABLE)
 }
 
-fn refuse(errors: &[Error], log: Option<&LogFile>) -> ExitCode {
+fn refuse(errors: &[Error], log: Option<&LogFilePattern>) -> ExitCode {
     let lines = configuration::in_lines(errors);
     eprintln!("{lines}");
     if let Some(Ok(Sink::File(file))) = log.map(|log| open(Some(log), Sink::Errors)) {
@@ -194,7 +194,7 @@ fn refuse(errors: &[Error], log: Option<&LogFile>) -> ExitCode {
 }
 
 /// The log file of this run, begun anew, or the stream it stands for.
-fn open(file: Option<&LogFile>, stream: Sink) -> Result<Sink, String> {
+fn open(file: Option<&LogFilePattern>, stream: Sink) -> Result<Sink, String> {
     let Some(file) = file else {
         return Ok(stream);
     };

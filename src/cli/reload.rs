@@ -3,8 +3,8 @@
 //!
 //! It takes the daemon's own options, reads the same configuration and asks over the control socket
 //! that is named there. Where that is turned off, or new, the process that systemd names gets
-//! SIGHUP. Exit codes: 0 when the daemon goes by the configuration as it is now, 1 when it cannot be
-//! reached or refuses it, 78 for a configuration that makes no sense.
+//! SIGHUP. Exit codes: 0 when the daemon goes by the configuration as it is now, 1 when it cannot
+//! be reached or refuses it, 78 for a configuration that makes no sense.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use super::EXIT_CONFIGURATION;
 use super::configuration;
 use super::control::OUT_OF_STEP;
 use super::daemon::{self, DaemonArguments};
-use crate::control::{AskError, Reply, Request, ask};
+use crate::control::{AskError, ControlReply, ControlRequest, ask};
 
 /// Where systemd says which process is the daemon (systemd.exec(5)).
 const MAIN_PID: &str = "MAINPID";
@@ -46,14 +46,14 @@ fn reload(control_socket: Option<&Path>) -> Result<String, String> {
         let problem = "the configuration turns the control socket off (control_socket: null)";
         return signal(problem);
     };
-    match ask(path, &Request::Reload) {
-        Ok(Reply::Reloaded(reloaded)) => {
+    match ask(path, &ControlRequest::Reload) {
+        Ok(ControlReply::Reloaded(reloaded)) => {
             for warning in reloaded.warnings {
                 eprintln!("{warning}");
             }
             Ok("configuration read again".to_owned())
         }
-        Ok(Reply::Refused(refusal)) => Err(refusal.message),
+        Ok(ControlReply::Refused(refusal)) => Err(refusal.message),
         Ok(_) => Err(OUT_OF_STEP.to_owned()),
         Err(error @ AskError::NotRunning(_)) => signal(&error.to_string()),
         Err(error) => Err(error.to_string()),

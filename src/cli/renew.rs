@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::control::{DaemonChoice, OUT_OF_STEP};
-use crate::control::{Reply, Request};
+use crate::control::{ControlReply, ControlRequest};
 
 /// What is to be renewed.
 #[derive(Args)]
@@ -24,8 +24,8 @@ pub(super) struct RenewArguments {
 /// Asks, and says how many.
 pub(super) fn run(arguments: &RenewArguments) -> ExitCode {
     let names = arguments.names.clone();
-    let problem = match arguments.daemon.ask(&Request::Renew { names }) {
-        Ok(Reply::Renewal(renewal)) => {
+    let problem = match arguments.daemon.ask(&ControlRequest::Renew { names }) {
+        Ok(ControlReply::Renewal(renewal)) => {
             let count = renewal.certificates;
             let noun = match count {
                 1 => "certificate file",

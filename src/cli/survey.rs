@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::discovery::source::Source;
 use crate::discovery::{
-    Change, DirectoryError, Finding, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
+    Change, DirectoryError, FileRefusal, Finding, PATIENCE, Scanner, Selection, SourceId,
 };
 
 /// What was found.
@@ -27,7 +27,7 @@ pub(super) struct SurveyedFile {
     /// Where its staple belongs.
     pub(super) staple_path: PathBuf,
     /// What is in it.
-    pub(super) content: Result<Finding, Refusal>,
+    pub(super) content: Result<Finding, FileRefusal>,
 }
 
 impl Survey {
@@ -35,7 +35,7 @@ impl Survey {
     /// its writer.
     pub(super) fn of(sources: impl IntoIterator<Item = Source>, selection: Selection) -> Self {
         let sources = sources.into_iter().enumerate();
-        let sources = sources.map(|(place, source)| (SourceNumber(place), source));
+        let sources = sources.map(|(place, source)| (SourceId(place), source));
         let mut scanner = Scanner::new(sources, selection);
         let mut survey = Survey::default();
         let mut report = |change| match change {

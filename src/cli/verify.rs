@@ -1,8 +1,8 @@
 //! `staplerd verify`: the judgement of `ocsp::verify` over files, for people and scripts.
 //!
 //! Prints what the response says, line by line, and as the first word of the last line `good`,
-//! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. A file that cannot be read is
-//! named on stderr, and the verdict is `reject:unreadable`.
+//! `revoked`, `unknown` or `reject:<kind>`. Exit code 0 for good only. A file that cannot be read
+//! is named on stderr, and the verdict is `reject:unreadable`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration, each in a line that says what, where and what to do.
 
-use super::document::Remark;
+use super::document::DocumentRemark;
 
 /// A mistake in the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -15,10 +15,10 @@ pub enum Error {
     },
     /// The configuration file is no YAML, or there is nothing in it.
     #[error("{0}")]
-    NotYaml(Remark),
+    NotYaml(DocumentRemark),
     /// The configuration file says something that it cannot say.
     #[error("{0}")]
-    File(Remark),
+    File(DocumentRemark),
     /// A line of a file in stapled's form is not what it should be.
     #[error("{file}:{line}: {reason}")]
     Line {

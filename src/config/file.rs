@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Error;
-use super::document::{Document, Place, Remark, Table, Value};
+use super::document::{Document, DocumentRemark, Location, Table, Value};
 use super::hooks::Hooks;
-use super::logging::{LogFile, Logging};
+use super::logging::{LogFilePattern, Logging};
 use super::ocspbot::{Domain, Include, ScanKey};
 use super::policies::{OnRevoked, Policies};
 use super::responder::ResponderConfig;
@@ -38,7 +38,7 @@ const VERBOSITY: RangeInclusive<u64> = 0..=4;
 
 /// What a configuration file says; what it does not say is absent or empty.
 #[derive(Debug, Default)]
-pub(super) struct File {
+pub(super) struct ConfigFile {
     pub directories: Vec<FileDirectory>,
     pub recursive: bool,
     pub file_extensions: Option<Vec<String>>,
@@ -76,10 +76,10 @@ pub(super) struct File {
     pub ocsp_folder: PathBuf,
     pub stop_on_error: bool,
     /// Where `make_backups: true` stands.
-    pub make_backups: Option<Place>,
+    pub make_backups: Option<Location>,
     pub keep_backups: Option<usize>,
-    pub output_log: Option<LogFile>,
-    pub error_log: Option<LogFile>,
+    pub output_log: Option<LogFilePattern>,
+    pub error_log: Option<LogFilePattern>,
     pub domains: Vec<Domain>,
     pub scan_keys: Vec<ScanKey>,
     pub includes: Vec<Include>,
@@ -95,7 +95,7 @@ pub(super) struct FileDirectory {
     /// The key `recursive` of the file where it is not said.
     pub recursive: Option<bool>,
     /// Where it stands in a file; from the command line, nowhere.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 impl From<PathBuf> for FileDirectory {
@@ -111,36 +111,36 @@ impl From<PathBuf> for FileDirectory {
 }
 
 /// A file with the mistakes and the warnings about it.
-pub(super) struct Reading {
-    pub file: File,
+pub(super) struct FileReading {
+    pub file: ConfigFile,
     pub mistakes: Vec<Error>,
-    pub warnings: Vec<Remark>,
+    pub warnings: Vec<DocumentRemark>,
 }
 
-impl Reading {
+impl FileReading {
     /// Reads a configuration file's text; `name` is what it is called in remarks.
     pub fn of(name: &str, text: &str) -> Self {
-        Self::with(name, text, File::read)
+        Self::with(name, text, ConfigFile::read)
     }
 
     /// Reads a file that another one includes: its domains and scan keys count, nothing else.
     pub fn of_included(name: &str, text: &str) -> Self {
         Self::with(name, text, |table| {
-            let whole = File::read(table);
+            let whole = ConfigFile::read(table);
             for (key, value) in table.entries() {
                 if !["domains", "scan_keys"].contains(key) {
                     value.warn("passed over, because this file is included by another one");
                 }
             }
-            File {
+            ConfigFile {
                 domains: whole.domains,
                 scan_keys: whole.scan_keys,
-                ..File::default()
+                ..ConfigFile::default()
             }
         })
     }
 
-    fn with(name: &str, text: &str, read: impl FnOnce(&Table<'_>) -> File) -> Self {
+    fn with(name: &str, text: &str, read: impl FnOnce(&Table<'_>) -> ConfigFile) -> Self {
         let document = Document::new(name, text);
         let file = document
             .root()
@@ -151,7 +151,7 @@ impl Reading {
             false => Error::NotYaml,
         };
         let (mistakes, warnings) = document.remarks();
-        Reading {
+        FileReading {
             file,
             mistakes: mistakes.into_iter().map(mistake).collect(),
             warnings,
@@ -159,13 +159,13 @@ impl Reading {
     }
 }
 
-impl File {
+impl ConfigFile {
     fn read(table: &Table<'_>) -> Self {
         let texts = |key| table.read(key, |value| value.list(owned));
         let duration = |key, bounds| table.read(key, |value| value.duration(&bounds));
         // ocspbot's key for its openssl, which is not needed here: a cron job mails every line.
         table.read("openssl_executable", owned);
-        File {
+        ConfigFile {
             directories: table.read("directories", directories).unwrap_or_default(),
             recursive: table.is_set("recursive"),
             file_extensions: table.read("file_extensions", |value| {
@@ -385,6 +385,6 @@ fn logging(table: &Table<'_>) -> Logging {
     }
 }
 
-fn log_file(table: &Table<'_>, key: &'static str) -> Option<LogFile> {
-    table.read(key, |value| value.parsed(LogFile::parse))
+fn log_file(table: &Table<'_>, key: &'static str) -> Option<LogFilePattern> {
+    table.read(key, |value| value.parsed(LogFilePattern::parse))
 }

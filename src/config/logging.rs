@@ -38,10 +38,10 @@ impl Logging {
     }
 }
 
-/// The name of a log file in which `{year}`, `{month}`, `{day}`, `{hour}`, `{minute}` and `{second}`
-/// stand for the time.
+/// The name of a log file in which `{year}`, `{month}`, `{day}`, `{hour}`, `{minute}` and
+/// `{second}` stand for the time.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogFile(String);
+pub struct LogFilePattern(String);
 
 /// Why a text is no log file's name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub struct LogFile(String);
 )]
 pub struct InvalidLogFile(String);
 
-impl LogFile {
+impl LogFilePattern {
     /// Reads a name.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl LogFile {
         if text.is_empty() || rest.contains(['{', '}']) {
             return Err(InvalidLogFile(text.to_owned()));
         }
-        Ok(LogFile(text.to_owned()))
+        Ok(LogFilePattern(text.to_owned()))
     }
 
     /// The folder it lies in, where that does not depend on the time.
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn the_time_stands_in_the_name_with_two_digits_each() {
         let moment = DateTime::constant(2017, 4, 5, 6, 7, 8, 0);
-        let at = |text| LogFile::parse(text).unwrap().at(moment);
+        let at = |text| LogFilePattern::parse(text).unwrap().at(moment);
         let name = "/logs/example-{year}{month}{day}-{hour}{minute}{second}.log";
         assert_eq!(at(name), PathBuf::from("/logs/example-20170405-060708.log"));
         assert_eq!(at("{day}/{day}.log"), PathBuf::from("05/05.log"));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_folder_is_known_unless_the_time_is_in_it() {
-        let folder = |text| LogFile::parse(text).unwrap().fixed_folder();
+        let folder = |text| LogFilePattern::parse(text).unwrap().fixed_folder();
         assert_eq!(folder("/logs/{day}.log"), Some("/logs".into()));
         assert_eq!(folder("{day}.log"), Some(".".into()));
         assert_eq!(folder("/logs/{year}/x.log"), None);
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn braces_that_stand_for_nothing_are_refused() {
         for text in ["", "{week}.log", "{year.log", "a}.log", "{}"] {
-            assert!(LogFile::parse(text).is_err(), "{text}");
+            assert!(LogFilePattern::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -28,11 +28,11 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-pub use document::{Place, Remark};
+pub use document::{DocumentRemark, Location};
 pub use error::Error;
 pub use hooks::Hooks;
 pub use invocation::Invocation;
-pub use logging::{InvalidLogFile, LogFile, Logging};
+pub use logging::{InvalidLogFile, LogFilePattern, Logging};
 pub use policies::{InvalidIssuer, OnRevoked, Policies};
 pub use responder::{AuthorityConfig, ResponderConfig, Statuses};
 pub use sources::{Backups, ConfiguredSource, Origin, ResponderOverride};
@@ -47,8 +47,8 @@ use crate::printable::Printable;
 use crate::schedule;
 use crate::store;
 use document::{lasting, within};
-use file::{File, FileDirectory, Reading};
-use sources::Gathering;
+use file::{ConfigFile, FileDirectory, FileReading};
+use sources::SourceBuilder;
 
 /// Where the daemon listens for its own commands, unless configured otherwise.
 pub const CONTROL_SOCKET: &str = "/run/staplerd/control.sock";
@@ -199,15 +199,15 @@ pub struct Config {
     /// A single run ends at its first error.
     pub stop_on_error: bool,
     /// Where a single run writes what it did, in place of standard output.
-    pub output_log: Option<LogFile>,
+    pub output_log: Option<LogFilePattern>,
     /// Where a single run writes what went wrong, in place of standard error.
-    pub error_log: Option<LogFile>,
+    pub error_log: Option<LogFilePattern>,
     /// What the daemon logs, and where.
     pub logging: Logging,
     /// What `staplerd responder` answers for.
     pub responder: Option<ResponderConfig>,
     /// What the operator should know about the file.
-    pub warnings: Vec<Remark>,
+    pub warnings: Vec<DocumentRemark>,
     /// One of ocspbot's keys for certificates is there, filled or not.
     has_ocspbots_places: bool,
 }
@@ -261,8 +261,8 @@ impl Config {
     }
 
     /// Where a single run writes what goes wrong, told by a file that has mistakes in other places.
-    pub fn error_log(name: &str, text: &str) -> Option<LogFile> {
-        Reading::of(name, text).file.error_log
+    pub fn error_log(name: &str, text: &str) -> Option<LogFilePattern> {
+        FileReading::of(name, text).file.error_log
     }
 
     /// Checks options and a file, given by its name and text.
@@ -276,7 +276,7 @@ impl Config {
     ) -> Result<Self, Vec<Error>> {
         let mut mistakes = Mistakes::default();
         let (mut file, warnings) = match file {
-            None => (File::default(), Vec::new()),
+            None => (ConfigFile::default(), Vec::new()),
             Some((name, text)) => mistakes.file(name, text, surroundings),
         };
         if options.no_haproxy_sockets {
@@ -423,8 +423,8 @@ impl Mistakes {
         name: &str,
         text: &str,
         surroundings: &Surroundings<'_>,
-    ) -> (File, Vec<Remark>) {
-        let mut whole = Reading::of(name, text);
+    ) -> (ConfigFile, Vec<DocumentRemark>) {
+        let mut whole = FileReading::of(name, text);
         for include in std::mem::take(&mut whole.file.includes) {
             let found = include
                 .candidates(name)
@@ -445,7 +445,7 @@ impl Mistakes {
                     let is_other = |path: &Path| comparable(path) != comparable(Path::new(name));
                     let others = files.iter().filter(|(path, _)| is_other(path));
                     for (path, text) in others {
-                        let part = Reading::of_included(&path.printable().to_string(), text);
+                        let part = FileReading::of_included(&path.printable().to_string(), text);
                         whole.file.domains.extend(part.file.domains);
                         whole.file.scan_keys.extend(part.file.scan_keys);
                         whole.mistakes.extend(part.mistakes);
@@ -462,7 +462,7 @@ impl Mistakes {
     fn sources(
         &mut self,
         options: &Options,
-        file: &mut File,
+        file: &mut ConfigFile,
         surroundings: &Surroundings<'_>,
     ) -> (Vec<ConfiguredSource>, Vec<Address>) {
         let given = options.directories.iter().chain(&options.certificate_paths);
@@ -487,25 +487,25 @@ impl Mistakes {
                 directory.sockets = socket.into_iter().collect();
             }
         }
-        let mut gathering = Gathering::default();
+        let mut builder = SourceBuilder::default();
         let recursive = options.recursive || file.recursive;
         for directory in &directories {
             let may_be_file = options.certificate_paths.contains(&directory.path);
             let is_file = may_be_file && (surroundings.is_file)(&directory.path);
-            gathering.add_directory(directory, is_file, recursive);
+            builder.add_directory(directory, is_file, recursive);
         }
         for domain in &file.domains {
-            gathering.add_domain(domain, &file.ocsp_folder);
+            builder.add_domain(domain, &file.ocsp_folder);
         }
         for scan_key in &file.scan_keys {
-            gathering.add_scan_key(scan_key, &file.ocsp_folder);
+            builder.add_scan_key(scan_key, &file.ocsp_folder);
         }
-        gathering.give_the_rest(&file.haproxy_sockets);
+        builder.give_the_rest(&file.haproxy_sockets);
         let haproxy_names_some =
             !file.haproxy_config.is_empty() || !options.haproxy_config.is_empty();
-        gathering.refuse_backups_among_certificates(file, haproxy_names_some);
-        self.0.append(&mut gathering.mistakes);
-        (gathering.sources, gathering.sockets)
+        builder.refuse_backups_among_certificates(file, haproxy_names_some);
+        self.0.append(&mut builder.mistakes);
+        (builder.sources, builder.sockets)
     }
 }
 

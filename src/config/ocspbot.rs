@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::document::{Place, Table, Value};
+use super::document::{Location, Table, Value};
 use super::file::sockets;
 use super::sources::ResponderOverride;
 use crate::discovery::source::{CertificateFile, Companions, Masks};
@@ -23,12 +23,12 @@ const CERTIFICATE: &str = "certificate";
 #[derive(Clone, Debug)]
 pub(super) struct Domain {
     pub identifier: String,
-    pub place: Place,
+    pub place: Location,
     pub certificate: PathBuf,
     pub chains: Vec<PathBuf>,
     /// Relative to `ocsp_folder`.
     pub staple: PathBuf,
-    pub staple_place: Place,
+    pub staple_place: Location,
     pub responder: Option<ResponderOverride>,
     pub sockets: Vec<Address>,
 }
@@ -97,7 +97,7 @@ fn responder(text: &str) -> Result<ResponderOverride, String> {
 /// One entry of `scan_keys`.
 #[derive(Clone, Debug)]
 pub(super) struct ScanKey {
-    pub place: Place,
+    pub place: Location,
     pub folder: PathBuf,
     pub recursive: bool,
     pub certificate: String,
@@ -175,7 +175,7 @@ fn companion_mask(text: &str) -> Result<String, String> {
 #[derive(Clone, Debug)]
 pub(super) struct Include {
     pub folder: PathBuf,
-    pub place: Place,
+    pub place: Location,
 }
 
 impl Include {

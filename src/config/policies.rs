@@ -1,5 +1,5 @@
-//! What is accepted of which issuer beyond the rules: SHA-1 signatures, for private CAs; and whether
-//! a revocation is stapled.
+//! What is accepted of which issuer beyond the rules: SHA-1 signatures, for private CAs; and
+//! whether a revocation is stapled.
 //!
 //! Pure. An issuer is named by a part of its subject, as in `responders`: `CN=Old CA` or
 //! `O=Example, CN=Old CA`. The issuer is the one in the certificate's own file, which the operator

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::document::{Place, Remark};
-use super::file::{File, FileDirectory};
+use super::document::{DocumentRemark, Location};
+use super::file::{ConfigFile, FileDirectory};
 use super::ocspbot::{Domain, ScanKey};
 use super::{Config, Error, by_components, comparable, with_folder};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
@@ -79,19 +79,19 @@ pub struct Backups {
 
 /// The sources and the sockets of a configuration that is being put together.
 #[derive(Default)]
-pub(super) struct Gathering {
+pub(super) struct SourceBuilder {
     pub sources: Vec<ConfiguredSource>,
     pub sockets: Vec<Address>,
     pub mistakes: Vec<Error>,
     /// What the directories of the file are called there, to refuse a second one.
-    directories: BTreeMap<PathBuf, Option<Place>>,
+    directories: BTreeMap<PathBuf, Option<Location>>,
     /// Where the staples of the domains go.
-    staples: BTreeMap<PathBuf, Place>,
-    identifiers: BTreeMap<String, Place>,
+    staples: BTreeMap<PathBuf, Location>,
+    identifiers: BTreeMap<String, Location>,
 }
 
-impl Gathering {
-    fn refuse(&mut self, remark: Remark) {
+impl SourceBuilder {
+    fn refuse(&mut self, remark: DocumentRemark) {
         self.mistakes.push(Error::File(remark));
     }
 
@@ -206,7 +206,11 @@ impl Gathering {
     /// Copies that would lie in a directory that HAProxy loads whole are refused: it would take
     /// them for certificates and not start. Where HAProxy itself names the certificates
     /// (`haproxy_names_some`, or nothing else does), it may load any of their directories whole.
-    pub fn refuse_backups_among_certificates(&mut self, file: &File, haproxy_names_some: bool) {
+    pub fn refuse_backups_among_certificates(
+        &mut self,
+        file: &ConfigFile,
+        haproxy_names_some: bool,
+    ) {
         let Some(place) = &file.make_backups else {
             return;
         };
@@ -242,8 +246,8 @@ impl Gathering {
 }
 
 impl Config {
-    /// Gives every directory the path by which it is `known`, and makes one of those that turn out to
-    /// be the same: its certificates are loaded by the processes of all.
+    /// Gives every directory the path by which it is `known`, and makes one of those that turn out
+    /// to be the same: its certificates are loaded by the processes of all.
     pub fn unite_directories(&mut self, known: &dyn Fn(&Path) -> PathBuf) {
         let mut united: Vec<ConfiguredSource> = Vec::new();
         for mut configured in std::mem::take(&mut self.sources) {

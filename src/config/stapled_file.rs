@@ -75,7 +75,7 @@ fn is_setting(line: &str) -> bool {
 
 /// What stands behind a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Value {
+enum OptionValue {
     /// Nothing: a flag.
     Nothing,
     One(String),
@@ -115,7 +115,7 @@ pub fn parse(name: &str, text: &str) -> Result<Options, Vec<Error>> {
 }
 
 /// Key and value of a line that says something.
-fn split(line: &str) -> Option<(&str, Value)> {
+fn split(line: &str) -> Option<(&str, OptionValue)> {
     let ends_key = |character: char| ":=;#".contains(character) || character.is_whitespace();
     let end = line.find(ends_key).unwrap_or(line.len());
     let (key, rest) = line.split_at(end);
@@ -128,7 +128,7 @@ fn split(line: &str) -> Option<(&str, Value)> {
         None => (false, rest),
     };
     let text = match quoted(text) {
-        Some(inner) => return Some((key, Value::One(inner.to_owned()))),
+        Some(inner) => return Some((key, OptionValue::One(inner.to_owned()))),
         None => without_comment(text),
     };
     let list = text
@@ -139,15 +139,15 @@ fn split(line: &str) -> Option<(&str, Value)> {
         match list {
             Some(list) => {
                 let items = list.split(',').map(str::trim);
-                Value::Several(
+                OptionValue::Several(
                     items
                         .filter(|item| !item.is_empty())
                         .map(str::to_owned)
                         .collect(),
                 )
             }
-            None if text.is_empty() && !has_sign => Value::Nothing,
-            None => Value::One(text.to_owned()),
+            None if text.is_empty() && !has_sign => OptionValue::Nothing,
+            None => OptionValue::One(text.to_owned()),
         },
     ))
 }
@@ -171,7 +171,7 @@ fn without_comment(text: &str) -> &str {
     text.trim_end()
 }
 
-fn set(options: &mut Options, key: &str, value: Value) -> Result<(), String> {
+fn set(options: &mut Options, key: &str, value: OptionValue) -> Result<(), String> {
     let logging: &mut Logging = &mut options.logging;
     match key {
         "directories" => options.directories = paths(value)?,
@@ -198,7 +198,7 @@ fn set(options: &mut Options, key: &str, value: Value) -> Result<(), String> {
         "syslog" => logging.syslog = flag(value)?,
         "logdir" => {
             logging.directory = Some(PathBuf::from(match value {
-                Value::Nothing => LOG_DIRECTORY.to_owned(),
+                OptionValue::Nothing => LOG_DIRECTORY.to_owned(),
                 given => one(given)?,
             }));
         }
@@ -224,31 +224,31 @@ fn set(options: &mut Options, key: &str, value: Value) -> Result<(), String> {
     Ok(())
 }
 
-fn one(value: Value) -> Result<String, String> {
+fn one(value: OptionValue) -> Result<String, String> {
     match value {
-        Value::One(text) if !text.is_empty() => Ok(text),
-        Value::Several(_) => Err("expected one value, not a list".to_owned()),
-        Value::One(_) | Value::Nothing => Err("its value is missing".to_owned()),
+        OptionValue::One(text) if !text.is_empty() => Ok(text),
+        OptionValue::Several(_) => Err("expected one value, not a list".to_owned()),
+        OptionValue::One(_) | OptionValue::Nothing => Err("its value is missing".to_owned()),
     }
 }
 
-fn list(value: Value) -> Result<Vec<String>, String> {
+fn list(value: OptionValue) -> Result<Vec<String>, String> {
     match value {
-        Value::Several(items) if items.is_empty() => Err("the list is empty".to_owned()),
-        Value::Several(items) => Ok(items),
+        OptionValue::Several(items) if items.is_empty() => Err("the list is empty".to_owned()),
+        OptionValue::Several(items) => Ok(items),
         single => one(single).map(|text| vec![text]),
     }
 }
 
-fn paths(value: Value) -> Result<Vec<PathBuf>, String> {
+fn paths(value: OptionValue) -> Result<Vec<PathBuf>, String> {
     Ok(list(value)?.into_iter().map(PathBuf::from).collect())
 }
 
-fn flag(value: Value) -> Result<bool, String> {
+fn flag(value: OptionValue) -> Result<bool, String> {
     let expected = || "expected nothing, or yes or no, true or false, on or off, 1 or 0".to_owned();
-    let Value::One(word) = value else {
+    let OptionValue::One(word) = value else {
         return match value {
-            Value::Nothing => Ok(true),
+            OptionValue::Nothing => Ok(true),
             _ => Err(expected()),
         };
     };
@@ -259,13 +259,13 @@ fn flag(value: Value) -> Result<bool, String> {
     }
 }
 
-fn number(value: Value) -> Result<u64, String> {
+fn number(value: OptionValue) -> Result<u64, String> {
     let text = one(value)?;
     text.parse()
         .map_err(|_| format!("'{text}': expected a whole number"))
 }
 
-fn duration(value: Value) -> Result<Duration, String> {
+fn duration(value: OptionValue) -> Result<Duration, String> {
     let text = one(value)?;
     parse_duration(&text)
         .ok_or_else(|| format!("'{text}': expected seconds, or a duration such as 1d 12h"))
@@ -332,25 +332,25 @@ one-off = false
     /// What Python's ConfigArgParse 1.9 makes of these lines.
     #[test]
     fn lines_are_split_as_their_own_reader_splits_them() {
-        let one = |text: &str| Value::One(text.to_owned());
+        let one = |text: &str| OptionValue::One(text.to_owned());
         for (line, key, value) in [
             ("key = value", "key", one("value")),
             ("key: value", "key", one("value")),
             ("key value", "key", one("value")),
             ("--key value", "--key", one("value")),
-            ("key", "key", Value::Nothing),
+            ("key", "key", OptionValue::Nothing),
             ("key=", "key", one("")),
             (
                 "a=[x, y]",
                 "a",
-                Value::Several(vec!["x".into(), "y".into()]),
+                OptionValue::Several(vec!["x".into(), "y".into()]),
             ),
             (
                 "a = [x, y] # c",
                 "a",
-                Value::Several(vec!["x".into(), "y".into()]),
+                OptionValue::Several(vec!["x".into(), "y".into()]),
             ),
-            ("a=[]", "a", Value::Several(Vec::new())),
+            ("a=[]", "a", OptionValue::Several(Vec::new())),
             ("a = x # c", "a", one("x")),
             ("a = \"x # y\"", "a", one("x # y")),
             ("a=x;y", "a", one("x;y")),

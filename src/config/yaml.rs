@@ -1,12 +1,12 @@
 //! YAML to a tree in which every node knows its position.
 //!
-//! Pure. The grammar is the parser's (YAML 1.2); what a scalar means is decided by whoever wants it,
-//! so that the booleans and octal numbers of YAML 1.1, which ocspbot read, are understood as well.
-//! Bounded: the text, the depth, and the nodes that are there after every alias is followed.
+//! Pure. The grammar is the parser's (YAML 1.2); what a scalar means is decided by whoever wants
+//! it, so that the booleans and octal numbers of YAML 1.1, which ocspbot read, are understood as
+//! well. Bounded: the text, the depth, and the nodes that are there after every alias is followed.
 //!
-//! serde_yaml is archived. Its successors, yaml_serde 0.10 and serde-saphyr 1 and 2, know positions but
-//! stop at the first type error or unknown key; an operator is told all mistakes at once, each with
-//! line, column and the nearest key. When one of them collects errors, go back to it.
+//! serde_yaml is archived. Its successors, yaml_serde 0.10 and serde-saphyr 1 and 2, know positions
+//! but stop at the first type error or unknown key; an operator is told all mistakes at once, each
+//! with line, column and the nearest key. When one of them collects errors, go back to it.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -41,14 +41,14 @@ impl From<Marker> for Position {
 #[derive(Debug)]
 pub(super) struct Node {
     pub position: Position,
-    pub content: Content,
+    pub content: NodeContent,
     /// Nodes, this one included.
     size: usize,
 }
 
 /// What a part of the text is.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum NodeContent {
     /// A word; quoted ones are never anything but text.
     Scalar { text: String, is_plain: bool },
     /// Items of a list.
@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
 }
 
 /// A list or mapping whose end has not come yet.
-struct Unfinished {
+struct OpenCollection {
     position: Position,
     anchor: usize,
     children: Vec<Rc<Node>>,
@@ -99,7 +99,7 @@ struct Unfinished {
 #[derive(Default)]
 struct Builder {
     documents: usize,
-    unfinished: Vec<Unfinished>,
+    unfinished: Vec<OpenCollection>,
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
     /// Nodes so far, those of the unfinished included.
@@ -129,7 +129,7 @@ impl Builder {
                 let is_text = has_text_tag(tag.as_deref(), at)?;
                 let node = Node {
                     position: at.into(),
-                    content: Content::Scalar {
+                    content: NodeContent::Scalar {
                         text: text.into_owned(),
                         is_plain: style == ScalarStyle::Plain && !is_text,
                     },
@@ -144,8 +144,8 @@ impl Builder {
                     let size = 1 + done.children.iter().map(|node| node.size).sum::<usize>();
                     self.nodes -= size - 1;
                     let content = match done.is_mapping {
-                        true => Content::Mapping(pairs(done.children)),
-                        false => Content::List(done.children),
+                        true => NodeContent::Mapping(pairs(done.children)),
+                        false => NodeContent::List(done.children),
                     };
                     let node = Node {
                         position: done.position,
@@ -173,7 +173,7 @@ impl Builder {
         if let Some(tag) = tag {
             return Err(unknown_tag(tag, at));
         }
-        self.unfinished.push(Unfinished {
+        self.unfinished.push(OpenCollection {
             position: at.into(),
             anchor,
             children: Vec::new(),
@@ -242,16 +242,16 @@ mod tests {
     /// The tree in a compact form; plain words bare, quoted ones in quotes.
     fn shown(node: &Node) -> String {
         match &node.content {
-            Content::Scalar {
+            NodeContent::Scalar {
                 text,
                 is_plain: true,
             } => text.clone(),
-            Content::Scalar { text, .. } => format!("'{text}'"),
-            Content::List(items) => {
+            NodeContent::Scalar { text, .. } => format!("'{text}'"),
+            NodeContent::List(items) => {
                 let items: Vec<String> = items.iter().map(|item| shown(item)).collect();
                 format!("[{}]", items.join(","))
             }
-            Content::Mapping(pairs) => {
+            NodeContent::Mapping(pairs) => {
                 let pairs: Vec<String> = pairs
                     .iter()
                     .map(|(key, value)| format!("{}:{}", shown(key), shown(value)))
@@ -283,15 +283,15 @@ mod tests {
     #[test]
     fn every_node_knows_its_line_and_column() {
         let root = parse("a: 1\nbé:\n  - x\n  - {yé: z}\n").unwrap().unwrap();
-        let Content::Mapping(pairs) = &root.content else {
+        let NodeContent::Mapping(pairs) = &root.content else {
             panic!("{root:?}")
         };
-        let Content::List(items) = &pairs[1].1.content else {
+        let NodeContent::List(items) = &pairs[1].1.content else {
             panic!("{root:?}")
         };
         assert_eq!(pairs[1].0.position, Position { line: 2, column: 1 });
         assert_eq!(items[0].position, Position { line: 3, column: 5 });
-        let Content::Mapping(inner) = &items[1].content else {
+        let NodeContent::Mapping(inner) = &items[1].content else {
             panic!("{root:?}")
         };
         assert_eq!(

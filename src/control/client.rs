@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::protocol::{Reply, Request};
+use super::protocol::{ControlReply, ControlRequest};
 use crate::printable::Printable;
 
 /// Time for the daemon to answer: it may be busy, and serves so many clients at once.
@@ -55,13 +55,13 @@ impl AskError {
 ///
 /// # Errors
 /// [`AskError`] when there is no reply.
-pub fn ask(path: &Path, request: &Request) -> Result<Reply, AskError> {
+pub fn ask(path: &Path, request: &ControlRequest) -> Result<ControlReply, AskError> {
     let line = exchange(path, request).map_err(|error| AskError::new(path, error))?;
     serde_json::from_slice(&line)
         .map_err(|error| AskError::NotUnderstood(path.printable().to_string(), error.to_string()))
 }
 
-fn exchange(path: &Path, request: &Request) -> io::Result<Vec<u8>> {
+fn exchange(path: &Path, request: &ControlRequest) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;

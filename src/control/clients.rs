@@ -10,13 +10,13 @@ const ALL: usize = 64;
 
 /// The clients that are being served, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
-    served: Vec<Client>,
+pub(super) struct ControlClients {
+    served: Vec<ControlClient>,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Client {
+struct ControlClient {
     number: u64,
     user: u32,
     is_silent: bool,
@@ -38,7 +38,7 @@ pub(super) enum Admission {
     Refused,
 }
 
-impl Clients {
+impl ControlClients {
     /// A client of this user comes.
     pub(super) fn come(&mut self, user: u32) -> Admission {
         let of_user = self.served.iter().filter(|it| it.user == user).count();
@@ -73,7 +73,7 @@ impl Clients {
 
     fn add(&mut self, user: u32) -> u64 {
         self.last += 1;
-        self.served.push(Client {
+        self.served.push(ControlClient {
             number: self.last,
             user,
             is_silent: true,
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn of_too_many_silent_clients_of_one_user_the_oldest_goes() {
-        let mut clients = Clients::default();
+        let mut clients = ControlClients::default();
         for number in 1..=OF_ONE_USER as u64 {
             assert_eq!(clients.come(7), Admission::Admitted(number));
         }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn who_has_asked_is_never_sent_away() {
-        let mut clients = Clients::default();
+        let mut clients = ControlClients::default();
         for number in 1..=OF_ONE_USER as u64 {
             clients.come(7);
             clients.asked(number);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn however_many_users_there_are_a_new_one_comes_in_as_long_as_somebody_is_silent() {
-        let mut clients = Clients::default();
+        let mut clients = ControlClients::default();
         for user in 0..1000 {
             assert_ne!(clients.come(user), Admission::Refused, "{user}");
             assert!(clients.served.len() <= ALL);

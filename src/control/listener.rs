@@ -18,8 +18,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::clients::{Admission, Clients};
-use super::protocol::{InvalidRequest, MAX_REQUEST_BYTES, Reply, Request};
+use super::clients::{Admission, ControlClients};
+use super::protocol::{ControlReply, ControlRequest, InvalidRequest, MAX_REQUEST_BYTES};
 use crate::files;
 use crate::printable::Printable;
 
@@ -37,14 +37,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const MODE: u32 = 0o660;
 
 /// The rest of the way to a reply, to be gone where it holds nobody up.
-pub type Answer = Box<dyn FnOnce() -> Reply + Send>;
+pub type PendingReply = Box<dyn FnOnce() -> ControlReply + Send>;
 
 /// A request, and where its answer goes.
-pub struct Question {
+pub struct ControlQuestion {
     /// What is wanted.
-    pub request: Request,
+    pub request: ControlRequest,
     /// The answer; a client that is gone does not wait for it.
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<PendingReply>,
 }
 
 /// Why there is no control socket.
@@ -123,7 +123,7 @@ impl Listener {
     }
 
     /// Serves clients until `stop`; what they want goes to `questions`.
-    pub async fn serve(self, questions: mpsc::Sender<Question>, stop: CancellationToken) {
+    pub async fn serve(self, questions: mpsc::Sender<ControlQuestion>, stop: CancellationToken) {
         let reception = Arc::new(Reception {
             state: Mutex::default(),
             questions,
@@ -192,13 +192,13 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Where clients come in.
 struct Reception {
-    state: Mutex<State>,
-    questions: mpsc::Sender<Question>,
+    state: Mutex<ListenerState>,
+    questions: mpsc::Sender<ControlQuestion>,
 }
 
 #[derive(Default)]
-struct State {
-    clients: Clients,
+struct ListenerState {
+    clients: ControlClients,
     /// How each client is sent away.
     ways_out: HashMap<u64, CancellationToken>,
     /// By the number of the user; of those who have clients.
@@ -214,7 +214,7 @@ struct Visit {
 }
 
 impl Reception {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -289,11 +289,14 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
 }
 
 /// The reply as a line; none where the daemon is on its way out.
-async fn reply_to(line: &[u8], questions: &mpsc::Sender<Question>) -> Option<Vec<u8>> {
-    let finish: Answer = match Request::parse(line) {
+async fn reply_to(line: &[u8], questions: &mpsc::Sender<ControlQuestion>) -> Option<Vec<u8>> {
+    let finish: PendingReply = match ControlRequest::parse(line) {
         Ok(request) => {
             let (answer, answered) = oneshot::channel();
-            questions.send(Question { request, answer }).await.ok()?;
+            questions
+                .send(ControlQuestion { request, answer })
+                .await
+                .ok()?;
             answered.await.ok()?
         }
         Err(invalid) => refusal(invalid),
@@ -302,11 +305,11 @@ async fn reply_to(line: &[u8], questions: &mpsc::Sender<Question>) -> Option<Vec
     spawn_blocking(move || encode(&finish())).await.ok()?
 }
 
-fn refusal(invalid: InvalidRequest) -> Answer {
-    Box::new(|| Reply::from(invalid))
+fn refusal(invalid: InvalidRequest) -> PendingReply {
+    Box::new(|| ControlReply::from(invalid))
 }
 
-fn encode(reply: &Reply) -> Option<Vec<u8>> {
+fn encode(reply: &ControlReply) -> Option<Vec<u8>> {
     // Only maps with keys that are no text cannot be written.
     let mut line = serde_json::to_vec(reply).ok()?;
     line.push(b'\n');

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::Status;
+use super::status::StatusView;
 
 /// The longest request: room for the names of tens of thousands of files.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
@@ -17,7 +17,7 @@ pub const MAX_REQUEST_BYTES: usize = 4 << 20;
     deny_unknown_fields,
     expecting = "expected an object with the key command, such as {\"command\":\"status\"}"
 )]
-pub enum Request {
+pub enum ControlRequest {
     /// How it stands with everything, or with the certificates of these names.
     Status {
         /// Certificate files as [`Names`](super::Names) understands them; all where it is empty.
@@ -45,7 +45,7 @@ pub enum InvalidRequest {
     TooLong,
 }
 
-impl Request {
+impl ControlRequest {
     /// Reads one line, with or without its end.
     ///
     /// # Errors
@@ -61,15 +61,15 @@ impl Request {
 /// What the daemon says to a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
-    /// To [`Request::Status`].
-    Status(Status),
-    /// To [`Request::Renew`]: it is under way.
+pub enum ControlReply {
+    /// To [`ControlRequest::Status`].
+    Status(StatusView),
+    /// To [`ControlRequest::Renew`]: it is under way.
     Renewal(Renewal),
-    /// To [`Request::Reload`]: the configuration as it is now is gone by.
+    /// To [`ControlRequest::Reload`]: the configuration as it is now is gone by.
     Reloaded(Reloaded),
     /// Nothing is done.
-    Refused(Refusal),
+    Refused(ControlRefusal),
 }
 
 /// What came of reading the configuration again.
@@ -125,14 +125,14 @@ impl std::fmt::Display for NotAsked {
 
 /// Why nothing is done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct ControlRefusal {
     /// A sentence for the operator.
     pub message: String,
 }
 
-impl From<InvalidRequest> for Reply {
+impl From<InvalidRequest> for ControlReply {
     fn from(invalid: InvalidRequest) -> Self {
-        Reply::Refused(Refusal {
+        ControlReply::Refused(ControlRefusal {
             message: invalid.to_string(),
         })
     }
@@ -146,13 +146,16 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_they_are_documented() {
-        let all = Request::Status { names: Vec::new() };
-        assert_eq!(Request::parse(b"{\"command\":\"status\"}\n"), Ok(all));
-        let one = Request::Renew {
+        let all = ControlRequest::Status { names: Vec::new() };
+        assert_eq!(
+            ControlRequest::parse(b"{\"command\":\"status\"}\n"),
+            Ok(all)
+        );
+        let one = ControlRequest::Renew {
             names: vec!["site.pem".to_owned()],
         };
         let line = br#"{"command": "renew", "names": ["site.pem"]}"#;
-        assert_eq!(Request::parse(line), Ok(one));
+        assert_eq!(ControlRequest::parse(line), Ok(one));
     }
 
     #[test]
@@ -166,7 +169,9 @@ mod tests {
             (r#"{"command":"status","names":"site.pem"}"#, "sequence"),
             (r#"{"command":"status"} {"command":"status"}"#, "trailing"),
         ] {
-            let refused = Request::parse(line.as_bytes()).unwrap_err().to_string();
+            let refused = ControlRequest::parse(line.as_bytes())
+                .unwrap_err()
+                .to_string();
             assert!(refused.contains(reason), "{line}: {refused}");
         }
     }
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn a_request_that_is_too_long_is_refused_before_it_is_read() {
         let long = vec![b' '; MAX_REQUEST_BYTES + 1];
-        assert_eq!(Request::parse(&long), Err(InvalidRequest::TooLong));
+        assert_eq!(ControlRequest::parse(&long), Err(InvalidRequest::TooLong));
     }
 
     proptest! {
@@ -184,20 +189,20 @@ mod tests {
             names in prop::collection::vec(".*", 0..4),
         ) {
             let request = match kind {
-                0 => Request::Status { names },
-                1 => Request::Renew { names },
-                _ => Request::Reload,
+                0 => ControlRequest::Status { names },
+                1 => ControlRequest::Renew { names },
+                _ => ControlRequest::Reload,
             };
             let line = serde_json::to_string(&request).unwrap();
             prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(Request::parse(line.as_bytes()), Ok(request));
+            prop_assert_eq!(ControlRequest::parse(line.as_bytes()), Ok(request));
         }
 
         #[test]
         fn no_bytes_make_the_reading_of_a_request_fail_otherwise_than_by_a_refusal(
             bytes in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let _ = Request::parse(&bytes);
+            let _ = ControlRequest::parse(&bytes);
         }
     }
 }

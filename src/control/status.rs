@@ -12,7 +12,7 @@ pub const SCHEMA: u32 = 1;
 
 /// Everything, at one moment.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub struct StatusView {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The version of the daemon's program.
@@ -24,7 +24,7 @@ pub struct Status {
     /// Something below needs a person.
     pub needs_attention: bool,
     /// The certificate files, the worst first.
-    pub certificates: Vec<CertificateStatus>,
+    pub certificates: Vec<CertificateView>,
     /// HAProxy's control sockets.
     pub sockets: Vec<SocketStatus>,
     /// The directories that cannot be read or that another staplerd writes to.
@@ -33,18 +33,18 @@ pub struct Status {
 
 /// One certificate file.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct CertificateStatus {
+pub struct CertificateView {
     /// The file, as HAProxy names it.
     pub path: String,
-    /// `fresh`, `outdated`, `renewing`, `waiting`, `failing`, `revoked`, `expired`, `unreadable`, `no_issuer`,
-    /// `no_responder` or `not_applicable`.
+    /// `fresh`, `outdated`, `renewing`, `waiting`, `failing`, `revoked`, `expired`, `unreadable`,
+    /// `no_issuer`, `no_responder` or `not_applicable`.
     pub state: String,
     /// The state in words, with its reason.
     pub message: String,
     /// What the last request failed by, as in the log's `reason`; null unless it failed.
     pub reason: Option<String>,
-    /// It is revoked, expired, unreadable, without issuer, without a staple while requests fail or are
-    /// put off, its staple is so old that clients refuse it, or cannot be written or delivered.
+    /// It is revoked, expired, unreadable, without issuer, without a staple while requests fail or
+    /// are put off, its staple is so old that clients refuse it, or cannot be written or delivered.
     pub needs_attention: bool,
     /// The certificate's subject.
     pub subject: Option<String>,
@@ -67,7 +67,7 @@ pub struct CertificateStatus {
     /// Where the staple belongs on disk.
     pub staple_path: Option<String>,
     /// Whether it lies there.
-    pub disk: Option<PlaceStatus>,
+    pub disk: Option<PlaceView>,
     /// Whether each HAProxy process that loads the file has it.
     pub live: Vec<LiveStatus>,
 }
@@ -87,7 +87,7 @@ pub struct StapleStatus {
 
 /// Whether the staple that is held lies in one place.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct PlaceStatus {
+pub struct PlaceView {
     /// It does.
     pub current: bool,
     /// Why the last attempt failed; null where it did not.
@@ -101,7 +101,7 @@ pub struct LiveStatus {
     pub socket: String,
     /// As of a place on disk.
     #[serde(flatten)]
-    pub place: PlaceStatus,
+    pub place: PlaceView,
 }
 
 /// What went wrong.
@@ -121,7 +121,7 @@ pub struct SocketStatus {
     /// There is no connection, or one that may do too little, or a notice that needs a person.
     pub needs_attention: bool,
     /// The process that answers there; null without a connection.
-    pub process: Option<Process>,
+    pub process: Option<ProcessView>,
     /// Why there is no connection, or what it may not do.
     pub error: Option<Problem>,
     /// What is worth knowing about the process.
@@ -151,7 +151,7 @@ pub struct QuarantinedStore {
 
 /// A HAProxy process.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Process {
+pub struct ProcessView {
     /// Its version, such as `3.2`.
     pub version: String,
     /// Its version as it says it, such as `3.0.11-1+deb13u3`.

@@ -1,9 +1,9 @@
 //! One certificate file: the certificate HAProxy would serve from it, and its issuer.
 //!
 //! The leaf is the first CERTIFICATE of the file, the rest its chain; the issuer is looked for in
-//! that chain, in the `.issuer` file and in the chains the configuration names, because HAProxy looks
-//! nowhere else (it computes the CertID from the issuer, and refuses to start without one once a
-//! `.ocsp` exists).
+//! that chain, in the `.issuer` file and in the chains the configuration names, because HAProxy
+//! looks nowhere else (it computes the CertID from the issuer, and refuses to start without one
+//! once a `.ocsp` exists).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct Finding {
 
 /// Why a file gives nothing to staple for.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum FileRefusal {
     /// The certificate names no OCSP responder, and there is no issuer either.
     #[error("the certificate names no OCSP responder")]
     NoResponder,
@@ -87,11 +87,11 @@ pub enum Refusal {
     Shortage(String),
 }
 
-impl Refusal {
+impl FileRefusal {
     fn unread(error: &io::Error) -> Self {
         match is_shortage(error) {
-            true => Refusal::Shortage(error.to_string()),
-            false => Refusal::Io(error.to_string()),
+            true => FileRefusal::Shortage(error.to_string()),
+            false => FileRefusal::Io(error.to_string()),
         }
     }
 }
@@ -107,33 +107,33 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
 /// Reads a certificate file and finds its issuer; links lead no farther than `reach`.
 ///
 /// # Errors
-/// [`Refusal`] when there is nothing to staple for; none of them is the agent's failure.
+/// [`FileRefusal`] when there is nothing to staple for; none of them is the agent's failure.
 pub fn read(
     path: &Path,
     reach: Reach<'_>,
     companions: &Companions,
     chains: &mut Chains,
-) -> Result<Finding, Refusal> {
+) -> Result<Finding, FileRefusal> {
     let bundle = read_bundle(path, reach)?;
     let certificate = bundle.leaf().clone();
     if certificate.is_certificate_authority() {
         return Err(if is_before_what_it_issued(&bundle) {
-            Refusal::IssuerFirst
+            FileRefusal::IssuerFirst
         } else {
-            Refusal::CertificateAuthority
+            FileRefusal::CertificateAuthority
         });
     }
     if certificate.is_self_signed() {
-        return Err(Refusal::SelfSigned);
+        return Err(FileRefusal::SelfSigned);
     }
     match issuer(&bundle, path, reach, companions, chains) {
         Ok(issuer) => Ok(Finding {
             certificate,
             issuer,
         }),
-        Err(shortage @ Refusal::Shortage(_)) => Err(shortage),
+        Err(shortage @ FileRefusal::Shortage(_)) => Err(shortage),
         // Nothing would come of it with an issuer either.
-        Err(_) if certificate.ocsp_urls().is_empty() => Err(Refusal::NoResponder),
+        Err(_) if certificate.ocsp_urls().is_empty() => Err(FileRefusal::NoResponder),
         Err(refusal) => Err(refusal),
     }
 }
@@ -154,14 +154,14 @@ fn issuer(
     reach: Reach<'_>,
     companions: &Companions,
     chains: &mut Chains,
-) -> Result<Certificate, Refusal> {
+) -> Result<Certificate, FileRefusal> {
     let certificate = bundle.leaf();
     let beside = match &companions.issuer {
         Some(issuer_path) => match read_bundle(issuer_path, reach) {
             Ok(bundle) => Some(bundle.leaf().clone()),
-            Err(shortage @ Refusal::Shortage(_)) => return Err(shortage),
+            Err(shortage @ FileRefusal::Shortage(_)) => return Err(shortage),
             Err(_) if !issuer_path.exists() => None,
-            Err(_) => return Err(Refusal::WrongIssuerFile(issuer_path.clone())),
+            Err(_) => return Err(FileRefusal::WrongIssuerFile(issuer_path.clone())),
         },
         None => None,
     };
@@ -170,8 +170,8 @@ fn issuer(
         && x509::find_issuer(certificate, std::slice::from_ref(beside)).is_none()
     {
         return Err(match x509::unsupported_issuer(certificate, [beside]) {
-            Some(error) => Refusal::UnsupportedIssuer(error),
-            None => Refusal::WrongIssuerFile(issuer_path.clone()),
+            Some(error) => FileRefusal::UnsupportedIssuer(error),
+            None => FileRefusal::WrongIssuerFile(issuer_path.clone()),
         });
     }
     if let Some(issuer) = x509::find_issuer(certificate, bundle.chain()) {
@@ -194,13 +194,13 @@ fn issuer(
         }
     }
     if let Some(shortage) = chains.shortage() {
-        return Err(Refusal::Shortage(shortage.to_owned()));
+        return Err(FileRefusal::Shortage(shortage.to_owned()));
     }
     if let Some(error) = x509::unsupported_issuer(certificate, bundle.chain()) {
-        return Err(Refusal::UnsupportedIssuer(error));
+        return Err(FileRefusal::UnsupportedIssuer(error));
     }
     let missing = companions.issuer.as_ref().or(companions.chains.first());
-    Err(Refusal::NoIssuer(
+    Err(FileRefusal::NoIssuer(
         missing.map_or_else(|| path.to_owned(), PathBuf::clone),
     ))
 }
@@ -212,18 +212,18 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-pub(super) fn read_bundle(path: &Path, reach: Reach<'_>) -> Result<Bundle, Refusal> {
+pub(super) fn read_bundle(path: &Path, reach: Reach<'_>) -> Result<Bundle, FileRefusal> {
     let bytes = files::read(path, LARGEST_FILE, reach);
-    let bytes = bytes.map_err(|error| Refusal::unread(&error))?;
+    let bytes = bytes.map_err(|error| FileRefusal::unread(&error))?;
     Bundle::from_pem(&bytes).map_err(|error| match error {
-        x509::Error::OnlyPrivateKey => Refusal::KeyOnly,
-        x509::Error::CutOff => Refusal::Incomplete,
+        x509::Error::OnlyPrivateKey => FileRefusal::KeyOnly,
+        x509::Error::CutOff => FileRefusal::Incomplete,
         x509::Error::NoCertificate if Certificate::from_der(&bytes).is_ok() => {
-            Refusal::NotACertificate(
+            FileRefusal::NotACertificate(
                 "it is DER, and HAProxy reads PEM: convert it (openssl x509 -inform DER -in FILE)"
                     .to_owned(),
             )
         }
-        other => Refusal::NotACertificate(other.to_string()),
+        other => FileRefusal::NotACertificate(other.to_string()),
     })
 }

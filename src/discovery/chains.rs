@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::certificate_file::{Refusal, read_bundle};
+use super::certificate_file::{FileRefusal, read_bundle};
 use super::listing::Stamp;
 use crate::files::Reach;
 use crate::x509::{Bundle, Certificate};
@@ -58,7 +58,7 @@ impl Chains {
     fn read(&mut self, file: &Path, reach: Reach<'_>) -> Option<Bundle> {
         match read_bundle(file, reach) {
             Ok(bundle) => Some(bundle),
-            Err(Refusal::Shortage(error)) => {
+            Err(FileRefusal::Shortage(error)) => {
                 self.shortage = Some(error);
                 None
             }

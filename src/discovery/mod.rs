@@ -3,8 +3,8 @@
 //!
 //! The scan is the truth; file-system events only say that it is time for one. What it finds are
 //! files as HAProxy would load them from a directory or by name (configuration manual §5.1, `crt`),
-//! and those that ocspbot's masks match; what to do about them is the agent's business. Private keys that lie in the same files are never
-//! parsed, and the memory they were read into is wiped.
+//! and those that ocspbot's masks match; what to do about them is the agent's business. Private
+//! keys that lie in the same files are never parsed, and the memory they were read into is wiped.
 
 mod certificate_file;
 mod chains;
@@ -18,9 +18,9 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use certificate_file::{Finding, LARGEST_FILE, Refusal, read};
+pub use certificate_file::{FileRefusal, Finding, LARGEST_FILE, read};
 pub use chains::Chains;
 pub use listing::Stamp;
-pub use scan::{Change, DirectoryError, PATIENCE, Scanner, SourceNumber};
+pub use scan::{Change, DirectoryError, PATIENCE, Scanner, SourceId};
 pub use selection::{Pattern, Selection, is_loaded_by_haproxy};
 pub use watch::{Hints, Interest, Interests};

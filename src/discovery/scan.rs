@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Selection;
-use super::certificate_file::{self, Finding, Refusal, is_shortage};
+use super::certificate_file::{self, FileRefusal, Finding, is_shortage};
 use super::chains::Chains;
 use super::listing::{Item, Listing, Stamp, Stamps};
 use super::source::Source;
@@ -24,15 +24,15 @@ use crate::x509::Certificate;
 /// How long a file has to be the same before something wrong with it is believed: until then its
 /// writer may only be slow.
 pub const PATIENCE: Duration = Duration::from_secs(1);
-/// What the certificates of all files may take of memory, in bytes: half of what the unit allows the
-/// program (`MemoryMax=`). It is room for eighty thousand ordinary ones.
+/// What the certificates of all files may take of memory, in bytes: half of what the unit allows
+/// the program (`MemoryMax=`). It is room for eighty thousand ordinary ones.
 pub const MOST_HELD: usize = 256 * 1024 * 1024;
 /// How many folders deep a recursive scan goes.
 const DEEPEST: usize = 16;
 
 /// The handle of one source, chosen by whoever scans it; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SourceNumber(pub usize);
+pub struct SourceId(pub usize);
 
 /// Something that a scan found out.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub enum Change {
     /// A file is new, or its content is.
     Found {
         /// Where it was found.
-        source: SourceNumber,
+        source: SourceId,
         /// The file.
         path: PathBuf,
         /// Where its staple belongs.
@@ -48,20 +48,20 @@ pub enum Change {
         /// Of what lies there; none where there is nothing.
         staple: Option<Stamp>,
         /// What is in it.
-        content: Result<Finding, Refusal>,
+        content: Result<Finding, FileRefusal>,
     },
     /// A file is gone.
     Gone {
         /// Where it was found before.
-        source: SourceNumber,
+        source: SourceId,
         /// The file.
         path: PathBuf,
     },
-    /// What lies in the place of a staple: told at every scan of every file that was reported before,
-    /// so that whoever believes something else notices.
+    /// What lies in the place of a staple: told at every scan of every file that was reported
+    /// before, so that whoever believes something else notices.
     StapleSeen {
         /// Where the file was found.
-        source: SourceNumber,
+        source: SourceId,
         /// The certificate file.
         path: PathBuf,
         /// Of what lies there; none where there is nothing.
@@ -143,7 +143,7 @@ impl From<io::Error> for DirectoryError {
 /// Scans sources and remembers what it saw.
 #[derive(Debug)]
 pub struct Scanner {
-    sources: BTreeMap<SourceNumber, Watched>,
+    sources: BTreeMap<SourceId, WatchedFolder>,
     selection: Selection,
     issuers: Issuers,
     /// What all certificates may take of memory, in bytes.
@@ -157,21 +157,21 @@ pub struct Scanner {
 struct Issuers(HashMap<[u8; 32], Certificate>);
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedFolder {
     source: Source,
-    folders: BTreeMap<PathBuf, Folder>,
+    folders: BTreeMap<PathBuf, KnownFolder>,
 }
 
 /// What is known of one folder.
 #[derive(Debug, Default)]
-struct Folder {
-    files: BTreeMap<OsString, Seen>,
+struct KnownFolder {
+    files: BTreeMap<OsString, SeenFile>,
     error: Option<DirectoryError>,
 }
 
 /// What is known of one file.
 #[derive(Debug)]
-struct Seen {
+struct SeenFile {
     /// As they were when the file was read; none if it has to be read again whatever they are.
     stamps: Option<Stamps>,
     /// Since when it has been as it is, if it may be half-written.
@@ -191,11 +191,11 @@ enum ContentKey {
         certificate: [u8; 32],
         issuer: [u8; 32],
     },
-    Refused(Refusal),
+    Refused(FileRefusal),
 }
 
 impl ContentKey {
-    fn of(content: &Result<Finding, Refusal>) -> Self {
+    fn of(content: &Result<Finding, FileRefusal>) -> Self {
         match content {
             Ok(finding) => ContentKey::Certificate {
                 certificate: finding.certificate.sha256_fingerprint(),
@@ -209,7 +209,7 @@ impl ContentKey {
 impl Scanner {
     /// A scanner for these sources that has seen nothing yet.
     pub fn new(
-        sources: impl IntoIterator<Item = (SourceNumber, Source)>,
+        sources: impl IntoIterator<Item = (SourceId, Source)>,
         selection: Selection,
     ) -> Self {
         let mut scanner = Scanner {
@@ -220,7 +220,7 @@ impl Scanner {
             was_short: false,
         };
         for (number, source) in sources {
-            scanner.sources.insert(number, Watched::new(source));
+            scanner.sources.insert(number, WatchedFolder::new(source));
         }
         scanner
     }
@@ -235,7 +235,7 @@ impl Scanner {
     /// do not are reported as gone.
     pub fn replace(
         &mut self,
-        sources: impl IntoIterator<Item = (SourceNumber, Source)>,
+        sources: impl IntoIterator<Item = (SourceId, Source)>,
         selection: Selection,
         mut report: impl FnMut(Change),
     ) {
@@ -244,7 +244,7 @@ impl Scanner {
         for (number, source) in sources {
             let watched = before
                 .remove(&number)
-                .unwrap_or_else(|| Watched::new(source));
+                .unwrap_or_else(|| WatchedFolder::new(source));
             self.sources.insert(number, watched);
         }
         for (source, watched) in before {
@@ -298,7 +298,7 @@ impl Scanner {
     }
 
     /// Makes the next scan report everything in this source once more.
-    pub fn report_again(&mut self, source: SourceNumber) {
+    pub fn report_again(&mut self, source: SourceId) {
         let watched = self.sources.get_mut(&source);
         for seen in watched
             .into_iter()
@@ -310,7 +310,7 @@ impl Scanner {
     }
 
     /// Makes the next scan report this file once more.
-    pub fn report_file_again(&mut self, source: SourceNumber, path: &Path) {
+    pub fn report_file_again(&mut self, source: SourceId, path: &Path) {
         if let (Some(folder), Some(name)) = (path.parent(), path.file_name())
             && let Some(watched) = self.sources.get_mut(&source)
             && let Some(folder) = watched.folders.get_mut(folder)
@@ -348,9 +348,9 @@ impl Scanner {
     }
 }
 
-impl Seen {
+impl SeenFile {
     fn had_no_room(&self) -> bool {
-        self.content == Some(ContentKey::Refused(Refusal::NoRoom))
+        self.content == Some(ContentKey::Refused(FileRefusal::NoRoom))
     }
 
     fn report_again(&mut self) {
@@ -359,9 +359,9 @@ impl Seen {
     }
 }
 
-impl Watched {
+impl WatchedFolder {
     fn new(source: Source) -> Self {
-        Watched {
+        WatchedFolder {
             source,
             folders: BTreeMap::new(),
         }
@@ -391,7 +391,7 @@ impl Issuers {
     }
 
     /// Forgets the issuers that no certificate has any more.
-    fn keep_those_of<'a>(&mut self, sources: impl Iterator<Item = &'a Watched>) {
+    fn keep_those_of<'a>(&mut self, sources: impl Iterator<Item = &'a WatchedFolder>) {
         let used: HashSet<[u8; 32]> = sources
             .flat_map(|watched| watched.folders.values())
             .flat_map(|folder| folder.files.values())
@@ -407,7 +407,7 @@ impl Issuers {
 /// One scan of one source.
 struct Scan<'a, R: FnMut(Change)> {
     now: Instant,
-    number: SourceNumber,
+    number: SourceId,
     source: &'a Source,
     selection: &'a Selection,
     issuers: &'a mut Issuers,
@@ -423,7 +423,7 @@ struct Scan<'a, R: FnMut(Change)> {
 }
 
 impl<R: FnMut(Change)> Scan<'_, R> {
-    fn run(&mut self, folders: &mut BTreeMap<PathBuf, Folder>) {
+    fn run(&mut self, folders: &mut BTreeMap<PathBuf, KnownFolder>) {
         match self.source {
             Source::Directory(directory) => {
                 self.scan_tree(folders, &directory.path, directory.recursive);
@@ -460,7 +460,12 @@ impl<R: FnMut(Change)> Scan<'_, R> {
         }
     }
 
-    fn scan_tree(&mut self, folders: &mut BTreeMap<PathBuf, Folder>, top: &Path, recursive: bool) {
+    fn scan_tree(
+        &mut self,
+        folders: &mut BTreeMap<PathBuf, KnownFolder>,
+        top: &Path,
+        recursive: bool,
+    ) {
         let had_files = has_files(folders);
         let mut visited = HashSet::new();
         let mut present = HashSet::new();
@@ -519,11 +524,11 @@ impl<R: FnMut(Change)> Scan<'_, R> {
     }
 }
 
-fn has_files(folders: &BTreeMap<PathBuf, Folder>) -> bool {
+fn has_files(folders: &BTreeMap<PathBuf, KnownFolder>) -> bool {
     folders.values().any(|folder| !folder.files.is_empty())
 }
 
-impl Folder {
+impl KnownFolder {
     fn failed<R: FnMut(Change)>(
         &mut self,
         path: PathBuf,
@@ -575,7 +580,7 @@ impl Folder {
         let path = folder.join(name);
         let mut content =
             certificate_file::read(&path, scan.source.reach(), &companions, scan.chains);
-        if let Err(Refusal::Shortage(error)) = &content {
+        if let Err(FileRefusal::Shortage(error)) = &content {
             // What was known of it stays known, and it is read at the next scan.
             scan.shortage = Some(error.clone());
             if let Some(seen) = self.files.get_mut(name) {
@@ -587,7 +592,7 @@ impl Folder {
         *scan.room += before.as_ref().map_or(0, |seen| seen.held);
         let held = content.as_ref().map_or(0, |it| it.certificate.memory());
         if held > *scan.room {
-            content = Err(Refusal::NoRoom);
+            content = Err(FileRefusal::NoRoom);
         }
         let held = content.as_ref().map_or(0, |_| held);
         *scan.room -= held;
@@ -609,7 +614,7 @@ impl Folder {
                 .chain(&companions.chains);
             way.extend(beside.flat_map(|path| on_the_way(path)));
         }
-        let mut seen = Seen {
+        let mut seen = SeenFile {
             stamps: Some(item.stamps.clone()),
             awaited_since: None,
             held,
@@ -642,23 +647,23 @@ impl Folder {
 }
 
 /// Whether the file may turn out to be in order once its writer has done with it.
-fn may_be_half_written(content: &Result<Finding, Refusal>) -> bool {
+fn may_be_half_written(content: &Result<Finding, FileRefusal>) -> bool {
     match content {
         Ok(_) => false,
         Err(refusal) => match refusal {
-            Refusal::NoResponder
-            | Refusal::CertificateAuthority
-            | Refusal::SelfSigned
-            | Refusal::NoRoom => false,
-            Refusal::NoIssuer(_)
-            | Refusal::IssuerFirst
-            | Refusal::UnsupportedIssuer(_)
-            | Refusal::WrongIssuerFile(_)
-            | Refusal::KeyOnly
-            | Refusal::Incomplete
-            | Refusal::NotACertificate(_)
-            | Refusal::Io(_)
-            | Refusal::Shortage(_) => true,
+            FileRefusal::NoResponder
+            | FileRefusal::CertificateAuthority
+            | FileRefusal::SelfSigned
+            | FileRefusal::NoRoom => false,
+            FileRefusal::NoIssuer(_)
+            | FileRefusal::IssuerFirst
+            | FileRefusal::UnsupportedIssuer(_)
+            | FileRefusal::WrongIssuerFile(_)
+            | FileRefusal::KeyOnly
+            | FileRefusal::Incomplete
+            | FileRefusal::NotACertificate(_)
+            | FileRefusal::Io(_)
+            | FileRefusal::Shortage(_) => true,
         },
     }
 }

@@ -152,8 +152,8 @@ impl Hints {
     }
 }
 
-/// Whether it is a staple or a temporary file that comes or changes. A staple that goes or is written
-/// to in its place is a hint: this program does neither.
+/// Whether it is a staple or a temporary file that comes or changes. A staple that goes or is
+/// written to in its place is a hint: this program does neither.
 fn is_own_writing(name: &OsStr, mask: EventMask) -> bool {
     let foreign = EventMask::DELETE | EventMask::MOVED_FROM | EventMask::CLOSE_WRITE;
     let name = name.as_bytes();

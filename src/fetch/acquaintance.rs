@@ -3,8 +3,8 @@
 //! A POST carries the DER of a certificate's choosing, its serial number among it, as it is. So it
 //! goes only to an address and port that has spoken HTTP to us; what has not is asked first with a
 //! POST without a body. What TLS protects needs none of this. Behind a proxy an acquaintance is the
-//! proxy together with the host and port it was sent to, and what the proxy itself says about a host
-//! that it cannot reach is no word of that host.
+//! proxy together with the host and port it was sent to, and what the proxy itself says about a
+//! host that it cannot reach is no word of that host.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

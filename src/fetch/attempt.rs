@@ -2,21 +2,22 @@
 //!
 //! GET where the request fits (RFC 9919 §5), POST otherwise; POST once more after GET where the
 //! fault may lie in the request's form; once past the caches when the answer is older than the one
-//! held. A responder that was silent when it was asked by GET is asked by POST next time. The next URL is the caller's business, because it may belong to another responder.
+//! held. A responder that was silent when it was asked by GET is asked by POST next time. The next
+//! URL is the caller's business, because it may belong to another responder.
 
 use std::time::{Duration, Instant};
 
 use super::address::Author;
 use super::client::{Ask, Client};
 use super::limits::Health;
-use super::outcome::{NextStep, Reply};
-use super::{Answer, Caching, Error, Failure, Validators, Verdict, wire};
+use super::outcome::{HttpReply, NextStep};
+use super::{Caching, Error, FetchedAnswer, UrlFailure, Validators, Verdict, wire};
 use crate::ocsp::get_url;
 
 /// What came of one URL.
 #[derive(Debug)]
 pub(super) struct Attempt<A> {
-    pub(super) outcome: Result<Answer<A>, Failure>,
+    pub(super) outcome: Result<FetchedAnswer<A>, UrlFailure>,
     /// Whether the outcome is final; otherwise another URL may do better.
     pub(super) settled: bool,
     pub(super) health: Health,
@@ -78,8 +79,10 @@ pub(super) fn ask<A>(
                 (Err(error), Some(Form::Post))
             }
             Err(error) => (Err(error), None),
-            Ok(Reply::NotModified(caching)) => return Attempt::not_modified(url, caching, begun),
-            Ok(Reply::Fetched(fetched)) => {
+            Ok(HttpReply::NotModified(caching)) => {
+                return Attempt::not_modified(url, caching, begun);
+            }
+            Ok(HttpReply::Fetched(fetched)) => {
                 let verdict = judge(&fetched.body);
                 let next = match &verdict {
                     Verdict::Outdated(_) => Some(Form::GetPastCaches),
@@ -120,7 +123,7 @@ impl<A> Attempt<A> {
         | Verdict::NextUrl(judgement)
         | Verdict::Unable(judgement)) = verdict;
         Attempt {
-            outcome: Ok(Answer::Judged {
+            outcome: Ok(FetchedAnswer::Judged {
                 judgement,
                 url: url.to_owned(),
                 caching,
@@ -133,7 +136,7 @@ impl<A> Attempt<A> {
     fn not_modified(url: &str, caching: Caching, begun: Instant) -> Self {
         let url = url.to_owned();
         Attempt {
-            outcome: Ok(Answer::NotModified { url, caching }),
+            outcome: Ok(FetchedAnswer::NotModified { url, caching }),
             settled: true,
             health: Health::Answered(begun.elapsed()),
         }
@@ -142,7 +145,7 @@ impl<A> Attempt<A> {
     fn failed(url: &str, error: Error, begun: Instant) -> Self {
         let health = error.health(begun.elapsed());
         Attempt {
-            outcome: Err(Failure {
+            outcome: Err(UrlFailure {
                 url: Some(url.to_owned()),
                 error,
             }),

@@ -18,14 +18,14 @@ use crate::time::Timestamp;
 
 /// A responder is left alone at least this long when it sends `Retry-After`.
 pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(10);
-/// A responder is left alone at most this long, whatever its `Retry-After` says: one that is back for
-/// an hour is asked within it.
+/// A responder is left alone at most this long, whatever its `Retry-After` says: one that is back
+/// for an hour is asked within it.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Validators longer than this are not kept: no honest responder needs them.
 const VALIDATOR_MAX: usize = 256;
 
-/// What a conditional request repeats so that the responder may answer 304. Only what has the grammar
-/// of RFC 9110 §8.8 is kept, and it is repeated only to the URL that it came from.
+/// What a conditional request repeats so that the responder may answer 304. Only what has the
+/// grammar of RFC 9110 §8.8 is kept, and it is repeated only to the URL that it came from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Validators {
     /// The URL that gave them, behind all redirects; empty where there are none.

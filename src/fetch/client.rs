@@ -1,11 +1,11 @@
 //! One HTTP exchange with a responder, as RFC 6960 appendix A and RFC 9919 §5 want it.
 //!
 //! Blocking, with a total deadline. Follows redirects itself (the address rules hold on each hop
-//! because every hop is resolved by `resolver`; a redirect to another host is a stranger's word whoever
-//! wrote the first URL), bounds header and body, refuses content codings, and sends a request once more when a
-//! kept connection turned out dead, or when who is there had to be asked first whether it speaks
-//! HTTP. TLS sessions are not resumed: a ticket is a stranger's bytes, too. What an answer means, and
-//! what to do after a failure, is decided elsewhere.
+//! because every hop is resolved by `resolver`; a redirect to another host is a stranger's word
+//! whoever wrote the first URL), bounds header and body, refuses content codings, and sends a
+//! request once more when a kept connection turned out dead, or when who is there had to be asked
+//! first whether it speaks HTTP. TLS sessions are not resumed: a ticket is a stranger's bytes, too.
+//! What an answer means, and what to do after a failure, is decided elsewhere.
 
 use std::collections::HashSet;
 use std::io::{self, Read as _};
@@ -26,7 +26,7 @@ use super::acquaintance::{Acquaintances, Unacquainted};
 use super::address::Author;
 use super::caching::{Caching, Validators, retry_after};
 use super::connection::{Dial, IDLE_MAX, StaleConnection, Watch};
-use super::outcome::{Fetched, OuterForm, Reply, outer_form, shown};
+use super::outcome::{Fetched, HttpReply, OuterForm, outer_form, shown};
 use super::proxy::{Proxies, Route};
 use super::resolver::{AddressBook, ResponderResolver};
 use super::wire;
@@ -148,7 +148,7 @@ impl Client {
     ///
     /// # Errors
     /// Every fault of the way to the responder and of its answer, see [`Error`].
-    pub fn exchange(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Reply, Error> {
+    pub fn exchange(&self, ask: &Ask<'_>, deadline: Instant) -> Result<HttpReply, Error> {
         let mut uri = parse_url(ask.url)?;
         let mut author = ask.author;
         let mut post = ask.post;
@@ -170,9 +170,9 @@ impl Client {
             };
             let mut response = self.send(&hop, deadline)?;
             match response.status() {
-                StatusCode::OK => return read(&mut response, &uri).map(Reply::Fetched),
+                StatusCode::OK => return read(&mut response, &uri).map(HttpReply::Fetched),
                 StatusCode::NOT_MODIFIED if conditional.is_some() => {
-                    return Ok(Reply::NotModified(Caching::from_headers(
+                    return Ok(HttpReply::NotModified(Caching::from_headers(
                         response.headers(),
                         &uri,
                     )));

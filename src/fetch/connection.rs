@@ -1,9 +1,9 @@
 //! Makes connections for ureq: dials, tunnels through a proxy, and watches what comes back.
 //!
-//! Three links of a chain: [`Dial`] connects to one of a host's addresses and opens the proxy's CONNECT
-//! tunnel where one is needed, ureq's own connector adds TLS, [`Watch`] tells a kept connection that
-//! died unnoticed from a responder that closes on us, and puts requests to a forward proxy into
-//! absolute form (RFC 9112 §3.2.2), which ureq does not. HTTP itself is ureq's.
+//! Three links of a chain: [`Dial`] connects to one of a host's addresses and opens the proxy's
+//! CONNECT tunnel where one is needed, ureq's own connector adds TLS, [`Watch`] tells a kept
+//! connection that died unnoticed from a responder that closes on us, and puts requests to a
+//! forward proxy into absolute form (RFC 9112 §3.2.2), which ureq does not. HTTP itself is ureq's.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -161,14 +161,14 @@ fn open_tunnel(
     }
 }
 
-/// The last link: wraps every connection in a [`Watched`] one.
+/// The last link: wraps every connection in a [`WatchedConnection`] one.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) proxies: Arc<Proxies>,
 }
 
 impl<In: Transport> Connector<In> for Watch {
-    type Out = Watched<In>;
+    type Out = WatchedConnection<In>;
 
     fn connect(
         &self,
@@ -182,7 +182,7 @@ impl<In: Transport> Connector<In> for Watch {
             }
             _ => None,
         };
-        Ok(chained.map(|inner| Watched {
+        Ok(chained.map(|inner| WatchedConnection {
             inner,
             origin,
             was_used: false,
@@ -193,7 +193,7 @@ impl<In: Transport> Connector<In> for Watch {
 
 /// A connection that knows whether it was used before and whether an answer has begun.
 #[derive(Debug)]
-pub(super) struct Watched<In> {
+pub(super) struct WatchedConnection<In> {
     inner: In,
     /// `http://host:port` to be put before the path, when a forward proxy is spoken to.
     origin: Option<String>,
@@ -201,7 +201,7 @@ pub(super) struct Watched<In> {
     answer_began: bool,
 }
 
-impl<In: Transport> Watched<In> {
+impl<In: Transport> WatchedConnection<In> {
     /// The error to report instead of one that came before any byte of the answer.
     fn explain(&self, error: ureq::Error) -> ureq::Error {
         let connection_is_gone = matches!(&error, ureq::Error::Io(error) if is_gone(error));
@@ -244,7 +244,7 @@ fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-impl<In: Transport> Transport for Watched<In> {
+impl<In: Transport> Transport for WatchedConnection<In> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }

@@ -3,14 +3,15 @@
 //! Pure: time (a monotonic duration) and randomness are arguments, so a month of outages is a test.
 //! A responder is a scheme, a host and a port. It may hold at most half of all permits, and only as
 //! many as it has earned: its window starts small, grows with every quick answer and shrinks with
-//! every slow or failed one. So a responder that never answers holds few permits, and nobody else's.
+//! every slow or failed one. So a responder that never answers holds few permits, and nobody
+//! else's.
 //!
 //! After [`FAILURES_TO_OPEN`] failures in a row, each of another certificate, its circuit opens:
 //! whoever waits for it is sent away, and after a pause one request at a time probes it. One
-//! certificate alone opens no circuit (whoever wrote it could silence a host for all others); its own
-//! backoff spares the responder. The probe is the request for the certificate whose staple ends
-//! first of those that this responder ever answered for, so that nobody who never had an answer there
-//! can keep the circuit open; and the pause is over before a staple behind it is.
+//! certificate alone opens no circuit (whoever wrote it could silence a host for all others); its
+//! own backoff spares the responder. The probe is the request for the certificate whose staple ends
+//! first of those that this responder ever answered for, so that nobody who never had an answer
+//! there can keep the circuit open; and the pause is over before a staple behind it is.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub const FAILURES_TO_OPEN: usize = 10;
 pub const PAUSE_FIRST: Duration = Duration::from_secs(10);
 /// Longest pause of an open circuit, before jitter.
 pub const PAUSE_MAX: Duration = Duration::from_secs(600);
-/// Longest pause that a responder can ask for, before jitter: with it, and with that of whoever comes
-/// back after it, an hour.
+/// Longest pause that a responder can ask for, before jitter: with it, and with that of whoever
+/// comes back after it, an hour.
 pub const PAUSE_ASKED_MAX: Duration = Duration::from_secs(38 * 60);
 /// A staple that is about to end does not shorten a pause below this.
 const PAUSE_NEEDED_MIN: Duration = Duration::from_secs(60);
@@ -80,13 +81,13 @@ pub struct Limits<J> {
     total: usize,
     in_flight: usize,
     waiting: usize,
-    responders: HashMap<Arc<str>, Responder<J>>,
+    responders: HashMap<Arc<str>, ResponderRecord<J>>,
     /// Responders that have a job waiting and a permit to spare, in turn; urgent jobs first.
     turns: [VecDeque<Arc<str>>; 2],
 }
 
 #[derive(Debug)]
-struct Responder<J> {
+struct ResponderRecord<J> {
     waiting: [VecDeque<(Applicant, J)>; 2],
     has_turn: [bool; 2],
     in_flight: usize,
@@ -96,8 +97,8 @@ struct Responder<J> {
     answered: HashSet<u64>,
 }
 
-/// A certificate that a responder is to be asked about, and when its staple ends; never for one that
-/// has none. Whoever ends first is the first.
+/// A certificate that a responder is to be asked about, and when its staple ends; never for one
+/// that has none. Whoever ends first is the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Applicant {
     ends: Duration,
@@ -145,8 +146,8 @@ impl<J> Limits<J> {
         self.waiting
     }
 
-    /// How long a responder is still left alone; nothing where requests flow, zero where it is being
-    /// probed.
+    /// How long a responder is still left alone; nothing where requests flow, zero where it is
+    /// being probed.
     pub fn pause(&self, responder: &str, now: Duration) -> Option<Duration> {
         match &self.responders.get(responder)?.circuit {
             Circuit::Closed { .. } => None,
@@ -171,7 +172,7 @@ impl<J> Limits<J> {
         let state = self
             .responders
             .entry(name.clone())
-            .or_insert_with(|| Responder::new(window));
+            .or_insert_with(|| ResponderRecord::new(window));
         let applicant = Applicant {
             ends: need.lasts.map_or(Duration::MAX, |lasts| now + lasts),
             certificate: need.certificate,
@@ -295,9 +296,9 @@ impl<J> Limits<J> {
     }
 }
 
-impl<J> Responder<J> {
+impl<J> ResponderRecord<J> {
     fn new(window: usize) -> Self {
-        Responder {
+        ResponderRecord {
             waiting: [VecDeque::new(), VecDeque::new()],
             has_turn: [false, false],
             in_flight: 0,

@@ -4,9 +4,9 @@
 //! it is (`wire`, `acquaintance`), nor everywhere (`address`, `off_limits`, `this_machine`). The
 //! deciding parts are pure (`address`, `caching`, `limits`, `outcome`, `overrides`, `proxy`,
 //! `verdict`, `wire`), the exchange is blocking (`client`, `connection`, `race`, `resolver`, `tcp`)
-//! and runs on tokio's blocking threads, one permit each. This room knows HTTP; what an OCSP response
-//! says is judged by the caller's function, in the same thread. Nothing here logs: every outcome is
-//! handed back. RFC 6960 appendix A, RFC 9919.
+//! and runs on tokio's blocking threads, one permit each. This room knows HTTP; what an OCSP
+//! response says is judged by the caller's function, in the same thread. Nothing here logs: every
+//! outcome is handed back. RFC 6960 appendix A, RFC 9919.
 
 mod acquaintance;
 mod address;
@@ -40,7 +40,7 @@ pub use address::{AddressKind, AddressRules, Author, InvalidNetwork, RefusedAddr
 pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
 pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
 pub use limits::{Dismissed, Health, Limits, Need};
-pub use off_limits::{Listener, ListenerKind, OffLimits};
+pub use off_limits::{ForeignListener, ListenerKind, OffLimits};
 pub use outcome::{Error, NextStep};
 pub use overrides::{InvalidOverride, Overrides};
 pub use pauses::Pauses;
@@ -158,16 +158,16 @@ pub enum Verdict<A> {
 
 /// How a job ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report<K, A> {
+pub struct JobReport<K, A> {
     /// The job's key.
     pub key: K,
     /// The last answer judged, if there was any; else the last failure.
-    pub outcome: Result<Answer<A>, Failure>,
+    pub outcome: Result<FetchedAnswer<A>, UrlFailure>,
 }
 
 /// A responder's answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer<A> {
+pub enum FetchedAnswer<A> {
     /// A response, and what the caller's function made of it.
     Judged {
         /// The caller's judgement.
@@ -188,7 +188,7 @@ pub enum Answer<A> {
 
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub struct Failure {
+pub struct UrlFailure {
     /// The URL last tried; none where there was none to try.
     pub url: Option<String>,
     /// What happened there.
@@ -196,7 +196,7 @@ pub struct Failure {
     pub error: Error,
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for UrlFailure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.url {
             Some(url) => write!(formatter, "{url}: {}", self.error),
@@ -215,49 +215,49 @@ pub async fn run<K, A>(
     settings: Settings,
     mut jobs: mpsc::UnboundedReceiver<Job<K>>,
     judge: impl Fn(&K, &[u8]) -> Verdict<A> + Send + Sync + 'static,
-    results: mpsc::Sender<Report<K, A>>,
+    results: mpsc::Sender<JobReport<K, A>>,
     stop: CancellationToken,
 ) where
     K: Send + 'static,
     A: Send + 'static,
 {
-    let mut desk = Desk::new(&settings);
+    let mut dispatcher = Dispatcher::new(&settings);
     let client = Client::new(&settings);
     let judge = Arc::new(judge);
     let timeout = settings.request_timeout;
     let mut exchanges = JoinSet::new();
     let mut accepting = true;
     loop {
-        while let Some((responder, case)) = desk.limits.start_next() {
+        while let Some((responder, active)) = dispatcher.limits.start_next() {
             let (client, judge) = (client.clone(), judge.clone());
             exchanges.spawn_blocking(move || {
-                let attempt = case.attempt(&client, timeout, &*judge);
-                (responder, case, attempt)
+                let attempt = active.attempt(&client, timeout, &*judge);
+                (responder, active, attempt)
             });
         }
-        let held = desk.limits.waiting() + exchanges.len() + desk.reports.len();
+        let held = dispatcher.limits.waiting() + exchanges.len() + dispatcher.reports.len();
         if !accepting && held == 0 {
             return;
         }
         tokio::select! {
             () = stop.cancelled() => break,
             Some(finished) = exchanges.join_next() => match finished {
-                Ok((responder, case, attempt)) => desk.finished(&responder, case, attempt),
+                Ok((responder, active, attempt)) => dispatcher.finished(&responder, active, attempt),
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
                     // The runtime is going down and takes its threads along.
                     Err(_) => return,
                 },
             },
-            permit = results.reserve(), if !desk.reports.is_empty() => match permit {
-                Ok(permit) => if let Some(report) = desk.reports.pop_front() {
+            permit = results.reserve(), if !dispatcher.reports.is_empty() => match permit {
+                Ok(permit) => if let Some(report) = dispatcher.reports.pop_front() {
                     permit.send(report);
                 },
                 // Nobody wants to know any more.
                 Err(_) => break,
             },
             job = jobs.recv(), if accepting && held < JOBS_HELD_MAX => match job {
-                Some(job) => desk.accept(job),
+                Some(job) => dispatcher.accept(job),
                 None => accepting = false,
             },
         }
@@ -275,24 +275,24 @@ fn responder_of(url: &str) -> Option<String> {
 
 /// Time since the machine was started, which no setting of the clock changes. It runs on while the
 /// machine is suspended: a responder that wanted an hour's pause has had it by then.
-fn steady() -> Duration {
+fn monotonic() -> Duration {
     clock_gettime(ClockId::Boottime)
         .try_into()
         .unwrap_or_default()
 }
 
 /// A job on its way through its URLs.
-struct Case<K, A> {
+struct ActiveJob<K, A> {
     job: Job<K>,
     /// The first URL as the certificate has it, by which a better one is remembered.
     first_url: String,
     /// The URL to try now.
     place: usize,
     /// The best that the URLs before brought.
-    so_far: Option<Result<Answer<A>, Failure>>,
+    so_far: Option<Result<FetchedAnswer<A>, UrlFailure>>,
 }
 
-impl<K, A> Case<K, A> {
+impl<K, A> ActiveJob<K, A> {
     fn attempt(
         &self,
         client: &Client,
@@ -311,8 +311,8 @@ impl<K, A> Case<K, A> {
 
     /// Notes the outcome at the present URL and goes on to the next. An answer outranks a failure,
     /// and a failure that nobody was asked: that says nothing about the certificate.
-    fn move_on(&mut self, outcome: Result<Answer<A>, Failure>) {
-        let worth = |outcome: &Result<Answer<A>, Failure>| match outcome {
+    fn move_on(&mut self, outcome: Result<FetchedAnswer<A>, UrlFailure>) {
+        let worth = |outcome: &Result<FetchedAnswer<A>, UrlFailure>| match outcome {
             Ok(_) => 2,
             Err(failure) => u8::from(!failure.error.is_postponement()),
         };
@@ -325,17 +325,17 @@ impl<K, A> Case<K, A> {
 }
 
 /// The service's state between two events: who waits, who is in flight, what is to be reported.
-struct Desk<K, A> {
-    limits: Limits<Case<K, A>>,
+struct Dispatcher<K, A> {
+    limits: Limits<ActiveJob<K, A>>,
     pauses: Pauses,
-    reports: VecDeque<Report<K, A>>,
+    reports: VecDeque<JobReport<K, A>>,
     /// First URL of a certificate → the one of its URLs that answered last.
     better_urls: HashMap<String, String>,
 }
 
-impl<K, A> Desk<K, A> {
+impl<K, A> Dispatcher<K, A> {
     fn new(settings: &Settings) -> Self {
-        Desk {
+        Dispatcher {
             limits: Limits::new(settings.renewal_threads),
             pauses: settings.pauses.clone(),
             reports: VecDeque::new(),
@@ -350,7 +350,7 @@ impl<K, A> Desk<K, A> {
         {
             job.urls[..=place].rotate_right(1);
         }
-        self.dispatch(Case {
+        self.dispatch(ActiveJob {
             job,
             first_url,
             place: 0,
@@ -358,68 +358,68 @@ impl<K, A> Desk<K, A> {
         });
     }
 
-    /// Lets the case wait for its present URL's responder, or a later one's, or reports it.
-    fn dispatch(&mut self, mut case: Case<K, A>) {
-        while let Some(url) = case.job.urls.get(case.place) {
+    /// Lets the job wait for its present URL's responder, or a later one's, or reports it.
+    fn dispatch(&mut self, mut active: ActiveJob<K, A>) {
+        while let Some(url) = active.job.urls.get(active.place) {
             let url = Some(url.clone());
-            let now = steady();
+            let now = monotonic();
             let error = match client::responder_of(url.as_deref().unwrap_or_default()) {
                 Err(error) => error,
                 Ok(responder) => {
-                    let need = case.job.need;
-                    let admitted = self.limits.admit(&responder, case, need, now);
+                    let need = active.job.need;
+                    let admitted = self.limits.admit(&responder, active, need, now);
                     self.tell_pause(&responder, now);
                     match admitted {
                         Ok(()) => return,
                         Err(dismissed) => {
                             let Dismissed { job, retry_after } = dismissed;
-                            case = job;
+                            active = job;
                             Error::CircuitOpen { retry_after }
                         }
                     }
                 }
             };
-            case.move_on(Err(Failure { url, error }));
+            active.move_on(Err(UrlFailure { url, error }));
         }
-        let no_url = Failure {
+        let no_url = UrlFailure {
             url: None,
             error: Error::NoUrl,
         };
-        self.reports.push_back(Report {
-            key: case.job.key,
-            outcome: case.so_far.unwrap_or(Err(no_url)),
+        self.reports.push_back(JobReport {
+            key: active.job.key,
+            outcome: active.so_far.unwrap_or(Err(no_url)),
         });
     }
 
-    fn finished(&mut self, responder: &str, mut case: Case<K, A>, attempt: Attempt<A>) {
-        self.learn(responder, case.job.need.certificate, attempt.health);
+    fn finished(&mut self, responder: &str, mut active: ActiveJob<K, A>, attempt: Attempt<A>) {
+        self.learn(responder, active.job.need.certificate, attempt.health);
         if attempt.settled {
-            self.remember(&case);
-            self.reports.push_back(Report {
-                key: case.job.key,
+            self.remember(&active);
+            self.reports.push_back(JobReport {
+                key: active.job.key,
                 outcome: attempt.outcome,
             });
         } else {
-            case.move_on(attempt.outcome);
-            self.dispatch(case);
+            active.move_on(attempt.outcome);
+            self.dispatch(active);
         }
     }
 
     fn learn(&mut self, responder: &str, certificate: u64, health: Health) {
-        let (now, random) = (steady(), fastrand::f64());
+        let (now, random) = (monotonic(), fastrand::f64());
         let dismissed = self
             .limits
             .finished(responder, certificate, health, now, random);
         self.tell_pause(responder, now);
         for dismissed in dismissed {
             let Dismissed {
-                job: mut case,
+                job: mut active,
                 retry_after,
             } = dismissed;
-            let url = case.job.urls.get(case.place).cloned();
+            let url = active.job.urls.get(active.place).cloned();
             let error = Error::CircuitOpen { retry_after };
-            case.move_on(Err(Failure { url, error }));
-            self.dispatch(case);
+            active.move_on(Err(UrlFailure { url, error }));
+            self.dispatch(active);
         }
     }
 
@@ -429,16 +429,16 @@ impl<K, A> Desk<K, A> {
     }
 
     /// The URL that answered is tried first for the next certificate with the same URLs.
-    fn remember(&mut self, case: &Case<K, A>) {
-        let answered = case.job.urls.get(case.place);
-        if answered == Some(&case.first_url) {
-            self.better_urls.remove(&case.first_url);
+    fn remember(&mut self, active: &ActiveJob<K, A>) {
+        let answered = active.job.urls.get(active.place);
+        if answered == Some(&active.first_url) {
+            self.better_urls.remove(&active.first_url);
         } else if let Some(answered) = answered {
             if self.better_urls.len() >= BETTER_URLS_MAX {
                 self.better_urls.clear();
             }
             self.better_urls
-                .insert(case.first_url.clone(), answered.clone());
+                .insert(active.first_url.clone(), answered.clone());
         }
     }
 }

@@ -11,7 +11,7 @@ use super::address::{Author, RefusedAddress, inner, is_loopback};
 
 /// A TCP port on which somebody listens that must not be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listener {
+pub struct ForeignListener {
     /// Its address; where it is none, it was given by a name, and the port counts at every address.
     pub address: Option<IpAddr>,
     /// Its port.
@@ -32,18 +32,18 @@ pub enum ListenerKind {
 
 /// The listeners; clones share them.
 #[derive(Clone, Default, Debug)]
-pub struct OffLimits(Arc<RwLock<Vec<Listener>>>);
+pub struct OffLimits(Arc<RwLock<Vec<ForeignListener>>>);
 
 impl OffLimits {
     /// These listeners count from now on, in place of those before.
-    pub fn replace(&self, listeners: Vec<Listener>) {
+    pub fn replace(&self, listeners: Vec<ForeignListener>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = listeners;
     }
 
     /// Whether a URL may lead to `port` at an address that only a proxy will know.
     pub(super) fn check_port(&self, port: u16) -> Result<(), RefusedAddress> {
         let listeners = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let is_controls = |listener: &Listener| {
+        let is_controls = |listener: &ForeignListener| {
             listener.kind == ListenerKind::ControlSocket && listener.port == port
         };
         match listeners.iter().any(is_controls) {
@@ -92,22 +92,22 @@ mod tests {
     fn a_listener_on_this_machine_is_refused_at_all_its_addresses() {
         let off_limits = OffLimits::default();
         off_limits.replace(vec![
-            Listener {
+            ForeignListener {
                 address: Some(IpAddr::from([127, 0, 0, 1])),
                 port: 9999,
                 kind: ListenerKind::ControlSocket,
             },
-            Listener {
+            ForeignListener {
                 address: Some(IpAddr::from([10, 1, 1, 1])),
                 port: 9998,
                 kind: ListenerKind::ControlSocket,
             },
-            Listener {
+            ForeignListener {
                 address: None,
                 port: 9997,
                 kind: ListenerKind::ControlSocket,
             },
-            Listener {
+            ForeignListener {
                 address: Some(IpAddr::from([0, 0, 0, 0])),
                 port: 8080,
                 kind: ListenerKind::OwnResponder,

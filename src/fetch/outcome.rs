@@ -26,7 +26,7 @@ pub struct Fetched {
 
 /// The outcome of one exchange that did not fail.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Reply {
+pub enum HttpReply {
     /// An answer to be judged.
     Fetched(Fetched),
     /// 304: the answer held is still the current one.

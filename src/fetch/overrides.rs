@@ -32,8 +32,8 @@ pub enum InvalidOverride {
 }
 
 impl Overrides {
-    /// Reads entries of a key and a URL, or none for "do not ask". A key with a `=` is a part of the
-    /// issuer's subject (`CN=Example CA`, `O=Example, CN=Example CA`); any other is a host, or
+    /// Reads entries of a key and a URL, or none for "do not ask". A key with a `=` is a part of
+    /// the issuer's subject (`CN=Example CA`, `O=Example, CN=Example CA`); any other is a host, or
     /// `host:port`, of a URL in the certificate.
     ///
     /// # Errors

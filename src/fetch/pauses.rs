@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{responder_of, steady};
+use super::{monotonic, responder_of};
 
 /// The responders that are being left alone, shared between the service and whoever wants to know.
 #[derive(Clone, Default, Debug)]
@@ -16,7 +16,7 @@ impl Pauses {
     pub fn at(&self, url: &str) -> Option<(String, Duration)> {
         let responder = responder_of(url)?;
         let until = *self.lock().get(&responder)?;
-        Some((responder, until.saturating_sub(steady())))
+        Some((responder, until.saturating_sub(monotonic())))
     }
 
     /// Takes note of how long a responder is left alone from `now` on, if it is.

@@ -1,8 +1,8 @@
 //! Connecting to whichever of a host's addresses answers first (Happy Eyeballs, RFC 8305 §5).
 //!
 //! The next address is tried when one has failed, or has not answered for [`ATTEMPT_DELAY`], while
-//! the earlier attempts go on; the first to connect wins and the others are dropped. Which addresses
-//! may be tried, and in which order, is the resolver's business.
+//! the earlier attempts go on; the first to connect wins and the others are dropped. Which
+//! addresses may be tried, and in which order, is the resolver's business.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

@@ -1,15 +1,15 @@
 //! Whether an address is one of this machine's interfaces'.
 //!
-//! Asked of the kernel each time, because addresses come and go (a virtual one that moves to another
-//! machine). Nothing is sent. It holds also where `ip_nonlocal_bind` lets programs bind addresses
-//! that are not here, and where only sockets of IPv4 and IPv6 may be opened.
+//! Asked of the kernel each time, because addresses come and go (a virtual one that moves to
+//! another machine). Nothing is sent. It holds also where `ip_nonlocal_bind` lets programs bind
+//! addresses that are not here, and where only sockets of IPv4 and IPv6 may be opened.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use rustix::net::sockopt::set_ip_multicast_if;
 
-/// Whether one of this machine's interfaces has `address`. Where it cannot be found out, it has not:
-/// then no connection can be made either.
+/// Whether one of this machine's interfaces has `address`. Where it cannot be found out, it has
+/// not: then no connection can be made either.
 pub(super) fn has(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => has_ipv4(address).unwrap_or(false),

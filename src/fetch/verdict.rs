@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 pub type Judged = Result<Assessment, Rejection>;
 
 /// Whether to take `judged`, or to ask again and how. `held` is the response held for the same
-/// certificate, if there is one; where its successor `is_overdue`, the same again is as outdated as an
-/// older one.
+/// certificate, if there is one; where its successor `is_overdue`, the same again is as outdated as
+/// an older one.
 pub fn verdict(
     judged: Judged,
     held: Option<&Standing>,

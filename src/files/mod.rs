@@ -99,8 +99,8 @@ pub fn open_directory(path: &Path, reach: Reach<'_>) -> io::Result<File> {
 }
 
 /// Opens a log file to append to, which is made with these permissions (less the umask's) where
-/// there is none. The operator has named the folder; what lies in it under this name need not be his:
-/// no link is followed, and nothing but a regular file with one name is written to.
+/// there is none. The operator has named the folder; what lies in it under this name need not be
+/// his: no link is followed, and nothing but a regular file with one name is written to.
 ///
 /// # Errors
 /// The system's; [`io::ErrorKind::InvalidInput`] for anything else.

@@ -21,10 +21,10 @@ mod stores;
 pub mod versions;
 
 pub use address::Address;
-pub use notice::Notice;
-pub use outcome::{Delivered, DeliveryError, Error, Process, Report};
+pub use notice::ProcessNotice;
+pub use outcome::{Arrival, DeliveryError, Error, Process, SessionReport};
 pub use processes::Processes;
 pub use quarantine::Quarantine;
 pub use reply::Fingerprint;
-pub use session::{Delivery, Settings, run};
+pub use session::{Offer, Settings, run};
 pub use versions::Push;

@@ -1,7 +1,8 @@
 //! What an operator should know about a process, beside what becomes of single deliveries.
 //!
-//! Pure. Said once for every process, and in `status` for as long as it is so. The variant's name in
-//! snake_case is the log's reason ([`Notice::kind`]); its `Display` says what to do about it.
+//! Pure. Said once for every process, and in `status` for as long as it is so. The variant's name
+//! in snake_case is the log's reason ([`ProcessNotice::kind`]); its `Display` says what to do about
+//! it.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::versions::{Push, Replacing};
 
 /// Something worth knowing about a process.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Notice {
+pub enum ProcessNotice {
     /// Replacing a staple in this process can tear it for a client.
     #[error(
         "HAProxy {release} {} a staple that is replaced while clients ask for it, so that now and then one gets bytes that are no response (fixed upstream in 3.2.22 and 3.4.3): update HAProxy{}",
@@ -65,44 +66,44 @@ pub enum Notice {
     },
 }
 
-impl Notice {
+impl ProcessNotice {
     /// The variant's name in snake_case: log reason.
     pub fn kind(&self) -> &'static str {
         match self {
-            Notice::TornStaples { .. } => "torn_staples",
-            Notice::SecondSocket { .. } => "second_socket",
-            Notice::OneConnection => "one_connection",
-            Notice::SeveralProcesses(_) => "several_processes",
-            Notice::CommitUnseen { .. } => "commit_unseen",
-            Notice::TransactionStuck { .. } => "transaction_stuck",
+            ProcessNotice::TornStaples { .. } => "torn_staples",
+            ProcessNotice::SecondSocket { .. } => "second_socket",
+            ProcessNotice::OneConnection => "one_connection",
+            ProcessNotice::SeveralProcesses(_) => "several_processes",
+            ProcessNotice::CommitUnseen { .. } => "commit_unseen",
+            ProcessNotice::TransactionStuck { .. } => "transaction_stuck",
         }
     }
 
     /// Whether a person has to do something for the staples' sake.
     pub fn needs_attention(&self) -> bool {
         match self {
-            Notice::SeveralProcesses(_)
-            | Notice::CommitUnseen { .. }
-            | Notice::TransactionStuck { .. } => true,
-            Notice::TornStaples { .. } | Notice::SecondSocket { .. } | Notice::OneConnection => {
-                false
-            }
+            ProcessNotice::SeveralProcesses(_)
+            | ProcessNotice::CommitUnseen { .. }
+            | ProcessNotice::TransactionStuck { .. } => true,
+            ProcessNotice::TornStaples { .. }
+            | ProcessNotice::SecondSocket { .. }
+            | ProcessNotice::OneConnection => false,
         }
     }
 
     /// What a process says about itself that is worth knowing.
-    pub fn of(process: &Process, push: Push) -> Vec<Notice> {
+    pub fn of(process: &Process, push: Push) -> Vec<ProcessNotice> {
         let mut notices = Vec::new();
         let replacing = process.release.replacing(process.threads);
         if replacing != Replacing::Safe {
-            notices.push(Notice::TornStaples {
+            notices.push(ProcessNotice::TornStaples {
                 release: process.release.text().to_owned(),
                 is_known: replacing == Replacing::Torn,
                 push,
             });
         }
         if let Some(processes) = process.processes.filter(|processes| *processes > 1) {
-            notices.push(Notice::SeveralProcesses(processes));
+            notices.push(ProcessNotice::SeveralProcesses(processes));
         }
         notices
     }

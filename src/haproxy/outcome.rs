@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::Address;
-use super::notice::Notice;
+use super::notice::ProcessNotice;
 use super::quarantine::Quarantine;
 use super::reply::{Fingerprint, Level};
 use super::versions::{Release, Version};
@@ -19,7 +19,7 @@ use crate::x509::CertificateReference;
 
 /// How a staple came to be live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Delivered {
+pub enum Arrival {
     /// It replaced the response in an existing slot.
     Pushed,
     /// The certificate had no slot, and got one.
@@ -336,7 +336,7 @@ impl Process {
 
 /// What a session tells the agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Report {
+pub enum SessionReport {
     /// There is a connection, to a process that may hold nothing: every staple is to be delivered.
     Connected(Process),
     /// There is no connection; said once for every loss and every new kind of failure.
@@ -346,18 +346,18 @@ pub enum Report {
         /// The certificate, as `Staple` names it.
         fingerprint: Fingerprint,
         /// Live, or why not.
-        outcome: Result<Delivered, DeliveryError>,
+        outcome: Result<Arrival, DeliveryError>,
     },
     /// What is worth knowing about this process, all of it; said whenever it is something else.
-    Noticed(Vec<Notice>),
+    Noticed(Vec<ProcessNotice>),
     /// The names of the certificate stores of this process, as far as it knows them by these names:
     /// said once for every connection, and whenever they are others.
     Loaded(Vec<String>),
     /// The certificate stores of this process that are left alone, and why: said whenever they are
     /// others, and for every connection where there are some.
     Quarantined(BTreeMap<String, Quarantine>),
-    /// These certificates are loaded, and no others: said when all stores have been read and whenever
-    /// they are others.
+    /// These certificates are loaded, and no others: said when all stores have been read and
+    /// whenever they are others.
     Serves(Vec<CertificateReference>),
     /// A store holds this certificate, and not as it did before: replaced by `set ssl cert` and
     /// `commit ssl cert`, newly added, or its place for a staple is gone. Its staple is to be
@@ -368,10 +368,10 @@ pub enum Report {
         /// The certificate it holds now.
         certificate: CertificateReference,
     },
-    /// A store holds the certificate that it held before, in a version that does not show responses:
-    /// where the certificate was deployed once more, its staple is gone. Said in turn, once within the
-    /// refresh interval, where staples may be replaced. Not said where several stores hold the
-    /// certificate: there, each repetition would take a transaction.
+    /// A store holds the certificate that it held before, in a version that does not show
+    /// responses: where the certificate was deployed once more, its staple is gone. Said in turn,
+    /// once within the refresh interval, where staples may be replaced. Not said where several
+    /// stores hold the certificate: there, each repetition would take a transaction.
     StapleUnseen {
         /// The certificate.
         certificate: CertificateReference,

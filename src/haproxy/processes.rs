@@ -1,12 +1,12 @@
 //! What outlives a connection to a HAProxy process: who serves it, and what was left unfinished.
 //!
 //! One of these is shared by all sessions. A process has one `set ssl cert` transaction for all its
-//! clients, and HAProxy 3.4.0 stays locked for ever when two clients collide, so a process is served
-//! over one control socket only. A transaction of ours that is neither committed nor aborted keeps
-//! everybody from deploying certificates, and a commit whose end was not seen must not be followed
-//! by an abort or a commit: HAProxy has freed what they touch (2.2 to 3.4 end by SIGSEGV). Both are
-//! remembered until they are known to be over, also by the program's next process. It talks to no
-//! HAProxy itself.
+//! clients, and HAProxy 3.4.0 stays locked for ever when two clients collide, so a process is
+//! served over one control socket only. A transaction of ours that is neither committed nor aborted
+//! keeps everybody from deploying certificates, and a commit whose end was not seen must not be
+//! followed by an abort or a commit: HAProxy has freed what they touch (2.2 to 3.4 end by SIGSEGV).
+//! Both are remembered until they are known to be over, also by the program's next process. It
+//! talks to no HAProxy itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,10 +17,10 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::address::Address;
-use super::outcome::{Process, Report};
+use super::outcome::{Process, SessionReport};
 use super::reply::Level;
-use super::session::Delivery;
-use crate::memory::{Key, Memory, ProcessRecord, Record, Stage, TransactionRecord};
+use super::session::Offer;
+use crate::memory::{Memory, ProcessRecord, Record, RecordKey, Stage, TransactionRecord};
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
@@ -32,13 +32,13 @@ const REMEMBERED: usize = 64;
 
 /// A process among all that ever answered: process ids come back.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub struct ProcessIdentity {
     pid: u32,
     started: Option<Timestamp>,
     node: String,
 }
 
-impl Identity {
+impl ProcessIdentity {
     /// Who a process is that says this of itself at `now`.
     pub fn of(process: &Process, now: Timestamp) -> Self {
         let by_uptime = || {
@@ -46,7 +46,7 @@ impl Identity {
             Some(now.saturating_sub(Duration::from_secs(uptime)))
         };
         let started = process.started.or_else(by_uptime);
-        Identity {
+        ProcessIdentity {
             pid: process.pid,
             started,
             node: process.node.clone(),
@@ -54,7 +54,7 @@ impl Identity {
     }
 
     /// Whether it is the same process.
-    pub fn is(&self, other: &Identity) -> bool {
+    pub fn is(&self, other: &ProcessIdentity) -> bool {
         let same_start = match (self.started, other.started) {
             (Some(one), Some(other)) => one.since(other).max(other.since(one)) <= START_TOLERANCE,
             _ => true,
@@ -88,7 +88,7 @@ pub enum Unfinished {
 /// What was begun in a process.
 #[derive(Debug)]
 struct Begun {
-    process: Identity,
+    process: ProcessIdentity,
     unfinished: Unfinished,
     /// By an earlier process of this program: what is there now may be somebody else's.
     is_recalled: bool,
@@ -103,7 +103,7 @@ impl Begun {
             certificate,
         } = record;
         Begun {
-            process: Identity { pid, started, node },
+            process: ProcessIdentity { pid, started, node },
             unfinished: match stage {
                 Stage::Begun => Unfinished::Transaction(store),
                 Stage::CommitSent => Unfinished::Commit(store, certificate),
@@ -135,21 +135,21 @@ impl Begun {
 pub struct Processes {
     memory: Memory,
     unfinished: Mutex<Vec<Begun>>,
-    served: Mutex<Vec<Served>>,
+    served: Mutex<Vec<ServedProcess>>,
     transactions: TaskTracker,
 }
 
 /// A process that has its session.
 #[derive(Debug)]
-struct Served {
-    process: Identity,
-    server: Server,
+struct ServedProcess {
+    process: ProcessIdentity,
+    server: ServingSession,
     step_down: CancellationToken,
 }
 
 /// The session that serves a process, as those see it whose sockets lead to the same process.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct ServingSession {
     /// Its control socket.
     pub address: Address,
     /// The level it has.
@@ -162,14 +162,14 @@ pub struct Server {
 #[derive(Debug)]
 pub enum Handed {
     /// Reports of the process go here, too.
-    Follow(mpsc::Sender<Report>),
+    Follow(mpsc::Sender<SessionReport>),
     /// A delivery, and where its answer goes.
-    Deliver(Delivery, mpsc::Sender<Report>),
+    Deliver(Offer, mpsc::Sender<SessionReport>),
 }
 
 /// The right to serve a process, until it is dropped.
 #[derive(Debug)]
-pub struct Service<'processes> {
+pub struct ServingRight<'processes> {
     processes: &'processes Processes,
     /// What others hand over.
     pub orders: mpsc::UnboundedReceiver<Handed>,
@@ -177,7 +177,7 @@ pub struct Service<'processes> {
     pub step_down: CancellationToken,
 }
 
-impl Drop for Service<'_> {
+impl Drop for ServingRight<'_> {
     fn drop(&mut self) {
         self.orders.close();
         let mut served = lock(&self.processes.served);
@@ -200,17 +200,17 @@ impl Processes {
         }
     }
 
-    /// Asks to serve a process over a control socket; the session that does so already is the error,
-    /// unless this one has a higher level.
+    /// Asks to serve a process over a control socket; the session that does so already is the
+    /// error, unless this one has a higher level.
     ///
     /// # Errors
     /// The session that serves the process.
     pub fn claim(
         &self,
-        process: &Identity,
+        process: &ProcessIdentity,
         address: &Address,
         level: Level,
-    ) -> Result<Service<'_>, Server> {
+    ) -> Result<ServingRight<'_>, ServingSession> {
         let mut served = lock(&self.served);
         if let Some(other) = served.iter().find(|other| other.process.is(process)) {
             if other.server.level >= level {
@@ -221,16 +221,16 @@ impl Processes {
         served.retain(|other| !other.process.is(process));
         let (sender, orders) = mpsc::unbounded_channel();
         let step_down = CancellationToken::new();
-        served.push(Served {
+        served.push(ServedProcess {
             process: process.clone(),
-            server: Server {
+            server: ServingSession {
                 address: address.clone(),
                 level,
                 orders: sender,
             },
             step_down: step_down.clone(),
         });
-        Ok(Service {
+        Ok(ServingRight {
             processes: self,
             orders,
             step_down,
@@ -238,27 +238,27 @@ impl Processes {
     }
 
     /// What is unfinished in a process.
-    pub fn unfinished(&self, process: &Identity) -> Option<Unfinished> {
+    pub fn unfinished(&self, process: &ProcessIdentity) -> Option<Unfinished> {
         let unfinished = lock(&self.unfinished);
         let found = unfinished.iter().find(|begun| begun.process.is(process));
         found.map(|begun| begun.unfinished.clone())
     }
 
     /// Whether what is unfinished in a process was begun by an earlier process of this program.
-    pub fn is_recalled(&self, process: &Identity) -> bool {
+    pub fn is_recalled(&self, process: &ProcessIdentity) -> bool {
         let unfinished = lock(&self.unfinished);
         let mut those = unfinished.iter().filter(|begun| begun.process.is(process));
         those.any(|begun| begun.is_recalled)
     }
 
-    /// Remembers what is unfinished in a process, in place of what was. Waits until this outlives the
-    /// program, where anything does: it is called before HAProxy is told.
-    pub async fn remember(&self, process: &Identity, unfinished: Unfinished) {
+    /// Remembers what is unfinished in a process, in place of what was. Waits until this outlives
+    /// the program, where anything does: it is called before HAProxy is told.
+    pub async fn remember(&self, process: &ProcessIdentity, unfinished: Unfinished) {
         self.replace(process, unfinished);
         self.memory.settled().await;
     }
 
-    fn replace(&self, process: &Identity, begun: Unfinished) {
+    fn replace(&self, process: &ProcessIdentity, begun: Unfinished) {
         let mut unfinished = lock(&self.unfinished);
         let begun = Begun {
             process: process.clone(),
@@ -278,13 +278,13 @@ impl Processes {
     }
 
     /// Forgets what was unfinished in a process: it is known to be over.
-    pub fn forget(&self, process: &Identity) {
+    pub fn forget(&self, process: &ProcessIdentity) {
         let mut unfinished = lock(&self.unfinished);
         unfinished.retain(|known| self.keep_unless(known, known.process.is(process), None));
     }
 
     /// Has what is over forgotten, unless its record was written over.
-    fn keep_unless(&self, begun: &Begun, is_over: bool, written_over: Option<&Key>) -> bool {
+    fn keep_unless(&self, begun: &Begun, is_over: bool, written_over: Option<&RecordKey>) -> bool {
         let key = begun.record().key();
         if is_over && written_over != Some(&key) {
             self.memory.forget(&key);

@@ -13,8 +13,8 @@ use super::outcome::Error;
 use super::reply::Doubt;
 use crate::x509::CertificateReference;
 
-/// So often must HAProxy stay silent while a store is asked about alone: it may be busy. Where it ends
-/// the connection, which is rarer and may be the end of the process, once is enough.
+/// So often must HAProxy stay silent while a store is asked about alone: it may be busy. Where it
+/// ends the connection, which is rarer and may be the end of the process, once is enough.
 const SILENCES: u32 = 2;
 
 /// Why a certificate store is left alone.
@@ -97,8 +97,8 @@ impl Quarantined {
         self.changed.retain(|name, _| stores.contains_key(name));
     }
 
-    /// Takes the list of all names; those that can be asked about, and need not be alone. HAProxy may
-    /// end over the description of what `is_fatal`.
+    /// Takes the list of all names; those that can be asked about, and need not be alone. HAProxy
+    /// may end over the description of what `is_fatal`.
     pub(super) fn list(
         &mut self,
         names: Vec<String>,

@@ -325,8 +325,8 @@ pub fn updated(reply: &str) -> Result<(), DeliveryError> {
     }
 }
 
-/// The outcome of the first `set ssl cert <store>.…` of a transaction: only a transaction created for exactly this store is
-/// ours. `Transaction updated` means that somebody else's was open.
+/// The outcome of the first `set ssl cert <store>.…` of a transaction: only a transaction created
+/// for exactly this store is ours. `Transaction updated` means that somebody else's was open.
 ///
 /// # Errors
 /// What HAProxy said instead.
@@ -343,8 +343,8 @@ pub fn mentions_creation(reply: &str, store: &str) -> bool {
     reply.lines().any(|line| line.trim() == created)
 }
 
-/// Whether the reply to `abort ssl cert` shows that this store's transaction is open no more: it was
-/// aborted, there is none, or the one there is is another's.
+/// Whether the reply to `abort ssl cert` shows that this store's transaction is open no more: it
+/// was aborted, there is none, or the one there is is another's.
 pub fn transaction_is_over(reply: &str, store: &str) -> bool {
     reply.trim() == format!("Transaction aborted for certificate '{store}'!")
         || matches!(open_transaction(reply), Ok(open) if open != Some(store))
@@ -392,8 +392,8 @@ pub fn commit_failed(reply: &str) -> bool {
 }
 
 /// The store whose transaction is open, from the reply to
-/// [`ask_for_transaction`](super::command::ask_for_transaction); `None` only where HAProxy says that
-/// there is none.
+/// [`ask_for_transaction`](super::command::ask_for_transaction); `None` only where HAProxy says
+/// that there is none.
 ///
 /// # Errors
 /// What HAProxy said instead: mostly [`DeliveryError::Locked`], which says nothing about it.

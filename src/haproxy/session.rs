@@ -1,7 +1,7 @@
 //! One task for each control socket: keeps the connection, carries out deliveries, reports.
 //!
 //! It owns its connection and decides nothing about staples: what to deliver and when to try again
-//! is the agent's. Every [`Delivery`] taken is answered by exactly one report. A process that is on
+//! is the agent's. Every [`Offer`] taken is answered by exactly one report. A process that is on
 //! its way out is left at once, since the connection keeps it alive and what is pushed into it is
 //! lost (management guide §4, "Stopping and restarting HAProxy"); whatever process answers next is
 //! reported, so that it is given everything.
@@ -28,9 +28,9 @@ use self::transaction::ForeignTransaction;
 use super::address::Address;
 use super::command;
 use super::connection::{Connection, QUESTIONS_AT_ONCE, answers_another, connect};
-use super::notice::Notice;
-use super::outcome::{Delivered, DeliveryError, Error, Process, Report};
-use super::processes::{Identity, Processes, Service};
+use super::notice::ProcessNotice;
+use super::outcome::{Arrival, DeliveryError, Error, Process, SessionReport};
+use super::processes::{ProcessIdentity, Processes, ServingRight};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply::{self, Level};
 use super::stores::Stores;
@@ -39,8 +39,8 @@ use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
 use crate::x509::{Certificate, CertificateReference};
 
-/// How often the process is asked whether it is stopping: one short command, and what a reload costs
-/// before the new process is found.
+/// How often the process is asked whether it is stopping: one short command, and what a reload
+/// costs before the new process is found.
 pub const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shortest wait before connecting again.
@@ -70,7 +70,7 @@ const STORES_LEVEL: Level = Level::Operator;
 
 /// A staple to be made live in this session's HAProxy.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub struct Offer {
     /// What to deliver.
     pub staple: Arc<Staple>,
     /// The certificate it is for.
@@ -99,8 +99,8 @@ pub struct Settings {
 pub async fn run(
     target: Address,
     settings: Settings,
-    deliveries: mpsc::UnboundedReceiver<Delivery>,
-    reports: mpsc::Sender<Report>,
+    deliveries: mpsc::UnboundedReceiver<Offer>,
+    reports: mpsc::Sender<SessionReport>,
     processes: Arc<Processes>,
     now: impl Fn() -> Timestamp,
     stop: CancellationToken,
@@ -127,8 +127,8 @@ struct Ended;
 struct Session<Now> {
     target: Address,
     settings: Settings,
-    deliveries: mpsc::UnboundedReceiver<Delivery>,
-    reports: mpsc::Sender<Report>,
+    deliveries: mpsc::UnboundedReceiver<Offer>,
+    reports: mpsc::Sender<SessionReport>,
     processes: Arc<Processes>,
     now: Now,
     /// Stores that are not asked about, or only alone.
@@ -136,40 +136,40 @@ struct Session<Now> {
     /// What the stores' files say about asking for them.
     descriptions: Descriptions,
     /// Deliveries during which connections were lost.
-    postponed: Postponed<Order>,
+    postponed: Postponed<PendingOffer>,
     /// When a connection ended that was in order.
     lost: Option<Instant>,
 }
 
 /// One delivery under way, and where its answer goes; to this session's own reports where it says
 /// nothing else.
-struct Order {
-    delivery: Delivery,
-    answer: Option<mpsc::Sender<Report>>,
+struct PendingOffer {
+    delivery: Offer,
+    answer: Option<mpsc::Sender<SessionReport>>,
 }
 
 /// What is known about the process at the other end, for as long as the connection lasts.
 struct Conversation {
     connection: Connection,
     process: Process,
-    identity: Identity,
+    identity: ProcessIdentity,
     stores: Stores,
     /// The stores have been read once, so that from now on differences are changes.
     stores_known: bool,
     /// When their names were given last.
     listed: Option<Instant>,
     /// What was told of the stores last.
-    told: Told,
+    told: ToldStores,
     /// Somebody else's transaction that was open when it was looked at last.
     foreign: Option<ForeignTransaction>,
     /// What has been said about the process.
-    notices: Vec<Notice>,
+    notices: Vec<ProcessNotice>,
     /// Whether HAProxy answers another connection beside this one, once that has been tried.
     answers_another: Option<bool>,
     /// Sessions whose sockets lead to the same process.
-    followers: Vec<mpsc::Sender<Report>>,
+    followers: Vec<mpsc::Sender<SessionReport>>,
     /// Those that have not been told anything yet.
-    new_followers: Vec<mpsc::Sender<Report>>,
+    new_followers: Vec<mpsc::Sender<SessionReport>>,
     /// There are stores that HAProxy does not show: to it a name that begins with `*` always means
     /// the open transaction, however it is written.
     hides_stores: bool,
@@ -178,27 +178,27 @@ struct Conversation {
 }
 
 /// What the agent knows of the stores.
-struct Told {
+struct ToldStores {
     loaded: Option<Vec<String>>,
     served: Option<HashSet<CertificateReference>>,
     quarantined: Option<BTreeMap<String, Quarantine>>,
 }
 
 /// What a command can fail by: HAProxy's answer, or the connection.
-enum Failure {
+enum CommandFailure {
     Delivery(DeliveryError),
     Parting(Parting),
 }
 
-impl From<DeliveryError> for Failure {
+impl From<DeliveryError> for CommandFailure {
     fn from(error: DeliveryError) -> Self {
-        Failure::Delivery(error)
+        CommandFailure::Delivery(error)
     }
 }
 
-impl<T: Into<Parting>> From<T> for Failure {
+impl<T: Into<Parting>> From<T> for CommandFailure {
     fn from(parting: T) -> Self {
-        Failure::Parting(parting.into())
+        CommandFailure::Parting(parting.into())
     }
 }
 
@@ -256,7 +256,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 && self.lost.is_some_and(|lost| lost.elapsed() < RESTART);
             if told != Some(error.kind()) && !is_restart {
                 told = Some(error.kind());
-                if self.report(Report::Disconnected(error)).await.is_err() {
+                if self
+                    .report(SessionReport::Disconnected(error))
+                    .await
+                    .is_err()
+                {
                     return Ended;
                 }
             }
@@ -291,7 +295,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// Answers deliveries while there is no connection.
     async fn turn_away(&mut self) -> Ended {
         while let Some(delivery) = self.deliveries.recv().await {
-            let order = Order::from(delivery);
+            let order = PendingOffer::from(delivery);
             let answer = self.answer(&order, Err(DeliveryError::Disconnected));
             if answer.await.is_err() {
                 break;
@@ -307,7 +311,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         process: Process,
         stop: &CancellationToken,
     ) -> Parting {
-        let identity = Identity::of(&process, (self.now)());
+        let identity = ProcessIdentity::of(&process, (self.now)());
         let processes = Arc::clone(&self.processes);
         match processes.claim(&identity, &self.target, process.level) {
             Ok(service) => {
@@ -326,15 +330,15 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         connection: Connection,
         process: Process,
-        identity: Identity,
-        mut service: Service<'_>,
+        identity: ProcessIdentity,
+        mut service: ServingRight<'_>,
         stop: &CancellationToken,
     ) -> Parting {
         // What was told of the process before may not be so with this one.
         let is_told = self.quarantined.stores().is_empty();
         self.quarantined.meet(process.pid, changed);
         if self
-            .report(Report::Connected(process.clone()))
+            .report(SessionReport::Connected(process.clone()))
             .await
             .is_err()
         {
@@ -347,7 +351,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             stores: Stores::default(),
             stores_known: false,
             listed: None,
-            told: Told {
+            told: ToldStores {
                 loaded: None,
                 served: None,
                 quarantined: is_told.then(BTreeMap::new),
@@ -383,8 +387,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn converse(
         &mut self,
         conversation: &mut Conversation,
-        batch: &mut VecDeque<Order>,
-        service: &mut Service<'_>,
+        batch: &mut VecDeque<PendingOffer>,
+        service: &mut ServingRight<'_>,
         stop: &CancellationToken,
     ) -> Result<std::convert::Infallible, Parting> {
         self.notice(conversation).await?;
@@ -431,7 +435,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     if count == 0 {
                         return Err(Parting::Ended);
                     }
-                    let orders = taken.drain(..).map(Order::from).collect();
+                    let orders = taken.drain(..).map(PendingOffer::from).collect();
                     self.admit(orders, batch);
                     if !batch.is_empty() {
                         conversation.check_process().await?;
@@ -458,7 +462,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Puts into `batch` what has not to wait.
-    fn admit(&mut self, orders: Vec<Order>, batch: &mut VecDeque<Order>) {
+    fn admit(&mut self, orders: Vec<PendingOffer>, batch: &mut VecDeque<PendingOffer>) {
         for order in orders {
             let certificate = order.delivery.staple.certificate_fingerprint();
             let now = Instant::now();
@@ -470,7 +474,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn carry_out(
         &mut self,
         conversation: &mut Conversation,
-        batch: &mut VecDeque<Order>,
+        batch: &mut VecDeque<PendingOffer>,
         stop: &CancellationToken,
     ) -> Result<(), Parting> {
         let compared = conversation.compare(batch, (self.now)()).await;
@@ -488,7 +492,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             }
             let certificate = delivery.staple.certificate_fingerprint();
             let outcome = match held.pop_front().unwrap_or(Held::Other) {
-                Held::Same => Ok(Delivered::AlreadyHeld),
+                Held::Same => Ok(Arrival::AlreadyHeld),
                 Held::Newer(newer) => Err(DeliveryError::NewerHeld(Some(newer))),
                 Held::SeeminglyNewer => Err(DeliveryError::NewerHeld(None)),
                 Held::Other => {
@@ -509,7 +513,10 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Reads the next stores of a process that is not known yet.
-    async fn read_first_stores(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
+    async fn read_first_stores(
+        &mut self,
+        conversation: &mut Conversation,
+    ) -> Result<(), CommandFailure> {
         if conversation.listed.is_none() {
             self.list_stores(conversation).await?;
         }
@@ -517,7 +524,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Asks for the names of all stores.
-    async fn list_stores(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
+    async fn list_stores(&mut self, conversation: &mut Conversation) -> Result<(), CommandFailure> {
         let question = command::show_certificates();
         let listing = conversation.connection.exchange(question).await?;
         let names = reply::certificates(&listing)?;
@@ -547,7 +554,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             let names = names.cloned().collect();
             if conversation.told.loaded.as_ref() != Some(&names) {
                 conversation.told.loaded = Some(names.clone());
-                self.report_to_all(conversation, Report::Loaded(names))
+                self.report_to_all(conversation, SessionReport::Loaded(names))
                     .await?;
             }
             self.tell_served(conversation).await?;
@@ -555,7 +562,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         if conversation.told.quarantined.as_ref() != Some(self.quarantined.stores()) {
             let quarantined = self.quarantined.stores().clone();
             conversation.told.quarantined = Some(quarantined.clone());
-            self.report_to_all(conversation, Report::Quarantined(quarantined))
+            self.report_to_all(conversation, SessionReport::Quarantined(quarantined))
                 .await?;
         }
         Ok(())
@@ -571,13 +578,16 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             return Ok(());
         }
         let served: HashSet<_> = conversation.stores.certificates().cloned().collect();
-        let report = Report::Serves(served.iter().cloned().collect());
+        let report = SessionReport::Serves(served.iter().cloned().collect());
         conversation.told.served = Some(served);
         self.report_to_all(conversation, report).await
     }
 
     /// Reads a store over which a connection may have been lost.
-    async fn read_suspect(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
+    async fn read_suspect(
+        &mut self,
+        conversation: &mut Conversation,
+    ) -> Result<(), CommandFailure> {
         match self.quarantined.suspect() {
             Some(name) => self.read_these_stores(conversation, vec![name]).await,
             None => Ok(()),
@@ -588,7 +598,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn read_share_of_stores(
         &mut self,
         conversation: &mut Conversation,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let refresh = self.settings.refresh_interval;
         if conversation
             .listed
@@ -606,7 +616,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn look_for_new_stores(
         &mut self,
         conversation: &mut Conversation,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         if conversation
             .listed
             .is_none_or(|listed| listed.elapsed() >= LIST_SPACING)
@@ -628,7 +638,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         conversation: &mut Conversation,
         mut count: usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         loop {
             let due = std::iter::from_fn(|| conversation.stores.take_unread());
             let names: Vec<String> = due.take(count.min(QUESTIONS_AT_ONCE)).collect();
@@ -646,7 +656,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         conversation: &mut Conversation,
         names: Vec<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let questions = names.iter().map(|name| command::show_certificate(name));
         let questions = questions.collect();
         let replies = match conversation.connection.exchange_all(questions).await {
@@ -703,9 +713,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let report = match (has_changed, is_unseen) {
             (true, _) => {
                 conversation.not_served.remove(&store);
-                Report::StoreChanged { store, certificate }
+                SessionReport::StoreChanged { store, certificate }
             }
-            (false, true) => Report::StapleUnseen { certificate },
+            (false, true) => SessionReport::StapleUnseen { certificate },
             (false, false) => return Ok(()),
         };
         self.report_to_all(conversation, report).await
@@ -720,24 +730,24 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 
     /// Says what is worth knowing about the process, when it is something else.
     async fn notice(&self, conversation: &mut Conversation) -> Result<(), Ended> {
-        let mut notices = Notice::of(&conversation.process, self.settings.push);
+        let mut notices = ProcessNotice::of(&conversation.process, self.settings.push);
         if conversation.answers_another == Some(false) {
-            notices.push(Notice::OneConnection);
+            notices.push(ProcessNotice::OneConnection);
         }
         notices.extend(self.transaction_notices(conversation));
         if notices == conversation.notices {
             return Ok(());
         }
         conversation.notices.clone_from(&notices);
-        self.report(Report::Noticed(notices)).await
+        self.report(SessionReport::Noticed(notices)).await
     }
 
     async fn answer(
         &self,
-        order: &Order,
-        outcome: Result<Delivered, DeliveryError>,
+        order: &PendingOffer,
+        outcome: Result<Arrival, DeliveryError>,
     ) -> Result<(), Ended> {
-        let report = Report::Delivered {
+        let report = SessionReport::Delivered {
             fingerprint: order.delivery.staple.certificate_fingerprint(),
             outcome,
         };
@@ -751,7 +761,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         }
     }
 
-    async fn report(&self, report: Report) -> Result<(), Ended> {
+    async fn report(&self, report: SessionReport) -> Result<(), Ended> {
         let sent = self.reports.send(report).await;
         sent.map_err(|_| Ended)
     }
@@ -775,11 +785,11 @@ fn changed(store: &str) -> Option<SystemTime> {
 }
 
 /// Separates an answer of HAProxy's, which leaves the connection in order, from its loss.
-fn unless_lost<T>(result: Result<T, Failure>) -> Result<Result<T, DeliveryError>, Parting> {
+fn unless_lost<T>(result: Result<T, CommandFailure>) -> Result<Result<T, DeliveryError>, Parting> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(Failure::Delivery(error)) => Ok(Err(error)),
-        Err(Failure::Parting(parting)) => Err(parting),
+        Err(CommandFailure::Delivery(error)) => Ok(Err(error)),
+        Err(CommandFailure::Parting(parting)) => Err(parting),
     }
 }
 

@@ -21,17 +21,17 @@ pub const SHOWS_TEXT: Version = branch(2, 5);
 /// The first branch that shows a response in base64.
 pub const SHOWS_BASE64: Version = branch(2, 8);
 
-/// From here on `set ssl cert` is refused while a transaction of another store is open. Before, it goes
-/// into that one: a client that replaces its certificate at that moment has this program commit it into
-/// another store (seen on 2.5 to 2.8; not on 2.2, nor on 3.0.11, which is repaired).
+/// From here on `set ssl cert` is refused while a transaction of another store is open. Before, it
+/// goes into that one: a client that replaces its certificate at that moment has this program
+/// commit it into another store (seen on 2.5 to 2.8; not on 2.2, nor on 3.0.11, which is repaired).
 pub const KEEPS_TRANSACTIONS_APART: Version = branch(3, 1);
 
 /// The first branch seen to survive what follows a commit that failed. 2.2 frees the transaction
 /// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
 pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);
 
-/// The branch of which a release (2.6.12) ends over the description of a certificate whose names just
-/// fill its buffer; of 2.2, 3.0, 3.2 and 3.4 that was never seen.
+/// The branch of which a release (2.6.12) ends over the description of a certificate whose names
+/// just fill its buffer; of 2.2, 3.0, 3.2 and 3.4 that was never seen.
 pub const ENDS_OVER_DESCRIPTIONS: Version = branch(2, 6);
 
 /// The first branch in which every command about OCSP takes the level admin from its first release

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::agent::{Failure, FileStatus, Report};
+use crate::agent::{Failure, FileStatus, Notice};
 use crate::ocsp::cert_id::hexadecimal;
 use crate::printable::Printable;
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ const LONGEST_TEXT: usize = 2048;
 /// What hooks are run for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event {
+pub enum HookEvent {
     /// A staple was written beside its certificate. Not as soon as there is one: whoever copies it
     /// elsewhere finds it on disk.
     Renewed,
@@ -37,27 +37,27 @@ pub enum Event {
     Expiring,
 }
 
-impl Event {
+impl HookEvent {
     /// What a hook could be run for after this report, and for which certificate file.
-    pub fn of(report: &Report) -> Option<(Event, &Path)> {
+    pub fn of(report: &Notice) -> Option<(HookEvent, &Path)> {
         match report {
-            Report::Written { path, .. } => Some((Event::Renewed, path)),
-            Report::RequestFailed {
+            Notice::Written { path, .. } => Some((HookEvent::Renewed, path)),
+            Notice::RequestFailed {
                 path,
                 repeated: false,
                 ..
             }
-            | Report::WriteFailed {
+            | Notice::WriteFailed {
                 path,
                 repeated: false,
                 ..
-            } => Some((Event::Failing, path)),
-            Report::Revoked {
+            } => Some((HookEvent::Failing, path)),
+            Notice::Revoked {
                 path,
                 repeated: false,
                 ..
-            } => Some((Event::Revoked, path)),
-            Report::Expiring { path, .. } => Some((Event::Expiring, path)),
+            } => Some((HookEvent::Revoked, path)),
+            Notice::Expiring { path, .. } => Some((HookEvent::Expiring, path)),
             _ => None,
         }
     }
@@ -65,10 +65,10 @@ impl Event {
     /// The event's name, which is its key in the configuration.
     pub fn name(self) -> &'static str {
         match self {
-            Event::Renewed => "renewed",
-            Event::Failing => "failing",
-            Event::Revoked => "revoked",
-            Event::Expiring => "expiring",
+            HookEvent::Renewed => "renewed",
+            HookEvent::Failing => "failing",
+            HookEvent::Revoked => "revoked",
+            HookEvent::Expiring => "expiring",
         }
     }
 }
@@ -78,10 +78,10 @@ impl Event {
 /// `STAPLERD_MESSAGE`, `STAPLERD_VALID_UNTIL`, `STAPLERD_THIS_UPDATE`, `STAPLERD_NEXT_REQUEST`,
 /// `STAPLERD_SUBJECT` and `STAPLERD_SERIAL`. What is not known is null there and empty here.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Facts {
+pub struct HookFacts {
     schema: u32,
     /// What happened.
-    pub(super) event: Event,
+    pub(super) event: HookEvent,
     /// The certificate's file. In JSON, what is not printable in its name is shown as an escape.
     #[serde(serialize_with = "shown")]
     pub(super) certificate: PathBuf,
@@ -106,16 +106,16 @@ pub struct Facts {
     serial: String,
 }
 
-impl Facts {
-    /// The facts of a report that [`Event::of`] gave the event of, with the certificate's `status`;
-    /// none where the file holds no certificate (any more).
-    pub fn new(event: Event, report: &Report, status: &FileStatus<'_>) -> Option<Self> {
+impl HookFacts {
+    /// The facts of a report that [`HookEvent::of`] gave the event of, with the certificate's
+    /// `status`; none where the file holds no certificate (any more).
+    pub fn new(event: HookEvent, report: &Notice, status: &FileStatus<'_>) -> Option<Self> {
         let certificate = status.certificate.as_ref()?;
         let staple = certificate.staple;
         let failure = failure(report);
         let (reason, message) = match (event, failure) {
-            (Event::Renewed, _) => (None, "the staple was written".to_owned()),
-            (Event::Revoked, _) => (Some(status.state.kind()), status.state.to_string()),
+            (HookEvent::Renewed, _) => (None, "the staple was written".to_owned()),
+            (HookEvent::Revoked, _) => (Some(status.state.kind()), status.state.to_string()),
             (_, Some(failure)) => (Some(failure.kind), failure.message.clone()),
             (_, None) => (
                 Some(event.name()),
@@ -124,7 +124,7 @@ impl Facts {
         };
         let subject = &certificate.subject.certificate;
         let text = |time: Timestamp| time.to_string();
-        Some(Facts {
+        Some(HookFacts {
             schema: SCHEMA,
             event,
             certificate: status.path.to_owned(),
@@ -167,12 +167,12 @@ impl Facts {
     }
 }
 
-fn failure(report: &Report) -> Option<&Failure> {
+fn failure(report: &Notice) -> Option<&Failure> {
     match report {
-        Report::RequestFailed { failure, .. } | Report::WriteFailed { failure, .. } => {
+        Notice::RequestFailed { failure, .. } | Notice::WriteFailed { failure, .. } => {
             Some(failure)
         }
-        Report::Expiring { failure, .. } => failure.as_ref(),
+        Notice::Expiring { failure, .. } => failure.as_ref(),
         _ => None,
     }
 }

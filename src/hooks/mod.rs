@@ -1,10 +1,10 @@
 //! Programs that are told of what happens to certificates: the `hooks` of the configuration.
 //!
 //! A hook is started directly, never by a shell, with the facts in environment variables and as one
-//! JSON object on its standard input (see [`Facts`]). It has bounded time, after which it is killed
-//! with its process group; for one certificate file one hook runs at a time, and a bounded number
-//! over all. Its exit status and the end of its output are logged. What it does changes nothing here:
-//! a hook that fails is not run again.
+//! JSON object on its standard input (see [`HookFacts`]). It has bounded time, after which it is
+//! killed with its process group; for one certificate file one hook runs at a time, and a bounded
+//! number over all. Its exit status and the end of its output are logged. What it does changes
+//! nothing here: a hook that fails is not run again.
 
 mod facts;
 mod process;
@@ -20,41 +20,41 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use facts::{Event, Facts};
+pub use facts::{HookEvent, HookFacts};
 
 use self::queue::Queue;
-use crate::agent::{FileStatus, Report};
+use crate::agent::{FileStatus, Notice};
 use crate::config::{Hooks, Invocation};
 
 /// One hook that is to be run.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct HookRun {
     /// The program with its arguments.
     command: Invocation,
     /// How long it may take.
     timeout: Duration,
     /// What it is told.
-    facts: Facts,
+    facts: HookFacts,
 }
 
 /// The hook that is to be run after this report, if there is one; `status` is asked for the
 /// certificate file that it is about.
 pub fn order<'agent>(
     hooks: &Hooks,
-    report: &Report,
+    report: &Notice,
     status: impl FnOnce(&Path) -> Option<FileStatus<'agent>>,
-) -> Option<Order> {
-    let (event, path) = Event::of(report)?;
+) -> Option<HookRun> {
+    let (event, path) = HookEvent::of(report)?;
     let command = match event {
-        Event::Renewed => hooks.renewed.as_ref(),
-        Event::Failing => hooks.failing.as_ref(),
-        Event::Revoked => hooks.revoked.as_ref(),
-        Event::Expiring => hooks.expiring.as_ref(),
+        HookEvent::Renewed => hooks.renewed.as_ref(),
+        HookEvent::Failing => hooks.failing.as_ref(),
+        HookEvent::Revoked => hooks.revoked.as_ref(),
+        HookEvent::Expiring => hooks.expiring.as_ref(),
     }?;
-    Some(Order {
+    Some(HookRun {
         command: command.clone(),
         timeout: hooks.timeout,
-        facts: Facts::new(event, report, &status(path)?)?,
+        facts: HookFacts::new(event, report, &status(path)?)?,
     })
 }
 
@@ -62,7 +62,7 @@ pub fn order<'agent>(
 /// runs has a second to end before it is killed.
 ///
 /// The orders are taken over at once, whatever runs: what bounds them is the queue here.
-pub async fn run(mut orders: mpsc::UnboundedReceiver<Order>, stop: CancellationToken) {
+pub async fn run(mut orders: mpsc::UnboundedReceiver<HookRun>, stop: CancellationToken) {
     let mut queue = Queue::default();
     let mut running = JoinSet::new();
     // Orders that found the queue full since one last found room.

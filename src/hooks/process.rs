@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Order;
+use super::HookRun;
 use crate::printable::Printable;
 
 /// How long hooks that run when the program is to stop have to end by themselves.
@@ -70,7 +70,7 @@ impl Error {
 }
 
 /// Runs one hook and logs what became of it.
-pub(super) async fn run(order: &Order, stop: &CancellationToken) {
+pub(super) async fn run(order: &HookRun, stop: &CancellationToken) {
     let hook = order.facts.event.name();
     let certificate = order.facts.certificate.printable();
     let mut output = Tail::default();
@@ -87,7 +87,7 @@ pub(super) async fn run(order: &Order, stop: &CancellationToken) {
 }
 
 pub(super) async fn execute(
-    order: &Order,
+    order: &HookRun,
     stop: &CancellationToken,
     output: &mut Tail,
 ) -> Result<(), Error> {
@@ -127,7 +127,7 @@ pub(super) async fn execute(
     result
 }
 
-fn start(order: &Order) -> io::Result<(Child, pipe::Receiver)> {
+fn start(order: &HookRun) -> io::Result<(Child, pipe::Receiver)> {
     let (receiver, sender) = std::io::pipe()?;
     let receiver = pipe::Receiver::from_owned_fd(receiver.into())?;
     let mut command = Command::new(&order.command.program);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{Event, Order};
+use super::{HookEvent, HookRun};
 
 /// Hooks that run at once.
 const AT_ONCE: usize = 8;
@@ -17,15 +17,15 @@ pub(super) const LONGEST: usize = 16_384;
 /// The hooks that wait, and the certificate files for which one runs.
 #[derive(Default, Debug)]
 pub(super) struct Queue {
-    waiting: BTreeMap<u64, Order>,
-    places: HashMap<(PathBuf, Event), u64>,
+    waiting: BTreeMap<u64, HookRun>,
+    places: HashMap<(PathBuf, HookEvent), u64>,
     running: BTreeSet<PathBuf>,
     next_place: u64,
 }
 
 impl Queue {
     /// Lets a hook wait for its turn; false where too many wait.
-    pub(super) fn push(&mut self, order: Order) -> bool {
+    pub(super) fn push(&mut self, order: HookRun) -> bool {
         let key = (order.facts.certificate.clone(), order.facts.event);
         let place = match self.places.get(&key) {
             Some(place) => *place,
@@ -41,7 +41,7 @@ impl Queue {
     }
 
     /// The hook to be run now, if there is one.
-    pub(super) fn next(&mut self) -> Option<Order> {
+    pub(super) fn next(&mut self) -> Option<HookRun> {
         if self.running.len() >= AT_ONCE {
             return None;
         }

@@ -1,8 +1,8 @@
 //! The file: lines are appended, and from time to time it is written anew without what is over.
 //!
-//! What was appended outlives the process at once and, a second later, a power failure. Writing anew
-//! goes by a temporary file, a flush and a rename, so that the file is the old one whole or the new
-//! one whole. A lock on the directory (flock(2)) keeps a second process from the same file.
+//! What was appended outlives the process at once and, a second later, a power failure. Writing
+//! anew goes by a temporary file, a flush and a rename, so that the file is the old one whole or
+//! the new one whole. A lock on the directory (flock(2)) keeps a second process from the same file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,8 +15,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::record::{self, Reading};
-use super::{Error, Kept, Order, lock};
+use super::record::{self, RecordsReading};
+use super::{Error, Kept, MemoryOrder, lock};
 use crate::files::{self, Reach};
 use crate::printable::Printable;
 
@@ -37,7 +37,7 @@ const LINES_OVER: usize = 1024;
 
 /// The file and how far it can be relied on.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct MemoryFile {
     directory: PathBuf,
     /// Open for its lock, and to be flushed.
     handle: File,
@@ -50,7 +50,7 @@ pub(super) struct Journal {
     broken_at: Option<Instant>,
 }
 
-impl Journal {
+impl MemoryFile {
     /// Takes possession of a directory, reads what is remembered there into `kept`, and writes the
     /// file anew.
     pub(super) fn open(directory: &Path, kept: &Kept) -> Result<Self, Error> {
@@ -64,7 +64,7 @@ impl Journal {
         if locked == Err(Errno::WOULDBLOCK) {
             return Err(Error::InUse(directory.to_owned()));
         }
-        let mut journal = Journal {
+        let mut journal = MemoryFile {
             directory: directory.to_owned(),
             handle,
             kept: Kept::clone(kept),
@@ -74,7 +74,7 @@ impl Journal {
             broken_at: None,
         };
         let path = directory.join(NAME);
-        let Reading { records, mistake } = read(&journal.handle).map_err(unusable)?;
+        let RecordsReading { records, mistake } = read(&journal.handle).map_err(unusable)?;
         if let Some(mistake) = mistake {
             journal.set_aside(&path, records.len(), &mistake);
         }
@@ -98,7 +98,7 @@ impl Journal {
     }
 
     /// Carries out orders until there is nobody left to give them.
-    pub(super) fn work(mut self, orders: &Receiver<Order>) {
+    pub(super) fn work(mut self, orders: &Receiver<MemoryOrder>) {
         loop {
             let wait = self.unsynced_since.map_or(REPAIRED_AFTER, |since| {
                 SYNCED_WITHIN.saturating_sub(since.elapsed())
@@ -113,16 +113,16 @@ impl Journal {
         self.sync();
     }
 
-    fn carry_out(&mut self, orders: impl Iterator<Item = Order>) {
+    fn carry_out(&mut self, orders: impl Iterator<Item = MemoryOrder>) {
         let (mut lines, mut settled, mut synced) = (String::new(), Vec::new(), Vec::new());
         for order in orders {
             match order {
-                Order::Line(line) => {
+                MemoryOrder::Line(line) => {
                     self.lines += 1;
                     lines.push_str(&line);
                 }
-                Order::Settle(sender) => settled.push(sender),
-                Order::Sync(sender) => synced.push(sender),
+                MemoryOrder::Settle(sender) => settled.push(sender),
+                MemoryOrder::Sync(sender) => synced.push(sender),
             }
         }
         if !lines.is_empty() && self.broken_at.is_none() {
@@ -225,16 +225,16 @@ fn confirm(waiting: Vec<oneshot::Sender<()>>, is_so: bool) {
 }
 
 /// What the file in this directory says; nothing where there is none.
-fn read(directory: &File) -> io::Result<Reading> {
-    let foreign = || Reading {
+fn read(directory: &File) -> io::Result<RecordsReading> {
+    let foreign = || RecordsReading {
         mistake: Some("is no file of this program's".to_owned()),
-        ..Reading::default()
+        ..RecordsReading::default()
     };
     let file = match files::open_at(directory, OsStr::new(NAME)) {
         Ok(file) => file,
         Err(error) => {
             return match error.kind() {
-                io::ErrorKind::NotFound => Ok(Reading::default()),
+                io::ErrorKind::NotFound => Ok(RecordsReading::default()),
                 io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => Ok(foreign()),
                 _ => Err(error),
             };

@@ -22,11 +22,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::journal::Journal;
+use self::journal::MemoryFile;
 use crate::printable::Printable;
 
 pub use self::record::{
-    CertificateRecord, Digest, Key, ProcessRecord, Record, Stage, StapleFileRecord,
+    CertificateRecord, Digest, ProcessRecord, Record, RecordKey, Stage, StapleFileRecord,
     TransactionRecord,
 };
 
@@ -68,15 +68,15 @@ impl Error {
 pub struct Memory {
     kept: Kept,
     /// None where everything ends with the process.
-    orders: Option<mpsc::Sender<Order>>,
+    orders: Option<mpsc::Sender<MemoryOrder>>,
 }
 
 /// What is known now.
-type Kept = Arc<Mutex<BTreeMap<Key, Record>>>;
+type Kept = Arc<Mutex<BTreeMap<RecordKey, Record>>>;
 
 /// What the writing thread is told.
 #[derive(Debug)]
-enum Order {
+enum MemoryOrder {
     /// One more line.
     Line(String),
     /// To say when everything before is in the file: it outlives the process.
@@ -85,20 +85,20 @@ enum Order {
     Sync(oneshot::Sender<()>),
 }
 
-fn lock(kept: &Kept) -> MutexGuard<'_, BTreeMap<Key, Record>> {
+fn lock(kept: &Kept) -> MutexGuard<'_, BTreeMap<RecordKey, Record>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Memory {
-    /// Remembers in this directory from now on, and recalls what is remembered there. What cannot be
-    /// read is set aside under another name and said in the log.
+    /// Remembers in this directory from now on, and recalls what is remembered there. What cannot
+    /// be read is set aside under another name and said in the log.
     ///
     /// # Errors
     /// [`Error`]: the directory is missing, may not be written, or is another process's.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let kept = Kept::default();
         let (sender, orders) = mpsc::channel();
-        let journal = Journal::open(directory, &kept)?;
+        let journal = MemoryFile::open(directory, &kept)?;
         std::thread::spawn(move || journal.work(&orders));
         Ok(Memory {
             kept,
@@ -124,7 +124,7 @@ impl Memory {
     }
 
     /// Forgets what has this key.
-    pub fn forget(&self, key: &Key) {
+    pub fn forget(&self, key: &RecordKey) {
         let mut kept = lock(&self.kept);
         if kept.remove(key).is_some() {
             self.append(record::line_to_forget(key));
@@ -132,7 +132,7 @@ impl Memory {
     }
 
     /// What has this key.
-    pub fn recall(&self, key: &Key) -> Option<Record> {
+    pub fn recall(&self, key: &RecordKey) -> Option<Record> {
         lock(&self.kept).get(key).cloned()
     }
 
@@ -144,15 +144,15 @@ impl Memory {
     /// Waits until what was remembered and forgotten so far outlives the process, half a second at
     /// most. Whether it does.
     pub async fn settled(&self) -> bool {
-        self.confirmed(Order::Settle).await
+        self.confirmed(MemoryOrder::Settle).await
     }
 
     /// The same for the machine's power.
     pub async fn synced(&self) -> bool {
-        self.confirmed(Order::Sync).await
+        self.confirmed(MemoryOrder::Sync).await
     }
 
-    async fn confirmed(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) -> bool {
+    async fn confirmed(&self, order: impl FnOnce(oneshot::Sender<()>) -> MemoryOrder) -> bool {
         let (sender, confirmation) = oneshot::channel();
         let sent = self.orders.as_ref().map(|it| it.send(order(sender)));
         matches!(sent, Some(Ok(()))) && matches!(timeout(PATIENCE, confirmation).await, Ok(Ok(())))
@@ -162,7 +162,7 @@ impl Memory {
     fn append(&self, line: Option<String>) {
         if let (Some(orders), Some(line)) = (&self.orders, line) {
             // The thread is gone only when the process is.
-            let _ = orders.send(Order::Line(line));
+            let _ = orders.send(MemoryOrder::Line(line));
         }
     }
 }

@@ -125,7 +125,7 @@ pub enum Stage {
 /// What a record is found by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Key {
+pub enum RecordKey {
     /// The certificate's identity.
     Certificate(Digest),
     /// The path of a staple's file.
@@ -136,11 +136,11 @@ pub enum Key {
 
 impl Record {
     /// What it is found by.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> RecordKey {
         match self {
-            Record::Certificate(record) => Key::Certificate(record.identity),
-            Record::StapleFile(record) => Key::StapleFile(record.path.clone()),
-            Record::Transaction(record) => Key::Transaction(record.process.clone()),
+            Record::Certificate(record) => RecordKey::Certificate(record.identity),
+            Record::StapleFile(record) => RecordKey::StapleFile(record.path.clone()),
+            Record::Transaction(record) => RecordKey::Transaction(record.process.clone()),
         }
     }
 }
@@ -148,17 +148,17 @@ impl Record {
 /// One line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line<R, K> {
+enum RecordLine<R, K> {
     Remember(R),
     Forget(K),
 }
 
 pub(super) fn line_to_remember(record: &Record) -> Option<String> {
-    line(&Line::<_, Key>::Remember(record))
+    line(&RecordLine::<_, RecordKey>::Remember(record))
 }
 
-pub(super) fn line_to_forget(key: &Key) -> Option<String> {
-    line(&Line::<Record, _>::Forget(key))
+pub(super) fn line_to_forget(key: &RecordKey) -> Option<String> {
+    line(&RecordLine::<Record, _>::Forget(key))
 }
 
 fn line(line: &impl Serialize) -> Option<String> {
@@ -169,16 +169,16 @@ fn line(line: &impl Serialize) -> Option<String> {
 
 /// What a file says.
 #[derive(Default, Debug)]
-pub(super) struct Reading {
-    pub(super) records: BTreeMap<Key, Record>,
+pub(super) struct RecordsReading {
+    pub(super) records: BTreeMap<RecordKey, Record>,
     /// What is wrong with the first line that could not be read.
     pub(super) mistake: Option<String>,
 }
 
 /// Reads a file's bytes. A line that makes no sense is passed over, as is an end without line feed:
 /// the process ended while it was written.
-pub(super) fn read(bytes: &[u8]) -> Reading {
-    let mut reading = Reading::default();
+pub(super) fn read(bytes: &[u8]) -> RecordsReading {
+    let mut reading = RecordsReading::default();
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let header = lines.next().unwrap_or_default();
     if header.strip_suffix(b"\n") != Some(HEADER.as_bytes()) {
@@ -188,13 +188,14 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     for (place, line) in lines.enumerate() {
         let whole = line.strip_suffix(b"\n").ok_or("it has no end".to_owned());
         let parsed = whole.and_then(|line| {
-            serde_json::from_slice::<Line<Record, Key>>(line).map_err(|error| error.to_string())
+            serde_json::from_slice::<RecordLine<Record, RecordKey>>(line)
+                .map_err(|error| error.to_string())
         });
         match parsed {
-            Ok(Line::Remember(record)) => {
+            Ok(RecordLine::Remember(record)) => {
                 reading.records.insert(record.key(), record);
             }
-            Ok(Line::Forget(key)) => {
+            Ok(RecordLine::Forget(key)) => {
                 reading.records.remove(&key);
             }
             Err(reason) => {

@@ -22,5 +22,5 @@ pub use rejection::{NotStapleable, Rejection, ResponderError};
 pub use request::{encode_request, get_url};
 pub use responder::Signer;
 pub use response::{CertificateStatus, RevocationReason};
-pub use staple::{Setback, Standing, Staple, check_succession};
+pub use staple::{Standing, Staple, SuccessionError, check_succession};
 pub use verify::{Assessment, CLIENT_MAXIMUM_AGE, Note, Policy, Subject, verify};

@@ -92,7 +92,7 @@ pub struct Standing {
 
 /// Why an accepted response may not take the place of the one held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Setback {
+pub enum SuccessionError {
     /// It states an older truth, and the newer one has not expired.
     #[error("its thisUpdate {offered} is older than the {held} of the response held")]
     OlderThisUpdate {
@@ -111,12 +111,12 @@ pub enum Setback {
     },
 }
 
-impl Setback {
+impl SuccessionError {
     /// The variant's name in snake_case, for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Setback::OlderThisUpdate { .. } => "older_this_update",
-            Setback::GoodAfterRevoked { .. } => "good_after_revoked",
+            SuccessionError::OlderThisUpdate { .. } => "older_this_update",
+            SuccessionError::GoodAfterRevoked { .. } => "good_after_revoked",
         }
     }
 }
@@ -127,16 +127,16 @@ impl Setback {
 /// ever (RFC 5280 §5.3.1), so that it counts however old the response is that tells of it.
 ///
 /// # Errors
-/// [`Setback`].
+/// [`SuccessionError`].
 pub fn check_succession(
     held: &Standing,
     offered: &Standing,
     now: Timestamp,
-) -> Result<(), Setback> {
+) -> Result<(), SuccessionError> {
     if let (Some(revoked_at), CertificateStatus::Good) =
         (held.status.revoked_for_ever(), offered.status)
     {
-        return Err(Setback::GoodAfterRevoked { revoked_at });
+        return Err(SuccessionError::GoodAfterRevoked { revoked_at });
     }
     let was_good = held.status == CertificateStatus::Good;
     if was_good && offered.status.revoked_for_ever().is_some() {
@@ -144,7 +144,7 @@ pub fn check_succession(
     }
     let still_counts = !was_good || now < held.expires;
     if still_counts && offered.this_update < held.this_update {
-        return Err(Setback::OlderThisUpdate {
+        return Err(SuccessionError::OlderThisUpdate {
             held: held.this_update,
             offered: offered.this_update,
         });

@@ -29,8 +29,8 @@ pub const MAX_AGE_WITHOUT_NEXT_UPDATE: Duration = Duration::from_secs(7 * 24 * 3
 /// Least life of a staple: HAProxy drops it 300 seconds before nextUpdate, the rest is margin.
 pub const MIN_STAPLE_LIFE: Duration = Duration::from_secs(600);
 
-/// How long after thisUpdate clients accept a response, whatever nextUpdate says: Firefox's ten days
-/// (mozilla::pkix), to which it adds one for clocks that differ.
+/// How long after thisUpdate clients accept a response, whatever nextUpdate says: Firefox's ten
+/// days (mozilla::pkix), to which it adds one for clocks that differ.
 pub const CLIENT_MAXIMUM_AGE: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// Largest staple: base64 of it fits every HAProxy's command line (`tune.bufsize` 16384).

@@ -18,7 +18,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion, SignatureScheme,
 };
 
-use super::Target;
+use super::ProbeTarget;
 use crate::x509::{self, Certificate, KeyFamily};
 
 /// Certificates of a chain that are looked at.
@@ -26,7 +26,7 @@ const CHAIN_MAX: usize = 16;
 
 /// What the server showed.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct Handshake {
     /// Where the connection went.
     pub address: SocketAddr,
     /// `TLS 1.2` or `TLS 1.3`; none where the server broke off before it was settled.
@@ -104,11 +104,11 @@ impl Error {
 /// # Errors
 /// [`Error`] where no certificate was seen before `patience` was over.
 pub fn handshake(
-    target: &Target,
+    target: &ProbeTarget,
     name: Option<&str>,
     family: Option<KeyFamily>,
     patience: Duration,
-) -> Result<Seen, Error> {
+) -> Result<Handshake, Error> {
     let deadline = Deadline {
         end: Instant::now() + patience,
         patience,
@@ -152,7 +152,7 @@ pub fn handshake(
             },
         });
     };
-    Ok(Seen {
+    Ok(Handshake {
         address,
         protocol,
         certificates: evidence.certificates()?,
@@ -203,7 +203,7 @@ impl Deadline {
 }
 
 /// Tries the host's addresses one after the other, each with its share of the time that is left.
-fn connect(target: &Target, deadline: &Deadline) -> Result<TcpStream, Error> {
+fn connect(target: &ProbeTarget, deadline: &Deadline) -> Result<TcpStream, Error> {
     let addresses = resolve(target, deadline)?;
     let mut failure = Error::Resolve {
         host: target.host().to_owned(),
@@ -233,7 +233,7 @@ fn connect_error(error: &io::Error, patience: Duration) -> Error {
 }
 
 /// Looks the host up. The system's resolver knows no deadline: one that hangs is left behind.
-fn resolve(target: &Target, deadline: &Deadline) -> Result<Vec<SocketAddr>, Error> {
+fn resolve(target: &ProbeTarget, deadline: &Deadline) -> Result<Vec<SocketAddr>, Error> {
     if let Some(address) = target.address() {
         return Ok(vec![SocketAddr::new(address, target.port())]);
     }

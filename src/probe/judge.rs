@@ -15,12 +15,12 @@ pub struct Judgement {
     /// The issuer of the server's certificate, where it was found.
     pub issuer: Option<Certificate>,
     /// What the staple is worth.
-    pub verdict: Verdict,
+    pub verdict: StapleVerdict,
 }
 
 /// What a staple is worth.
 #[derive(Clone, Debug)]
-pub enum Verdict {
+pub enum StapleVerdict {
     /// There is a staple, and it is true; what it says is in it.
     Stapled(Box<Assessment>),
     /// There is a staple that clients have to refuse.
@@ -36,33 +36,33 @@ pub enum Verdict {
     NoIssuer,
 }
 
-impl Verdict {
+impl StapleVerdict {
     /// Whether a client gets a valid staple that says good.
     pub fn is_good(&self) -> bool {
-        matches!(self, Verdict::Stapled(assessment) if assessment.status == CertificateStatus::Good)
+        matches!(self, StapleVerdict::Stapled(assessment) if assessment.status == CertificateStatus::Good)
     }
 
     /// `good`, `revoked`, `unknown`, `reject:<kind>` as `staplerd verify` has them, or `no_staple`,
     /// `no_responder`, `no_issuer`.
     pub fn word(&self) -> String {
         match self {
-            Verdict::Stapled(assessment) => match assessment.status {
+            StapleVerdict::Stapled(assessment) => match assessment.status {
                 CertificateStatus::Good => "good",
                 CertificateStatus::Revoked { .. } => "revoked",
                 CertificateStatus::Unknown => "unknown",
             }
             .to_owned(),
-            Verdict::Rejected(rejection) => format!("reject:{}", rejection.kind()),
-            Verdict::NoStaple { .. } => "no_staple".to_owned(),
-            Verdict::NoResponder => "no_responder".to_owned(),
-            Verdict::NoIssuer => "no_issuer".to_owned(),
+            StapleVerdict::Rejected(rejection) => format!("reject:{}", rejection.kind()),
+            StapleVerdict::NoStaple { .. } => "no_staple".to_owned(),
+            StapleVerdict::NoResponder => "no_responder".to_owned(),
+            StapleVerdict::NoIssuer => "no_issuer".to_owned(),
         }
     }
 
     /// What there is to say beyond the word; none for a staple that says good.
     pub fn explanation(&self) -> Option<String> {
         match self {
-            Verdict::Stapled(assessment) => match assessment.status {
+            StapleVerdict::Stapled(assessment) => match assessment.status {
                 CertificateStatus::Good => None,
                 CertificateStatus::Unknown => {
                     Some("the responder does not know the certificate".to_owned())
@@ -72,18 +72,18 @@ impl Verdict {
                     Some(format!("revoked at {at}, {reason}"))
                 }
             },
-            Verdict::Rejected(rejection) => Some(rejection.to_string()),
-            Verdict::NoStaple { must_staple: true } => Some(
+            StapleVerdict::Rejected(rejection) => Some(rejection.to_string()),
+            StapleVerdict::NoStaple { must_staple: true } => Some(
                 "no staple, and the certificate demands one (must-staple): clients may refuse it"
                     .to_owned(),
             ),
-            Verdict::NoStaple { must_staple: false } => {
+            StapleVerdict::NoStaple { must_staple: false } => {
                 Some("the server sends no staple".to_owned())
             }
-            Verdict::NoResponder => {
+            StapleVerdict::NoResponder => {
                 Some("no staple, and the certificate names no OCSP responder".to_owned())
             }
-            Verdict::NoIssuer => Some(
+            StapleVerdict::NoIssuer => Some(
                 "the staple cannot be judged: the served chain holds no issuer whose signature can be \
                  checked; give it with --issuer"
                     .to_owned(),
@@ -104,7 +104,7 @@ pub fn judge(
     let Some((certificate, chain)) = certificates.split_first() else {
         return Judgement {
             issuer: None,
-            verdict: Verdict::NoIssuer,
+            verdict: StapleVerdict::NoIssuer,
         };
     };
     let issuer = x509::find_issuer(certificate, issuers)
@@ -112,20 +112,20 @@ pub fn judge(
         .cloned();
     let verdict = match (staple, &issuer) {
         (None, _) if certificate.ocsp_urls().is_empty() && !certificate.must_staple() => {
-            Verdict::NoResponder
+            StapleVerdict::NoResponder
         }
-        (None, _) => Verdict::NoStaple {
+        (None, _) => StapleVerdict::NoStaple {
             must_staple: certificate.must_staple(),
         },
-        (Some(_), None) => Verdict::NoIssuer,
+        (Some(_), None) => StapleVerdict::NoIssuer,
         (Some(staple), Some(issuer)) => {
             let subject = Subject {
                 certificate,
                 issuer,
             };
             match ocsp::verify(staple, subject, None, now, policy(issuer)) {
-                Ok(assessment) => Verdict::Stapled(Box::new(assessment)),
-                Err(rejection) => Verdict::Rejected(rejection),
+                Ok(assessment) => StapleVerdict::Stapled(Box::new(assessment)),
+                Err(rejection) => StapleVerdict::Rejected(rejection),
             }
         }
     };

@@ -10,6 +10,6 @@ mod handshake;
 mod judge;
 mod target;
 
-pub use handshake::{Error, Seen, handshake};
-pub use judge::{Judgement, Verdict, covers, judge, name_to_ask};
-pub use target::{InvalidTarget, Target};
+pub use handshake::{Error, Handshake, handshake};
+pub use judge::{Judgement, StapleVerdict, covers, judge, name_to_ask};
+pub use target::{InvalidTarget, ProbeTarget};

@@ -11,7 +11,7 @@ const HTTPS: u16 = 443;
 
 /// A server to connect to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
+pub struct ProbeTarget {
     host: String,
     port: u16,
 }
@@ -21,7 +21,7 @@ pub struct Target {
 #[error("'{0}' is no HOST:PORT such as www.example.com:443, 192.0.2.1:443 or [2001:db8::1]:443")]
 pub struct InvalidTarget(String);
 
-impl Target {
+impl ProbeTarget {
     /// The host's name or address, without brackets.
     pub fn host(&self) -> &str {
         &self.host
@@ -38,7 +38,7 @@ impl Target {
     }
 }
 
-impl FromStr for Target {
+impl FromStr for ProbeTarget {
     type Err = InvalidTarget;
 
     /// Reads `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or `IPV6`.
@@ -67,14 +67,14 @@ impl FromStr for Target {
         if host.is_empty() || port == 0 || host.contains(is_strange) || host.contains('/') {
             return Err(invalid());
         }
-        Ok(Target {
+        Ok(ProbeTarget {
             host: host.to_owned(),
             port,
         })
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ProbeTarget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(formatter, "[{}]:{}", self.host, self.port)
@@ -98,7 +98,7 @@ mod tests {
             ("[::1]", "::1", 443),
             ("::1", "::1", 443),
         ] {
-            let target: Target = text.parse().unwrap();
+            let target: ProbeTarget = text.parse().unwrap();
             assert_eq!((target.host(), target.port()), (host, port), "{text}");
             assert_eq!(target.to_string().parse(), Ok(target), "{text}");
         }
@@ -119,7 +119,7 @@ mod tests {
             "https://www.example.com",
             "two words",
         ] {
-            let error = text.parse::<Target>().unwrap_err().to_string();
+            let error = text.parse::<ProbeTarget>().unwrap_err().to_string();
             assert!(error.contains("www.example.com:443"), "{error}");
         }
     }

@@ -1,7 +1,7 @@
 //! Responses, written byte-exact.
 //!
-//! Pure: [`ResponseData`] says what is to be signed, and becomes the DER of an OCSPResponse with a
-//! key. The responder is named by its key (RFC 9919 §3.2.1 allows both), CertIDs are those of the
+//! Pure: [`ResponseContent`] says what is to be signed, and becomes the DER of an OCSPResponse with
+//! a key. The responder is named by its key (RFC 9919 §3.2.1 allows both), CertIDs are those of the
 //! request, byte for byte. Governed by RFC 6960 §4.2, the nonce by RFC 9654.
 
 use super::key::{SigningFailed, SigningKey};
@@ -46,7 +46,7 @@ pub struct SingleAnswer {
 
 /// What is signed (ResponseData).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ResponseData {
+pub struct ResponseContent {
     /// SHA-1 of the signer's public key bits.
     pub key_hash: [u8; 20],
     /// producedAt.
@@ -59,7 +59,7 @@ pub struct ResponseData {
     pub padding: usize,
 }
 
-impl ResponseData {
+impl ResponseContent {
     /// The OCSPResponse, signed with `key`; `certificates` is the DER of those sent along.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::x509::Certificate;
 use crate::x509::signature::{self, Acceptance};
 
-use super::answer::ResponseData;
+use super::answer::ResponseContent;
 
 /// The hash algorithms of CertIDs, the content octets of their object identifiers first.
 static HASHES: [(&[u8], &digest::Algorithm); 5] = [
@@ -231,7 +231,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`SigningFailed`].
-    pub fn sign(&self, data: &ResponseData) -> Result<Vec<u8>, SigningFailed> {
+    pub fn sign(&self, data: &ResponseContent) -> Result<Vec<u8>, SigningFailed> {
         self.sign_with(data, &self.key)
     }
 
@@ -241,7 +241,7 @@ impl Authority {
     /// [`SigningFailed`].
     pub fn sign_with(
         &self,
-        data: &ResponseData,
+        data: &ResponseContent,
         key: &SigningKey,
     ) -> Result<Vec<u8>, SigningFailed> {
         let certificates = if signs_itself(&self.issuer, &self.signer) {

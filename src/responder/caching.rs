@@ -6,11 +6,11 @@
 use httpdate::{fmt_http_date, parse_http_date};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Signed;
+use super::SignedAnswer;
 use crate::time::Timestamp;
 
 /// The headers of an answer that caches may keep, at `now`.
-pub(super) fn headers(signed: &Signed, now: Timestamp) -> [(&'static str, String); 4] {
+pub(super) fn headers(signed: &SignedAnswer, now: Timestamp) -> [(&'static str, String); 4] {
     let max_age = signed.next_update.since(now).as_secs();
     [
         (
@@ -25,7 +25,7 @@ pub(super) fn headers(signed: &Signed, now: Timestamp) -> [(&'static str, String
 
 /// Whether a client that sent these headers has this very answer already (RFC 9110 §13.2.2).
 pub(super) fn is_not_modified(
-    signed: &Signed,
+    signed: &SignedAnswer,
     if_none_match: Option<&str>,
     if_modified_since: Option<&str>,
 ) -> bool {
@@ -39,7 +39,7 @@ pub(super) fn is_not_modified(
     since.is_some_and(|since| Timestamp::from(since) >= signed.produced_at)
 }
 
-fn entity_tag(signed: &Signed) -> String {
+fn entity_tag(signed: &SignedAnswer) -> String {
     format!("\"{:032x}\"", signed.tag)
 }
 
@@ -57,9 +57,9 @@ mod tests {
     /// 2026-01-15T12:00:00Z.
     const NOW: Timestamp = Timestamp::from_unix(1_768_478_400);
 
-    fn signed() -> Signed {
+    fn signed() -> SignedAnswer {
         let end = NOW.saturating_add(Duration::from_secs(3600));
-        Signed::new(b"answer".to_vec(), NOW, end)
+        SignedAnswer::new(b"answer".to_vec(), NOW, end)
     }
 
     #[test]

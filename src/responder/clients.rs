@@ -18,14 +18,14 @@ pub(super) struct Clients(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// One connection of a client; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ClientPlace {
     clients: Clients,
     client: IpAddr,
 }
 
 impl Clients {
     /// A place for one more connection from this address; none where its client has all it may.
-    pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
+    pub(super) fn admit(&self, address: IpAddr) -> Option<ClientPlace> {
         let client = client(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(client).or_default();
@@ -33,14 +33,14 @@ impl Clients {
             return None;
         }
         *count += 1;
-        Some(Place {
+        Some(ClientPlace {
             clients: self.clone(),
             client,
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientPlace {
     fn drop(&mut self) {
         let mut counts = self
             .clients
@@ -76,7 +76,7 @@ mod tests {
     fn a_client_has_its_places_and_gets_them_back() {
         let clients = Clients::default();
         let take = |text: &str| clients.admit(address(text));
-        let mut places: Vec<Place> = (0..MAX_PER_CLIENT)
+        let mut places: Vec<ClientPlace> = (0..MAX_PER_CLIENT)
             .map(|_| take("192.0.2.1").unwrap())
             .collect();
         assert!(take("192.0.2.1").is_none());
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn an_ipv6_client_has_a_network() {
         let clients = Clients::default();
-        let _places: Vec<Place> = (0..MAX_PER_CLIENT)
+        let _places: Vec<ClientPlace> = (0..MAX_PER_CLIENT)
             .map(|number| {
                 clients
                     .admit(address(&format!("2001:db8::{number:x}")))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-use super::answer::{ResponseData, SingleAnswer};
+use super::answer::{ResponseContent, SingleAnswer};
 use super::key::SigningKey;
 use super::serial::from_hexadecimal;
 use crate::ocsp::{CertificateStatus, ResponderError, RevocationReason};
@@ -215,7 +215,7 @@ impl Faults {
 }
 
 /// Makes `data`, an answer for `issuer`'s certificates, wrong before it is signed.
-pub fn spoil(kind: Kind, data: &mut ResponseData, issuer: &Certificate) {
+pub fn spoil(kind: Kind, data: &mut ResponseContent, issuer: &Certificate) {
     if kind == Kind::Oversized {
         data.padding = OVERSIZE;
     }

@@ -2,8 +2,9 @@
 //!
 //! [`Responder`] turns the bytes of a request into the bytes of an answer, [`serve`] speaks HTTP.
 //! Statuses come from a [`StatusSource`]: a closure, OpenSSL's `index.txt`, a directory with a
-//! revocation list, a program of any language ([`program`]), or your own. Answers are signed once and given from memory. Governed by
-//! RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
+//! revocation list, a program of any language ([`program`]), or your own. Answers are signed once
+//! and given from memory. Governed by RFC 6960, RFC 9919 (lightweight profile) and RFC 9654
+//! (nonce).
 //!
 //! # What to depend on
 //! ```toml
@@ -13,14 +14,14 @@
 //! tokio-util = "0.7"                  # the token that ends it
 //! tracing-subscriber = "0.3"          # or another that shows what is logged
 //! ```
-//! Nothing is printed here. A request that cannot be answered (a source's [`SourceError`], its panic,
-//! a signer that has expired) is an event of `tracing` at level ERROR, once in ten seconds; without a
-//! subscriber nobody sees it, and clients see tryLater or internalError only.
+//! Nothing is printed here. A request that cannot be answered (a source's [`SourceError`], its
+//! panic, a signer that has expired) is an event of `tracing` at level ERROR, once in ten seconds;
+//! without a subscriber nobody sees it, and clients see tryLater or internalError only.
 //!
 //! # Your own statuses
 //! [`StatusSource`] is the one thing to write, or a closure as below; `examples/responder.rs` has a
-//! table that changes while it runs. [`Inquiry::serial`] is the number's octets as the certificate has
-//! them; [`serial`] has the way from integers and hexadecimal text to these, and back.
+//! table that changes while it runs. [`Inquiry::serial`] is the number's octets as the certificate
+//! has them; [`serial`] has the way from integers and hexadecimal text to these, and back.
 //!
 //! # A complete responder
 //! ```
@@ -112,7 +113,7 @@ use hyper::body::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-pub use answer::{ResponseData, SingleAnswer, error_response};
+pub use answer::{ResponseContent, SingleAnswer, error_response};
 pub use authority::{Authority, AuthorityError, Warning};
 pub use http::{Server, serve};
 pub use key::{KeyError, SigningFailed, SigningKey};
@@ -157,7 +158,7 @@ impl Default for Settings {
 
 /// A signed answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Signed {
+pub struct SignedAnswer {
     /// The OCSPResponse.
     pub der: Bytes,
     /// When it was signed.
@@ -168,7 +169,7 @@ pub struct Signed {
     tag: u128,
 }
 
-impl Signed {
+impl SignedAnswer {
     fn new(der: Vec<u8>, produced_at: Timestamp, next_update: Timestamp) -> Self {
         let mut tag = [0; 16];
         for (to, from) in tag
@@ -177,7 +178,7 @@ impl Signed {
         {
             *to = *from;
         }
-        Signed {
+        SignedAnswer {
             der: der.into(),
             produced_at,
             next_update,
@@ -196,7 +197,7 @@ impl Signed {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// An answer for everybody who asks the same.
-    Shared(Arc<Signed>),
+    Shared(Arc<SignedAnswer>),
     /// An answer with this client's nonce.
     Personal(Bytes),
 }
@@ -217,7 +218,7 @@ pub struct Draft<'a> {
     /// Who will sign it.
     pub authority: &'a Arc<Authority>,
     /// What will be signed.
-    pub data: ResponseData,
+    pub data: ResponseContent,
 }
 
 impl std::fmt::Debug for Presigned {
@@ -268,7 +269,7 @@ impl Responder {
         if nonce.is_some() {
             return Ok(Answer::Personal(der.into()));
         }
-        let signed = Arc::new(Signed::new(der, now, end));
+        let signed = Arc::new(SignedAnswer::new(der, now, end));
         // Anybody can ask about numbers that no certificate has: they are not worth memory.
         if let Some((cert_id, statement)) = reusable
             && statement.status != CertificateStatus::Unknown
@@ -299,7 +300,7 @@ impl Responder {
     async fn sign(
         &self,
         authority: &Arc<Authority>,
-        data: ResponseData,
+        data: ResponseContent,
     ) -> Result<Vec<u8>, SigningFailed> {
         let permit = self.signatures.acquire().await;
         let authority = Arc::clone(authority);
@@ -345,7 +346,7 @@ impl Responder {
         authority: &Authority,
         statements: &[Statement],
         now: Timestamp,
-    ) -> Result<ResponseData, Refusal> {
+    ) -> Result<ResponseContent, Refusal> {
         let not_after = authority.signer().not_after();
         if now >= not_after {
             return Err(Refusal::SignerExpired { not_after });
@@ -364,7 +365,7 @@ impl Responder {
                     .map(|length| now.saturating_sub(length)),
             }
         });
-        Ok(ResponseData {
+        Ok(ResponseContent {
             key_hash: authority.key_hash(),
             produced_at: now,
             answers: answers.collect(),

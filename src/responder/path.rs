@@ -15,7 +15,8 @@ use crate::x509::der;
 const MAX_FOLDERS: usize = 8;
 /// Most slashes that follow the base64.
 const MAX_SLASHES_AT_END: usize = 2;
-/// Most times that a path is escaped: by the client, and by a proxy that takes it for a file's name.
+/// Most times that a path is escaped: by the client, and by a proxy that takes it for a file's
+/// name.
 const MAX_ESCAPES: usize = 2;
 
 /// Clients leave the padding out or keep it.

@@ -8,19 +8,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Signed;
+use super::SignedAnswer;
 use super::status::Statement;
 use crate::time::Timestamp;
 
 /// What an entry takes besides its answer and its CertID: hash table, pointers, allocations.
 const ENTRY_BYTES: usize = 256;
 
-struct Entry {
+struct PresignedEntry {
     statement: Statement,
-    signed: Arc<Signed>,
+    signed: Arc<SignedAnswer>,
 }
 
-type Generation = HashMap<Box<[u8]>, Entry>;
+type Generation = HashMap<Box<[u8]>, PresignedEntry>;
 
 /// The answers, in two generations: what is asked for moves to the young one; when that has half of
 /// the bytes, it becomes the old one, and what was old is forgotten.
@@ -48,8 +48,9 @@ impl Presigned {
         cert_id: &[u8],
         statement: &Statement,
         now: Timestamp,
-    ) -> Option<Arc<Signed>> {
-        let fits = |entry: &Entry| entry.statement == *statement && entry.signed.is_fresh(now);
+    ) -> Option<Arc<SignedAnswer>> {
+        let fits =
+            |entry: &PresignedEntry| entry.statement == *statement && entry.signed.is_fresh(now);
         if let Some(entry) = self.young.get(cert_id) {
             return fits(entry).then(|| Arc::clone(&entry.signed));
         }
@@ -60,13 +61,18 @@ impl Presigned {
     }
 
     /// Remembers an answer.
-    pub(super) fn insert(&mut self, cert_id: &[u8], statement: Statement, signed: Arc<Signed>) {
+    pub(super) fn insert(
+        &mut self,
+        cert_id: &[u8],
+        statement: Statement,
+        signed: Arc<SignedAnswer>,
+    ) {
         self.old.remove(cert_id);
-        self.insert_entry(cert_id.into(), Entry { statement, signed });
+        self.insert_entry(cert_id.into(), PresignedEntry { statement, signed });
     }
 
-    fn insert_entry(&mut self, cert_id: Box<[u8]>, entry: Entry) {
-        let size = |entry: &Entry, key: usize| entry.signed.der.len() + key + ENTRY_BYTES;
+    fn insert_entry(&mut self, cert_id: Box<[u8]>, entry: PresignedEntry) {
+        let size = |entry: &PresignedEntry, key: usize| entry.signed.der.len() + key + ENTRY_BYTES;
         let key = cert_id.len();
         self.young_bytes += size(&entry, key);
         if let Some(replaced) = self.young.insert(cert_id, entry) {
@@ -88,8 +94,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix(1_768_478_400);
 
-    fn signed(bytes: usize) -> Arc<Signed> {
-        Arc::new(Signed::new(
+    fn signed(bytes: usize) -> Arc<SignedAnswer> {
+        Arc::new(SignedAnswer::new(
             vec![0; bytes],
             NOW,
             NOW.saturating_add(Duration::from_secs(100)),

@@ -1,11 +1,11 @@
 //! Serial numbers between octets and text.
 //!
 //! Pure. In a request, a certificate and an [`Inquiry`](super::Inquiry) a serial number is the
-//! content octets of a DER INTEGER: big-endian two's complement in its shortest form (X.690 §8.3), so
-//! that 128 is `[0x00, 0x80]`. Databases have integers or hexadecimal text.
+//! content octets of a DER INTEGER: big-endian two's complement in its shortest form (X.690 §8.3),
+//! so that 128 is `[0x00, 0x80]`. Databases have integers or hexadecimal text.
 
-/// The content octets of the number that hexadecimal text states, never a negative one; `None` where
-/// it states none. An integer of any width goes through its hexadecimal form:
+/// The content octets of the number that hexadecimal text states, never a negative one; `None`
+/// where it states none. An integer of any width goes through its hexadecimal form:
 /// ```
 /// use staplerd::responder::serial;
 ///

@@ -82,17 +82,17 @@ pub enum FileError {
 }
 
 /// What tells one state of a file from another.
-type Stamp = Vec<(u64, u64, i64, i64, u64)>;
+type SourceStamp = Vec<(u64, u64, i64, i64, u64)>;
 
 /// Something that is read from files, and read again when they change.
 struct Watched<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<SourceState<T>>,
     /// How long after a change it is read again in any case.
     settling: Duration,
 }
 
-struct State<T> {
-    stamp: Stamp,
+struct SourceState<T> {
+    stamp: SourceStamp,
     /// What was read last, or why it could not be.
     content: Result<Arc<T>, SourceError>,
     /// Whether it was read so soon after a change that it may not be all.
@@ -100,9 +100,9 @@ struct State<T> {
 }
 
 impl<T> Watched<T> {
-    fn new(stamp: Stamp, content: T, settling: Duration) -> Self {
+    fn new(stamp: SourceStamp, content: T, settling: Duration) -> Self {
         Watched {
-            state: Mutex::new(State {
+            state: Mutex::new(SourceState {
                 unsettled: changed_within(settling, &stamp),
                 stamp,
                 content: Ok(Arc::new(content)),
@@ -131,7 +131,7 @@ impl<T> Watched<T> {
     }
 }
 
-fn stamp(paths: &[&Path]) -> Result<Stamp, FileError> {
+fn stamp(paths: &[&Path]) -> Result<SourceStamp, FileError> {
     let stamps = paths.iter().map(|path| {
         let metadata = fs::metadata(path).map_err(|error| io_error(path, error))?;
         Ok((
@@ -146,7 +146,7 @@ fn stamp(paths: &[&Path]) -> Result<Stamp, FileError> {
 }
 
 /// Whether a file changed in this time before now; a time in the future says nothing.
-fn changed_within(time: Duration, stamp: &Stamp) -> bool {
+fn changed_within(time: Duration, stamp: &SourceStamp) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(0));
     let time = i128::try_from(time.as_nanos()).unwrap_or(0);

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::snapshot::{Snapshot, Target};
+use super::snapshot::{Snapshot, SocketSnapshot};
 use super::{Daemon, Reload, Reloading, wall_clock};
-use crate::agent::{Event, Subject};
+use crate::agent::{Event, IssuedCertificate};
 use crate::config::CONTROL_SOCKET;
 use crate::control::{
-    Answer, BindError, Listener, Names, NotAsked, Question, Refusal, Reloaded, Renewal, Reply,
-    Request,
+    BindError, ControlQuestion, ControlRefusal, ControlReply, ControlRequest, Listener, Names,
+    NotAsked, PendingReply, Reloaded, Renewal,
 };
 use crate::fetch::Pauses;
 use crate::printable::Printable;
@@ -27,8 +27,8 @@ const QUESTIONS: usize = 8;
 
 /// The control socket, if there is one, and what its clients ask.
 pub(super) struct Commands {
-    questions: mpsc::Receiver<Question>,
-    sender: mpsc::Sender<Question>,
+    questions: mpsc::Receiver<ControlQuestion>,
+    sender: mpsc::Sender<ControlQuestion>,
     listening: Option<Listening>,
 }
 
@@ -50,7 +50,7 @@ impl Commands {
     }
 
     /// The next request.
-    pub(super) async fn next(&mut self) -> Option<Question> {
+    pub(super) async fn next(&mut self) -> Option<ControlQuestion> {
         self.questions.recv().await
     }
 
@@ -91,14 +91,14 @@ impl Commands {
 impl Daemon {
     /// Does what is asked. What takes long and needs nothing more of the daemon is left to whoever
     /// waits for the answer.
-    pub(super) fn answer(&mut self, question: Question, reload: &mut Reload) {
+    pub(super) fn answer(&mut self, question: ControlQuestion, reload: &mut Reload) {
         let answer = match question.request {
-            Request::Status { names } => self.status(names),
-            Request::Reload => {
+            ControlRequest::Status { names } => self.status(names),
+            ControlRequest::Reload => {
                 let reply = said_of(self.reload(reload()));
                 Box::new(move || reply)
             }
-            Request::Renew { names } => {
+            ControlRequest::Renew { names } => {
                 let reply = self.renew(names);
                 Box::new(move || reply)
             }
@@ -107,12 +107,12 @@ impl Daemon {
         let _ = question.answer.send(answer);
     }
 
-    fn status(&self, names: Vec<String>) -> Answer {
-        let targets: Vec<Target<'_>> = self
+    fn status(&self, names: Vec<String>) -> PendingReply {
+        let targets: Vec<SocketSnapshot<'_>> = self
             .names
             .sockets
             .iter()
-            .map(|(target, address)| Target {
+            .map(|(target, address)| SocketSnapshot {
                 id: *target,
                 address,
                 connection: self.connections.get(target),
@@ -128,14 +128,14 @@ impl Daemon {
             wall_clock(),
         );
         let unknown = refuse_unknown(&names);
-        Box::new(move || unknown.unwrap_or_else(|| Reply::Status(snapshot.finish())))
+        Box::new(move || unknown.unwrap_or_else(|| ControlReply::Status(snapshot.finish())))
     }
 
-    fn renew(&mut self, names: Vec<String>) -> Reply {
+    fn renew(&mut self, names: Vec<String>) -> ControlReply {
         let mut names = Names::new(names);
         let mut paths = Vec::new();
         let mut passed_over = None;
-        let mut postponed = Postponed::new(self.rooms.pauses());
+        let mut postponed = PostponedFiles::new(self.rooms.pauses());
         for file in self.agent.status(wall_clock()) {
             if !names.mean(file.path, file.dns_names()) {
                 continue;
@@ -155,7 +155,7 @@ impl Daemon {
             (paths.is_empty(), names.is_empty(), passed_over)
         {
             let message = format!("nothing to renew: {}: {state}", path.printable());
-            return Reply::Refused(Refusal { message });
+            return ControlReply::Refused(ControlRefusal { message });
         }
         let certificates = paths.len();
         let not_asked = postponed.not_asked();
@@ -167,7 +167,7 @@ impl Daemon {
                 self.handle(Event::Renew(path));
             }
         }
-        Reply::Renewal(Renewal {
+        ControlReply::Renewal(Renewal {
             certificates,
             not_asked,
         })
@@ -175,7 +175,7 @@ impl Daemon {
 
     /// Renews everything, as a signal says.
     pub(super) fn renew_all(&mut self) {
-        let mut postponed = Postponed::new(self.rooms.pauses());
+        let mut postponed = PostponedFiles::new(self.rooms.pauses());
         let mut certificates = 0;
         for file in self.agent.status(wall_clock()) {
             if let Some(certificate) = file.certificate {
@@ -195,24 +195,24 @@ fn log_renewal(certificates: usize, not_asked: &[NotAsked]) {
     }
 }
 
-/// The certificate files that are not asked for, because each of their responders is left alone, but
-/// for one certificate of each responder.
-struct Postponed<'daemon> {
+/// The certificate files that are not asked for, because each of their responders is left alone,
+/// but for one certificate of each responder.
+struct PostponedFiles<'daemon> {
     pauses: &'daemon Pauses,
     /// Of each responder: for how long, whose request goes through, and how many files wait.
     responders: BTreeMap<String, (Duration, [u8; 32], usize)>,
 }
 
-impl<'daemon> Postponed<'daemon> {
+impl<'daemon> PostponedFiles<'daemon> {
     fn new(pauses: &'daemon Pauses) -> Self {
-        Postponed {
+        PostponedFiles {
             pauses,
             responders: BTreeMap::new(),
         }
     }
 
     /// A file with this certificate is to be asked for.
-    fn add(&mut self, subject: &Subject) {
+    fn add(&mut self, subject: &IssuedCertificate) {
         let urls = subject.responders.iter();
         let pauses: Option<Vec<_>> = urls.map(|url| self.pauses.at(url)).collect();
         // The first one is asked, if only once.
@@ -244,17 +244,17 @@ impl<'daemon> Postponed<'daemon> {
 }
 
 /// What became of reading the configuration again, as a reply.
-fn said_of(reloading: Reloading) -> Reply {
+fn said_of(reloading: Reloading) -> ControlReply {
     match reloading {
-        Ok(warnings) => Reply::Reloaded(Reloaded { warnings }),
-        Err(mistakes) => Reply::Refused(Refusal {
+        Ok(warnings) => ControlReply::Reloaded(Reloaded { warnings }),
+        Err(mistakes) => ControlReply::Refused(ControlRefusal {
             message: mistakes.join("\n"),
         }),
     }
 }
 
 /// The refusal where some names are those of nothing.
-fn refuse_unknown(names: &Names) -> Option<Reply> {
+fn refuse_unknown(names: &Names) -> Option<ControlReply> {
     let mut unknown = names.unknown();
     let first = unknown.next()?;
     let more = match unknown.count() {
@@ -265,7 +265,7 @@ fn refuse_unknown(names: &Names) -> Option<Reply> {
         "no certificate file is called '{first}'{more}, and no certificate is for that name; \
          staplerd status lists them all"
     );
-    Some(Reply::Refused(Refusal { message }))
+    Some(ControlReply::Refused(ControlRefusal { message }))
 }
 
 /// Somebody who tries the program out has no directory at the default place: no error.

@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Socket;
-use super::{News, wall_clock};
+use super::{RoomNews, wall_clock};
 use crate::agent::{
-    CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Event, Failure, Subject, TargetId,
+    CertificateId, Delivered, DeliveryFailure, DeliveryRetry, Event, Failure, IssuedCertificate,
+    TargetId,
 };
 use crate::haproxy::{
-    self, Address, Delivered, DeliveryError, Fingerprint, Notice, Process, Processes, Quarantine,
-    Report,
+    self, Address, Arrival, DeliveryError, Fingerprint, Process, ProcessNotice, Processes,
+    Quarantine, SessionReport,
 };
 use crate::ocsp::Staple;
 use crate::printable::Printable;
@@ -26,9 +27,9 @@ const REPORTS: usize = 256;
 const LEVEL_TOO_LOW: &str = "level_too_low";
 
 /// One staple to be made live.
-pub(super) struct Order {
-    pub(super) certificate: CertificateNumber,
-    pub(super) subject: Arc<Subject>,
+pub(super) struct DeliveryOrder {
+    pub(super) certificate: CertificateId,
+    pub(super) subject: Arc<IssuedCertificate>,
     pub(super) staple: Arc<Staple>,
 }
 
@@ -37,9 +38,9 @@ pub(super) async fn run(
     target: TargetId,
     socket: Socket,
     processes: Arc<Processes>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::UnboundedReceiver<DeliveryOrder>,
     events: mpsc::Sender<Event>,
-    news: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedSender<RoomNews>,
     stop: CancellationToken,
 ) {
     let Socket { address, settings } = socket;
@@ -67,7 +68,7 @@ pub(super) async fn run(
             tokio::select! {
                 Some(order) = orders.recv() => {
                     translator.opened(&order);
-                    let _ = deliveries.send(haproxy::Delivery {
+                    let _ = deliveries.send(haproxy::Offer {
                         policy: order.subject.policy,
                         staple: order.staple,
                         certificate: order.subject.certificate.clone(),
@@ -109,14 +110,14 @@ struct Translator {
     /// Whose deliveries are under way: the session knows a certificate by what HAProxy prints.
     /// A certificate that was forgotten and found again has two numbers; the session answers in the
     /// order in which it was asked.
-    open: HashMap<Fingerprint, VecDeque<CertificateNumber>>,
+    open: HashMap<Fingerprint, VecDeque<CertificateId>>,
     /// The process that answered last, and what has been said about it.
     process: Option<Process>,
-    said: Vec<Notice>,
+    said: Vec<ProcessNotice>,
 }
 
 impl Translator {
-    fn opened(&mut self, order: &Order) {
+    fn opened(&mut self, order: &DeliveryOrder) {
         let fingerprint = order.staple.certificate_fingerprint();
         self.open
             .entry(fingerprint)
@@ -124,20 +125,20 @@ impl Translator {
             .push_back(order.certificate);
     }
 
-    fn closed(&mut self, fingerprint: Fingerprint) -> Option<CertificateNumber> {
-        let numbers = self.open.get_mut(&fingerprint)?;
-        let number = numbers.pop_front();
-        if numbers.is_empty() {
+    fn closed(&mut self, fingerprint: Fingerprint) -> Option<CertificateId> {
+        let ids = self.open.get_mut(&fingerprint)?;
+        let id = ids.pop_front();
+        if ids.is_empty() {
             self.open.remove(&fingerprint);
         }
-        number
+        id
     }
 
     /// What is not the agent's business.
-    fn news(&self, report: &Report) -> Option<News> {
+    fn news(&self, report: &SessionReport) -> Option<RoomNews> {
         let target = self.target;
         Some(match report {
-            Report::Connected(process) => News::Connected {
+            SessionReport::Connected(process) => RoomNews::Connected {
                 target,
                 process: process.clone(),
                 problem: process
@@ -148,37 +149,37 @@ impl Translator {
                         message: error.to_string(),
                     }),
             },
-            Report::Disconnected(error) => News::Disconnected {
+            SessionReport::Disconnected(error) => RoomNews::Disconnected {
                 target,
                 problem: Failure {
                     kind: error.kind(),
                     message: error.to_string(),
                 },
             },
-            Report::Noticed(notices) => News::Noticed {
+            SessionReport::Noticed(notices) => RoomNews::Noticed {
                 target,
                 notices: notices.clone(),
             },
-            Report::Loaded(stores) => News::Loaded {
+            SessionReport::Loaded(stores) => RoomNews::Loaded {
                 target,
                 stores: stores.clone(),
             },
-            Report::Quarantined(stores) => News::Quarantined {
+            SessionReport::Quarantined(stores) => RoomNews::Quarantined {
                 target,
                 stores: stores.clone(),
             },
-            Report::Delivered { .. }
-            | Report::StoreChanged { .. }
-            | Report::StapleUnseen { .. }
-            | Report::Serves(_) => return None,
+            SessionReport::Delivered { .. }
+            | SessionReport::StoreChanged { .. }
+            | SessionReport::StapleUnseen { .. }
+            | SessionReport::Serves(_) => return None,
         })
     }
 
-    fn event(&mut self, report: Report) -> Option<Event> {
+    fn event(&mut self, report: SessionReport) -> Option<Event> {
         let target = self.target;
         let socket = &self.address;
         Some(match report {
-            Report::Connected(process) => {
+            SessionReport::Connected(process) => {
                 let (release, pid) = (process.release.text(), process.pid);
                 tracing::info!(%socket, "connected to HAProxy {release}, process {pid}");
                 if let Err(error) = process.check_level(socket) {
@@ -194,15 +195,15 @@ impl Translator {
                 self.process = Some(process);
                 Event::Connected(target)
             }
-            Report::Noticed(notices) => {
+            SessionReport::Noticed(notices) => {
                 self.say(notices);
                 return None;
             }
-            Report::Disconnected(error) => {
+            SessionReport::Disconnected(error) => {
                 tracing::warn!(%socket, reason = error.kind(), "no connection to HAProxy: {error}");
                 Event::Disconnected(target)
             }
-            Report::Delivered {
+            SessionReport::Delivered {
                 fingerprint,
                 outcome: Err(DeliveryError::NewerHeld(Some(assessment))),
             } => Event::HeldNewer {
@@ -210,7 +211,7 @@ impl Translator {
                 certificate: self.closed(fingerprint)?,
                 assessment,
             },
-            Report::Delivered {
+            SessionReport::Delivered {
                 fingerprint,
                 outcome,
             } => Event::Delivered {
@@ -224,20 +225,20 @@ impl Translator {
                     retry: retry(&error),
                 }),
             },
-            Report::Loaded(_) => return None,
-            Report::Quarantined(stores) => {
+            SessionReport::Loaded(_) => return None,
+            SessionReport::Quarantined(stores) => {
                 self.log_quarantined(stores);
                 return None;
             }
-            Report::Serves(certificates) => Event::Serves {
+            SessionReport::Serves(certificates) => Event::Serves {
                 target,
                 certificates,
             },
-            Report::StapleUnseen { certificate } => Event::StapleUnseen {
+            SessionReport::StapleUnseen { certificate } => Event::StapleUnseen {
                 target,
                 certificate,
             },
-            Report::StoreChanged { store, certificate } => {
+            SessionReport::StoreChanged { store, certificate } => {
                 tracing::info!(%socket, %store, "HAProxy has another certificate, or no place for its staple any more");
                 Event::StoreChanged {
                     target,
@@ -248,7 +249,7 @@ impl Translator {
     }
 
     /// Logs what has not been said about this process.
-    fn say(&mut self, notices: Vec<Notice>) {
+    fn say(&mut self, notices: Vec<ProcessNotice>) {
         let socket = &self.address;
         for notice in notices.iter().filter(|notice| !self.said.contains(notice)) {
             tracing::warn!(%socket, reason = notice.kind(), "{notice}");
@@ -275,11 +276,11 @@ impl Translator {
     }
 }
 
-fn how(delivered: Delivered) -> Delivery {
+fn how(delivered: Arrival) -> Delivered {
     match delivered {
-        Delivered::Pushed => Delivery::Pushed,
-        Delivered::Attached => Delivery::Attached,
-        Delivered::AlreadyHeld => Delivery::AlreadyHeld,
+        Arrival::Pushed => Delivered::Pushed,
+        Arrival::Attached => Delivered::Attached,
+        Arrival::AlreadyHeld => Delivered::AlreadyHeld,
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::control::CertificateStatus;
+use crate::control::CertificateView;
 
 /// What stands before the name of a store that is no path (`crt-store` sections, HAProxy 3.0).
 const NO_PATH: char = '@';
@@ -25,10 +25,10 @@ impl Differences {
     /// Compares the certificates with what the process behind `socket` has loaded. A certificate
     /// whose staple is live is loaded, under whatever name; and one that is looked at at all, if
     /// only to be passed over, is looked after.
-    pub(super) fn new(socket: &str, certificates: &[CertificateStatus], loaded: &[String]) -> Self {
+    pub(super) fn new(socket: &str, certificates: &[CertificateView], loaded: &[String]) -> Self {
         let stores = Paths::new(loaded.iter().filter(|store| !store.starts_with(NO_PATH)));
         let files = Paths::new(certificates.iter().map(|it| &it.path));
-        let is_missing = |certificate: &&CertificateStatus| {
+        let is_missing = |certificate: &&CertificateView| {
             let mut live = certificate.live.iter();
             live.any(|live| live.socket == socket && !live.place.current)
                 && !stores.have(&certificate.path)
@@ -83,25 +83,25 @@ fn ends(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{LiveStatus, PlaceStatus};
+    use crate::control::{LiveStatus, PlaceView};
 
     /// A certificate file for the process behind `socket`, live there or not.
-    fn file(path: &str, socket: &str, current: bool) -> CertificateStatus {
-        let place = PlaceStatus {
+    fn file(path: &str, socket: &str, current: bool) -> CertificateView {
+        let place = PlaceView {
             current,
             error: None,
         };
-        CertificateStatus {
+        CertificateView {
             path: path.to_owned(),
             live: vec![LiveStatus {
                 socket: socket.to_owned(),
                 place,
             }],
-            ..CertificateStatus::default()
+            ..CertificateView::default()
         }
     }
 
-    fn differences(files: &[CertificateStatus], loaded: &[&str]) -> (Vec<String>, Vec<String>) {
+    fn differences(files: &[CertificateView], loaded: &[&str]) -> (Vec<String>, Vec<String>) {
         let loaded: Vec<String> = loaded.iter().map(|store| (*store).to_owned()).collect();
         let Differences {
             not_loaded,
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn what_is_passed_over_is_looked_after() {
-        let passed_over = CertificateStatus {
+        let passed_over = CertificateView {
             path: "/certs/a.pem".to_owned(),
-            ..CertificateStatus::default()
+            ..CertificateView::default()
         };
         let found = differences(&[passed_over], &["/certs/a.pem"]);
         assert_eq!(found, (Vec::new(), Vec::new()));

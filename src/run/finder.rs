@@ -16,14 +16,16 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::News;
+use super::RoomNews;
 use super::beside::Beside;
 use super::found::{Finds, Found};
 use super::plan::{Plan, StapleFolder};
 use super::unreadable::{IN_USE, NOT_WRITABLE, Unreadable};
-use crate::agent::{Content, Event, Exclusion, Failure, FoundFile, Subject, TargetId};
+use crate::agent::{
+    Event, Exclusion, Failure, FileContent, FoundFile, IssuedCertificate, TargetId,
+};
 use crate::discovery::{
-    Change, Finding, Hints, Interests, PATIENCE, Refusal, Scanner, Selection, SourceNumber,
+    Change, FileRefusal, Finding, Hints, Interests, PATIENCE, Scanner, Selection, SourceId,
 };
 use crate::printable::Printable;
 use crate::store::{self, Claim, Claims};
@@ -63,7 +65,7 @@ pub(super) async fn run(
     beside: Arc<Beside>,
     rescan: Arc<Rescan>,
     events: mpsc::Sender<Event>,
-    news: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedSender<RoomNews>,
     stop: CancellationToken,
 ) {
     let mut finder = Finder::new(claims, beside, events, news);
@@ -144,7 +146,7 @@ struct Finder {
     found: HashMap<PathBuf, Finds>,
     beside: Arc<Beside>,
     events: mpsc::Sender<Event>,
-    news: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedSender<RoomNews>,
     claims: Arc<Claims>,
     unreadable: Unreadable,
     /// The folders that another staplerd looks after.
@@ -156,7 +158,7 @@ struct Finder {
 }
 
 /// After a scan.
-struct Outcome {
+struct ScanOutcome {
     finder: Finder,
     interests: Interests,
     look_again_in: Duration,
@@ -167,7 +169,7 @@ impl Finder {
         claims: Arc<Claims>,
         beside: Arc<Beside>,
         events: mpsc::Sender<Event>,
-        news: mpsc::UnboundedSender<News>,
+        news: mpsc::UnboundedSender<RoomNews>,
     ) -> Self {
         Finder {
             scanner: Scanner::new([], Selection::default()),
@@ -193,7 +195,7 @@ impl Finder {
     }
 
     /// One scan of what is planned; nothing when nobody listens any more.
-    fn scan(mut self, plan: Arc<Plan>) -> Option<Outcome> {
+    fn scan(mut self, plan: Arc<Plan>) -> Option<ScanOutcome> {
         let mut gone = Vec::new();
         if !Arc::ptr_eq(&plan, &self.plan) {
             gone = self.adopt(plan);
@@ -209,7 +211,7 @@ impl Finder {
             directories.entry(path.clone()).or_insert(failure.clone());
         }
         // Nobody is left to be told at the end.
-        let _ = self.news.send(News::Directories(directories));
+        let _ = self.news.send(RoomNews::Directories(directories));
         let plan = self.plan.number;
         if self.begun.0 != plan {
             self.begun = (plan, Instant::now());
@@ -224,16 +226,16 @@ impl Finder {
             (false, false) => CLAIM_INTERVAL,
             (false, true) => Duration::MAX,
         };
-        Some(Outcome {
+        Some(ScanOutcome {
             finder: self,
             interests,
             look_again_in,
         })
     }
 
-    /// Goes over to another plan, keeping what is known of the sources that stay; the files of those
-    /// that do not.
-    fn adopt(&mut self, plan: Arc<Plan>) -> Vec<(SourceNumber, PathBuf)> {
+    /// Goes over to another plan, keeping what is known of the sources that stay; the files of
+    /// those that do not.
+    fn adopt(&mut self, plan: Arc<Plan>) -> Vec<(SourceId, PathBuf)> {
         let before = std::mem::replace(&mut self.plan, plan);
         let plan = &self.plan;
         let sources = plan
@@ -299,9 +301,9 @@ impl Finder {
                         let (content, litter) = match content {
                             Ok(subject) => {
                                 let staple = lies_there;
-                                (Content::Certificate { subject, staple }, None)
+                                (FileContent::Certificate { subject, staple }, None)
                             }
-                            Err(exclusion) => (Content::Excluded(exclusion), Some(lies_there)),
+                            Err(exclusion) => (FileContent::Excluded(exclusion), Some(lies_there)),
                         };
                         let file = Event::FileFound(FoundFile {
                             content,
@@ -359,7 +361,7 @@ impl Finder {
     }
 
     /// Sources have lost files. Whether others have some of them, and are to report them again.
-    fn all_gone(&mut self, files: Vec<(SourceNumber, PathBuf)>) -> bool {
+    fn all_gone(&mut self, files: Vec<(SourceId, PathBuf)>) -> bool {
         let mut are_elsewhere = false;
         for (source, path) in files {
             are_elsewhere |= self.gone(source, path);
@@ -368,7 +370,7 @@ impl Finder {
     }
 
     /// A source has lost a file. Whether another one has it, and reports it again.
-    fn gone(&mut self, source: SourceNumber, path: PathBuf) -> bool {
+    fn gone(&mut self, source: SourceId, path: PathBuf) -> bool {
         let finds = self.found.entry(path.clone()).or_default();
         if let Some(removed) = finds.remove(source) {
             self.beside.doubt(&removed.staple_path);
@@ -443,7 +445,7 @@ fn note_writable(path: &Path, is_there: bool, not_writable: &mut BTreeMap<PathBu
 }
 
 /// The processes that load a file found in these sources.
-fn targets(plan: &Plan, sources: impl Iterator<Item = SourceNumber>) -> Arc<[TargetId]> {
+fn targets(plan: &Plan, sources: impl Iterator<Item = SourceId>) -> Arc<[TargetId]> {
     let planned = sources.filter_map(|source| plan.sources.get(&source));
     let mut all = planned.map(|planned| &planned.targets);
     match (all.next(), all.next()) {
@@ -482,10 +484,10 @@ fn log_directory(change: &Change) {
 
 /// What a scan found as the agent wants it: a certificate to staple for, or why there is none.
 fn classified(
-    source: SourceNumber,
-    content: Result<Finding, Refusal>,
+    source: SourceId,
+    content: Result<Finding, FileRefusal>,
     plan: &Plan,
-) -> Result<Arc<Subject>, Exclusion> {
+) -> Result<Arc<IssuedCertificate>, Exclusion> {
     let Finding {
         certificate,
         issuer,
@@ -503,24 +505,26 @@ fn classified(
         });
     }
     let policy = plan.policies.of(&issuer);
-    let subject = Subject::new(certificate, issuer, responders, policy);
+    let subject = IssuedCertificate::new(certificate, issuer, responders, policy);
     Ok(Arc::new(subject))
 }
 
-fn exclusion(refusal: &Refusal) -> Exclusion {
+fn exclusion(refusal: &FileRefusal) -> Exclusion {
     let reason = refusal.to_string();
     match refusal {
-        Refusal::NoResponder => Exclusion::NoResponder,
-        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) | Refusal::UnsupportedIssuer(_) => {
-            Exclusion::NoIssuer { reason }
+        FileRefusal::NoResponder => Exclusion::NoResponder,
+        FileRefusal::NoIssuer(_)
+        | FileRefusal::WrongIssuerFile(_)
+        | FileRefusal::UnsupportedIssuer(_) => Exclusion::NoIssuer { reason },
+        FileRefusal::CertificateAuthority | FileRefusal::SelfSigned => {
+            Exclusion::NotApplicable { reason }
         }
-        Refusal::CertificateAuthority | Refusal::SelfSigned => Exclusion::NotApplicable { reason },
-        Refusal::IssuerFirst
-        | Refusal::KeyOnly
-        | Refusal::Incomplete
-        | Refusal::NotACertificate(_)
-        | Refusal::Io(_)
-        | Refusal::NoRoom
-        | Refusal::Shortage(_) => Exclusion::Unreadable { reason },
+        FileRefusal::IssuerFirst
+        | FileRefusal::KeyOnly
+        | FileRefusal::Incomplete
+        | FileRefusal::NotACertificate(_)
+        | FileRefusal::Io(_)
+        | FileRefusal::NoRoom
+        | FileRefusal::Shortage(_) => Exclusion::Unreadable { reason },
     }
 }

@@ -1,8 +1,8 @@
 //! One certificate file as the sources found it that have it.
 //!
-//! Each source says where the staple belongs: `directories` beside the file, `domains` and `scan_keys`
-//! where the operator wants it. The response is asked for once, and written to all of these places;
-//! the agent knows the first.
+//! Each source says where the staple belongs: `directories` beside the file, `domains` and
+//! `scan_keys` where the operator wants it. The response is asked for once, and written to all of
+//! these places; the agent knows the first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::beside::Beside;
 use super::plan::Plan;
 use super::wall_clock;
-use crate::agent::{StapleFile, Subject};
-use crate::discovery::{SourceNumber, Stamp};
+use crate::agent::{IssuedCertificate, StapleFile};
+use crate::discovery::{SourceId, Stamp};
 use crate::files::Reach;
 use crate::ocsp::{self, Staple};
 use crate::printable::Printable;
@@ -23,13 +23,13 @@ pub(super) struct Finds(Vec<Found>);
 
 /// What one source found: by this a staple is judged.
 pub(super) struct Found {
-    pub(super) source: SourceNumber,
+    pub(super) source: SourceId,
     /// Where the staple belongs, as the source has it.
     pub(super) staple_path: PathBuf,
     /// Of what lies there.
     pub(super) stamp: Option<Stamp>,
     /// None where there is nothing to staple for.
-    pub(super) subject: Option<Arc<Subject>>,
+    pub(super) subject: Option<Arc<IssuedCertificate>>,
 }
 
 impl Finds {
@@ -42,18 +42,18 @@ impl Finds {
     }
 
     /// What this source found.
-    pub(super) fn of(&mut self, source: SourceNumber) -> Option<&mut Found> {
+    pub(super) fn of(&mut self, source: SourceId) -> Option<&mut Found> {
         self.0.iter_mut().find(|found| found.source == source)
     }
 
     /// Takes out what this source found.
-    pub(super) fn remove(&mut self, source: SourceNumber) -> Option<Found> {
+    pub(super) fn remove(&mut self, source: SourceId) -> Option<Found> {
         let place = self.0.iter().position(|found| found.source == source)?;
         Some(self.0.remove(place))
     }
 
     /// The sources that have the file.
-    pub(super) fn sources(&self) -> impl Iterator<Item = SourceNumber> {
+    pub(super) fn sources(&self) -> impl Iterator<Item = SourceId> {
         self.0.iter().map(|found| found.source)
     }
 
@@ -68,8 +68,8 @@ impl Finds {
         })
     }
 
-    /// What lies in all of these places, taken for one: a staple that lies in some of them only, or is
-    /// older there, is put right by being written to all.
+    /// What lies in all of these places, taken for one: a staple that lies in some of them only, or
+    /// is older there, is put right by being written to all.
     pub(super) fn staple_file(&self, plan: &Plan, beside: &Beside, claims: &Claims) -> StapleFile {
         let files = self
             .0
@@ -115,8 +115,8 @@ impl Found {
                 None => StapleFile::Missing,
             };
         };
-        // What another staplerd writes is given what that one wants; what has come since its place was
-        // looked at is looked at in its turn.
+        // What another staplerd writes is given what that one wants; what has come since its place
+        // was looked at is looked at in its turn.
         let is_right = self.stamp.is_none_or(|stamp| beside.is_right(&stamp))
             || !claims.cover(&self.staple_path);
         match self.staple(subject, plan.staple_reach(self.source)) {
@@ -134,7 +134,11 @@ impl Found {
     }
 
     /// The staple that lies there, which has to be valid now; none where there is nothing.
-    fn staple(&self, subject: &Subject, reach: Reach<'_>) -> Result<Option<Staple>, String> {
+    fn staple(
+        &self,
+        subject: &IssuedCertificate,
+        reach: Reach<'_>,
+    ) -> Result<Option<Staple>, String> {
         let bytes = store::load(&self.staple_path, reach).map_err(|error| error.to_string())?;
         let Some(bytes) = bytes else {
             return Ok(None);

@@ -14,9 +14,11 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::News;
+use super::RoomNews;
 use super::finder::{next_hint, skip_waiting_hints};
-use crate::discovery::haproxy_config::{self, Error, HaproxyConfig, Notice, Place, Remark};
+use crate::discovery::haproxy_config::{
+    self, ConfigNotice, Error, HaproxyConfig, LineLocation, Remark,
+};
 use crate::discovery::{Hints, Interest, Interests};
 
 /// How long to wait after a hint, so that all files of a deployment are in place.
@@ -50,15 +52,16 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<HaproxyConfig>, Error> {
     Ok(processes)
 }
 
-/// Says where a process has no certificates, as HAProxy's configuration has none as it is installed.
+/// Says where a process has no certificates, as HAProxy's configuration has none as it is
+/// installed.
 fn note_emptiness(process: &mut HaproxyConfig) {
     if let (true, Some(file)) = (process.sources().is_empty(), process.files.first()) {
-        let place = Place {
+        let place = LineLocation {
             file: file.as_path().into(),
             line: 1,
         };
         let remark = Remark::NoneNamed;
-        process.notices.push(Notice { place, remark });
+        process.notices.push(ConfigNotice { place, remark });
     }
 }
 
@@ -83,7 +86,7 @@ pub(super) async fn watch(
     paths: Vec<PathBuf>,
     mut known: Arc<Vec<HaproxyConfig>>,
     refresh_interval: Duration,
-    news: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedSender<RoomNews>,
     stop: CancellationToken,
 ) {
     // The finder says when there are no hints to be had.
@@ -106,7 +109,7 @@ pub(super) async fn watch(
                 told = None;
                 if configs != *known {
                     known = Arc::new(configs);
-                    let _ = news.send(News::HaproxyConfigured {
+                    let _ = news.send(RoomNews::HaproxyConfigured {
                         configs: Arc::clone(&known),
                         watch: stop.clone(),
                     });

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::haproxy_files;
-use super::plan::{Numbers, Plan, World};
+use super::plan::{Ids, Plan, World};
 use crate::config::{Config, ResponderOverride};
-use crate::discovery::haproxy_config::{self, Notice};
+use crate::discovery::haproxy_config::{self, ConfigNotice};
 use crate::discovery::source::Source;
 use crate::haproxy::Address;
 
@@ -20,7 +20,7 @@ pub struct Intent {
     /// The control sockets of the processes.
     pub sockets: Vec<Address>,
     /// What is worth knowing about HAProxy's configurations.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<ConfigNotice>,
     /// How many of the places HAProxy's configurations name.
     pub named_by_haproxy: usize,
 }
@@ -46,7 +46,7 @@ pub fn intent(config: &Config) -> Result<Intent, haproxy_config::Error> {
         haproxy_configs: Arc::new(processes),
         loaded: BTreeMap::new(),
     };
-    let mut numbers = Numbers::default();
+    let mut numbers = Ids::default();
     let plan = Plan::new(config, &world, &mut numbers);
     let places = plan.sources.into_values();
     let sockets = numbers.sockets().values();

@@ -2,8 +2,8 @@
 //!
 //! It opens the channels, starts a task for each room that does I/O, and turns their results into
 //! events for the agent and the agent's actions into their orders. It decides nothing. A stop
-//! request ends it within two seconds: what is being written is finished, what hangs is left. Only the
-//! end of a transaction in HAProxy is waited for longer.
+//! request ends it within two seconds: what is being written is finished, what hangs is left. Only
+//! the end of a transaction in HAProxy is waited for longer.
 //!
 //! Results come back through one bounded channel. Orders go out through unbounded ones, so that
 //! the loop never waits for a room (two full queues could wait for each other): what bounds them is
@@ -43,10 +43,10 @@ pub use once::{Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 
 use self::commands::Commands;
-use self::plan::{Numbers, Plan, World};
+use self::plan::{Ids, Plan, World};
 use self::rooms::Rooms;
-use self::snapshot::Connection;
-use crate::agent::{self, Action, Agent, Event, Failure, Report, TargetId};
+use self::snapshot::ConnectionSnapshot;
+use crate::agent::{self, Action, Agent, Event, Failure, Notice, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::haproxy_config::{self, HaproxyConfig};
@@ -54,10 +54,10 @@ use crate::discovery::source::Source;
 use crate::haproxy::{self, Quarantine};
 use crate::hooks;
 use crate::schedule::SingleRun;
-use crate::signals::{Request, Signals};
+use crate::signals::{SignalRequest, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
-use crate::telemetry::{self, Names, Outlook};
+use crate::telemetry::{self, LogNames, Outlook};
 use crate::time::{Now, Timestamp};
 
 /// Results of other rooms that may wait for the agent.
@@ -129,7 +129,7 @@ type Reloading = Result<Vec<String>, Vec<String>>;
 
 /// What other rooms tell the daemon that is not the agent's business.
 #[derive(Debug)]
-enum News {
+enum RoomNews {
     /// These certificate stores of a HAProxy process are left alone.
     Quarantined {
         target: TargetId,
@@ -150,7 +150,7 @@ enum News {
     /// This is worth knowing about the process that answers.
     Noticed {
         target: TargetId,
-        notices: Vec<haproxy::Notice>,
+        notices: Vec<haproxy::ProcessNotice>,
     },
     /// No process answers.
     Disconnected { target: TargetId, problem: Failure },
@@ -168,17 +168,17 @@ struct Daemon {
     agent: Agent,
     started: Instant,
     config: Config,
-    numbers: Numbers,
-    names: Names,
+    numbers: Ids,
+    names: LogNames,
     world: World,
     /// How it stands with the connections to them.
-    connections: BTreeMap<TargetId, Connection>,
+    connections: BTreeMap<TargetId, ConnectionSnapshot>,
     /// The directories that cannot be used as they should be.
     directories: BTreeMap<PathBuf, Failure>,
     commands: Commands,
     signals: Signals,
     events: mpsc::Receiver<Event>,
-    news: mpsc::UnboundedReceiver<News>,
+    news: mpsc::UnboundedReceiver<RoomNews>,
     rooms: Rooms,
     notifier: systemd::Notifier,
     /// What lies beside certificates and is being cleared away.
@@ -193,7 +193,7 @@ impl Daemon {
         let signals = Signals::new().map_err(Error::Signals)?;
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (news_sender, news) = mpsc::unbounded_channel();
-        let mut numbers = Numbers::default();
+        let mut numbers = Ids::default();
         let world = World {
             haproxy_configs: Arc::new(haproxy_files::read(&config.haproxy_config)?),
             loaded: BTreeMap::new(),
@@ -214,7 +214,7 @@ impl Daemon {
             started: Instant::now(),
             config,
             numbers,
-            names: Names::default(),
+            names: LogNames::default(),
             world,
             connections: BTreeMap::new(),
             directories: BTreeMap::new(),
@@ -236,7 +236,7 @@ impl Daemon {
     fn now(&self) -> Now {
         Now {
             wall: wall_clock(),
-            steady: self.started.elapsed(),
+            monotonic: self.started.elapsed(),
         }
     }
 
@@ -252,13 +252,13 @@ impl Daemon {
             tokio::select! {
                 biased;
                 request = self.signals.next() => match request {
-                    Request::Stop => break,
-                    Request::Reload => {
+                    SignalRequest::Stop => break,
+                    SignalRequest::Reload => {
                         // It has been logged.
                         let _ = self.reload(reload());
                         self.listen().await;
                     }
-                    Request::RenewAll => self.renew_all(),
+                    SignalRequest::RenewAll => self.renew_all(),
                 },
                 Some(news) = self.news.recv() => self.learn(news),
                 event = self.events.recv() => match event {
@@ -327,7 +327,7 @@ impl Daemon {
     }
 
     /// Has the operator told: in the log, and by a hook.
-    fn tell(&self, report: &Report) {
+    fn tell(&self, report: &Notice) {
         telemetry::log_report(report, &self.names, Outlook::GoesOn);
         let status = |path: &Path| self.agent.status_of(path, wall_clock());
         if let Some(order) = hooks::order(&self.config.hooks, report, status) {
@@ -401,23 +401,23 @@ impl Daemon {
             .watch_haproxy_files(&self.config, &self.world.haproxy_configs);
     }
 
-    fn learn(&mut self, news: News) {
+    fn learn(&mut self, news: RoomNews) {
         match news {
-            News::Loaded { target, stores } => {
+            RoomNews::Loaded { target, stores } => {
                 self.world.loaded.insert(target, stores);
                 if self.config.origin() == Origin::Processes {
                     self.replan();
                 }
             }
-            News::Quarantined { target, stores } => {
+            RoomNews::Quarantined { target, stores } => {
                 self.connections.entry(target).or_default().quarantined = stores;
             }
-            News::Connected {
+            RoomNews::Connected {
                 target,
                 process,
                 problem,
             } => {
-                let connection = Connection {
+                let connection = ConnectionSnapshot {
                     process: Some(process),
                     problem,
                     notices: Vec::new(),
@@ -425,12 +425,12 @@ impl Daemon {
                 };
                 self.connections.insert(target, connection);
             }
-            News::Noticed { target, notices } => {
+            RoomNews::Noticed { target, notices } => {
                 let connection = self.connections.entry(target).or_default();
                 connection.notices = notices;
             }
-            News::Disconnected { target, problem } => {
-                let connection = Connection {
+            RoomNews::Disconnected { target, problem } => {
+                let connection = ConnectionSnapshot {
                     process: None,
                     problem: Some(problem),
                     notices: Vec::new(),
@@ -438,8 +438,8 @@ impl Daemon {
                 };
                 self.connections.insert(target, connection);
             }
-            News::Directories(directories) => self.directories = directories,
-            News::HaproxyConfigured { configs, watch } => {
+            RoomNews::Directories(directories) => self.directories = directories,
+            RoomNews::HaproxyConfigured { configs, watch } => {
                 if !watch.is_cancelled() {
                     self.haproxy_configured(configs);
                 }
@@ -476,7 +476,7 @@ impl Daemon {
             };
             Some((file.path.clone(), configured.name.clone()?))
         });
-        self.names = Names {
+        self.names = LogNames {
             sockets: sockets
                 .map(|(target, socket)| (*target, socket.address.clone()))
                 .collect(),

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::discovery::haproxy_config::HaproxyConfig;
-use crate::fetch::{Listener, ListenerKind, OffLimits};
+use crate::fetch::{ForeignListener, ListenerKind, OffLimits};
 use crate::haproxy::Address;
 use crate::haproxy::address::Endpoint;
 
@@ -15,19 +15,19 @@ pub(super) fn of(config: &Config, haproxy: &[HaproxyConfig]) -> OffLimits {
 }
 
 /// The listeners that this configuration and HAProxy's name.
-pub(super) fn listeners(config: &Config, haproxy: &[HaproxyConfig]) -> Vec<Listener> {
+pub(super) fn listeners(config: &Config, haproxy: &[HaproxyConfig]) -> Vec<ForeignListener> {
     let opened = haproxy.iter().flat_map(|process| &process.sockets);
     let opened = opened.filter_map(|socket| socket.address.parse::<Address>().ok());
     let control = config.named_sockets.iter().cloned().chain(opened);
     let control = control.filter_map(|address| match address.endpoint() {
-        Endpoint::Tcp(host, port) => Some(Listener {
+        Endpoint::Tcp(host, port) => Some(ForeignListener {
             address: host.parse().ok(),
             port: *port,
             kind: ListenerKind::ControlSocket,
         }),
         Endpoint::Unix(_) | Endpoint::Abstract(_) => None,
     });
-    let responder = config.responder.as_ref().map(|responder| Listener {
+    let responder = config.responder.as_ref().map(|responder| ForeignListener {
         address: Some(responder.listen.ip()),
         port: responder.listen.port(),
         kind: ListenerKind::OwnResponder,

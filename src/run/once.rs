@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::unreadable::NOT_WRITABLE;
-use super::{Daemon, Error, News, agent_settings, in_runtime, wall_clock};
-use crate::agent::{Action, Event, Report, State, TargetId};
+use super::{Daemon, Error, RoomNews, agent_settings, in_runtime, wall_clock};
+use crate::agent::{Action, Event, Notice, State, TargetId};
 use crate::config::{Config, Origin};
 use crate::discovery::source::Source;
 use crate::haproxy::DeliveryError;
 use crate::printable::Printable;
 use crate::schedule::SingleRun;
-use crate::signals::Request;
+use crate::signals::SignalRequest;
 use crate::telemetry::{self, Outlook};
 
 /// How long a control socket may take to answer before the run goes on without it.
@@ -101,7 +101,7 @@ struct Run<'a> {
     /// With `stop_on_error`, the requests that are made only if nothing fails before.
     waiting: VecDeque<Action>,
     /// Renewals whose staples are not written yet.
-    renewed: BTreeMap<PathBuf, Report>,
+    renewed: BTreeMap<PathBuf, Notice>,
     /// Certificate files whose staples were written.
     renewed_files: usize,
     summary: Summary,
@@ -122,12 +122,12 @@ impl Run<'_> {
             let pause = wakeup.map_or(PATIENCE, |wakeup| wakeup.min(PATIENCE));
             tokio::select! {
                 biased;
-                request = self.daemon.signals.next() => if request == Request::Stop {
+                request = self.daemon.signals.next() => if request == SignalRequest::Stop {
                     self.summary.is_cut_off = true;
                     break;
                 },
                 Some(news) = self.daemon.news.recv() => {
-                    if let News::Loaded { target, .. } = &news {
+                    if let RoomNews::Loaded { target, .. } = &news {
                         self.unmet.remove(target);
                     }
                     self.daemon.learn(news);
@@ -236,28 +236,28 @@ impl Run<'_> {
 
     /// Logs a report: a renewal as soon as its staple is written, and nothing that only a daemon
     /// does.
-    fn tell(&mut self, report: Report) {
+    fn tell(&mut self, report: Notice) {
         match &report {
-            Report::Renewed { path, .. } => {
+            Notice::Renewed { path, .. } => {
                 self.renewed.insert(path.clone(), report);
                 return;
             }
-            Report::Written { path, .. } => {
+            Notice::Written { path, .. } => {
                 self.summary.renewed += self.daemon.rooms.staples_of(path);
                 self.renewed_files += 1;
                 if let Some(renewed) = self.renewed.remove(path) {
                     self.log(&renewed);
                 }
             }
-            Report::RequestFailed { .. } | Report::Revoked { .. } => self.has_failed = true,
+            Notice::RequestFailed { .. } | Notice::Revoked { .. } => self.has_failed = true,
             // That a file is there is news for a daemon only.
-            Report::Adopted { .. } => return,
+            Notice::Adopted { .. } => return,
             _ => {}
         }
         self.log(&report);
     }
 
-    fn log(&self, report: &Report) {
+    fn log(&self, report: &Notice) {
         telemetry::log_report(report, &self.daemon.names, Outlook::EndsAfter(PATIENCE));
     }
 

@@ -1,8 +1,8 @@
 //! What is looked after, and for which HAProxy processes.
 //!
-//! Made of the configuration, of the HAProxy configurations it names, and of what processes say that
-//! they have loaded. Sources and control sockets keep their numbers through every change, so that
-//! what is known of those that stay is kept. Decides nothing else and touches nothing.
+//! Made of the configuration, of the HAProxy configurations it names, and of what processes say
+//! that they have loaded. Sources and control sockets keep their numbers through every change, so
+//! that what is known of those that stay is kept. Decides nothing else and touches nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::agent::TargetId;
 use crate::config::{Config, Origin, Policies, ResponderOverride};
 use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::discovery::source::{CertificateFile, Naming, Source};
-use crate::discovery::{Selection, SourceNumber};
+use crate::discovery::{Selection, SourceId};
 use crate::fetch::Overrides;
 use crate::files::Reach;
 use crate::haproxy::{self, Address};
@@ -24,7 +24,7 @@ use crate::x509::Certificate;
 pub(super) struct Plan {
     /// Every plan has a number of its own, the later one the greater.
     pub(super) number: u64,
-    pub(super) sources: BTreeMap<SourceNumber, Planned>,
+    pub(super) sources: BTreeMap<SourceId, Planned>,
     pub(super) selection: Selection,
     pub(super) policies: Policies,
     pub(super) overrides: Overrides,
@@ -53,8 +53,8 @@ pub(super) struct Planned {
 
 /// The numbers of what is planned. A number is never given twice.
 #[derive(Default, Debug)]
-pub(super) struct Numbers {
-    sources: HashMap<Source, SourceNumber>,
+pub(super) struct Ids {
+    sources: HashMap<Source, SourceId>,
     sockets: BTreeMap<TargetId, Socket>,
     next_source: usize,
     next_target: usize,
@@ -68,7 +68,7 @@ pub(super) struct Socket {
     pub(super) settings: haproxy::Settings,
 }
 
-impl Numbers {
+impl Ids {
     /// The control sockets of the plan made last.
     pub(super) fn sockets(&self) -> &BTreeMap<TargetId, Socket> {
         &self.sockets
@@ -90,8 +90,8 @@ impl Numbers {
         target
     }
 
-    fn source(&mut self, source: &Source) -> SourceNumber {
-        let next = SourceNumber(self.next_source);
+    fn source(&mut self, source: &Source) -> SourceId {
+        let next = SourceId(self.next_source);
         let number = *self.sources.entry(source.clone()).or_insert(next);
         self.next_source += usize::from(number == next);
         number
@@ -101,7 +101,7 @@ impl Numbers {
 impl Plan {
     /// What this configuration wants looked after; where it names only processes, that is what they
     /// have loaded. What is not planned any more loses its number.
-    pub(super) fn new(config: &Config, world: &World, numbers: &mut Numbers) -> Self {
+    pub(super) fn new(config: &Config, world: &World, numbers: &mut Ids) -> Self {
         numbers.last_plan += 1;
         let mut plan = Plan {
             number: numbers.last_plan,
@@ -169,7 +169,7 @@ impl Plan {
         source: Source,
         targets: impl IntoIterator<Item = TargetId>,
         responder: Option<ResponderOverride>,
-        numbers: &mut Numbers,
+        numbers: &mut Ids,
     ) {
         let number = numbers.source(&source);
         let planned = self.sources.entry(number).or_insert_with(|| Planned {
@@ -185,7 +185,7 @@ impl Plan {
     /// Whom to ask about a certificate of this source; nobody where it is empty.
     pub(super) fn responders(
         &self,
-        source: SourceNumber,
+        source: SourceId,
         certificate: &Certificate,
         issuer: &Certificate,
     ) -> Vec<String> {
@@ -195,7 +195,7 @@ impl Plan {
     }
 
     /// How far links may lead on the way to the staples of a source.
-    pub(super) fn staple_reach(&self, source: SourceNumber) -> Reach<'_> {
+    pub(super) fn staple_reach(&self, source: SourceId) -> Reach<'_> {
         let planned = self.sources.get(&source);
         planned.map_or(Reach::Anywhere, |planned| planned.source.staple_reach())
     }
@@ -242,5 +242,5 @@ fn file_of(store: &str) -> Source {
 #[derive(Default, Debug)]
 pub(super) struct StapleFolder {
     pub(super) recursive: bool,
-    pub(super) sources: Vec<SourceNumber>,
+    pub(super) sources: Vec<SourceId>,
 }

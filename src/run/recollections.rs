@@ -1,19 +1,20 @@
-//! What the agent has to know of the process before, and what the next one has to know of it: between
-//! the agent's words and the memory's.
+//! What the agent has to know of the process before, and what the next one has to know of it:
+//! between the agent's words and the memory's.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::agent::{Agent, Identity, Recollection};
-use crate::memory::{self, CertificateRecord, Digest, Key, Memory, Record, StapleFileRecord};
+use crate::memory::{self, CertificateRecord, Digest, Memory, Record, RecordKey, StapleFileRecord};
 use crate::time::Timestamp;
 
 /// What is lost where nothing outlives the process.
 const LOST: &str = "what is known of revocations and of transactions that are open in HAProxy ends \
                     with this process";
 
-/// Opens the memory, in `named` or else where it is by default. Without one all works, which is said.
+/// Opens the memory, in `named` or else where it is by default. Without one all works, which is
+/// said.
 pub(super) fn open(named: Option<&Path>) -> Memory {
     if let Some(directory) = named {
         // What stands in the way is said when it is opened.
@@ -49,7 +50,7 @@ pub(super) fn recall(memory: &Memory, agent: &mut Agent, now: Timestamp) {
                 agent.recall(known, now);
             }
             Record::StapleFile(written) if is_gone(Path::new(&written.path)) => {
-                memory.forget(&Key::StapleFile(written.path));
+                memory.forget(&RecordKey::StapleFile(written.path));
             }
             Record::StapleFile(_) | Record::Transaction(_) => {}
         }
@@ -72,11 +73,11 @@ pub(super) fn remember(memory: &Memory, known: Recollection) {
 
 /// Forgets what was kept of a certificate.
 pub(super) fn forget(memory: &Memory, identity: Identity) {
-    memory.forget(&Key::Certificate(Digest(identity.0)));
+    memory.forget(&RecordKey::Certificate(Digest(identity.0)));
 }
 
-/// A staple's file was written: from now on it is this program's. One whose name is no text is so only
-/// as far as its bytes say it.
+/// A staple's file was written: from now on it is this program's. One whose name is no text is so
+/// only as far as its bytes say it.
 pub(super) fn wrote(memory: &Memory, staple_path: &Path, bytes: &[u8]) {
     if let Some(path) = staple_path.to_str() {
         memory.remember(Record::StapleFile(StapleFileRecord {
@@ -89,13 +90,13 @@ pub(super) fn wrote(memory: &Memory, staple_path: &Path, bytes: &[u8]) {
 /// A staple's file was removed.
 pub(super) fn unwrote(memory: &Memory, staple_path: &Path) {
     if let Some(path) = staple_path.to_str() {
-        memory.forget(&Key::StapleFile(path.to_owned()));
+        memory.forget(&RecordKey::StapleFile(path.to_owned()));
     }
 }
 
 /// Whether a staple's file is as it was written; none where nothing was written there.
 pub(super) fn is_as_written(memory: &Memory, staple_path: &Path, bytes: &[u8]) -> Option<bool> {
-    let key = Key::StapleFile(staple_path.to_str()?.to_owned());
+    let key = RecordKey::StapleFile(staple_path.to_str()?.to_owned());
     match memory.recall(&key)? {
         Record::StapleFile(written) => Some(written.content == Digest::of(bytes)),
         Record::Certificate(_) | Record::Transaction(_) => None,

@@ -8,16 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{off_limits, wall_clock};
 use crate::agent::{
-    Answer, CertificateNumber, Event, Failure, RequestFailure, Subject, Validators,
+    Answered, CacheValidators, CertificateId, Event, Failure, IssuedCertificate, RequestFailure,
 };
 use crate::config::Config;
-use crate::fetch::{self, Caching, Judged, Report, Verdict};
+use crate::fetch::{self, Caching, JobReport, Judged, Verdict};
 use crate::ocsp::{self, Assessment, Standing};
 
 /// One response to be asked for.
-pub(super) struct Order {
-    pub(super) certificate: CertificateNumber,
-    pub(super) subject: Arc<Subject>,
+pub(super) struct RequestOrder {
+    pub(super) certificate: CertificateId,
+    pub(super) subject: Arc<IssuedCertificate>,
     pub(super) must_staple: bool,
     pub(super) held: Option<Standing>,
     /// Its successor is overdue: the same once more is of no use.
@@ -26,13 +26,13 @@ pub(super) struct Order {
     pub(super) lasts: Option<Duration>,
     /// The operator wants it asked for even where the responder is being left alone.
     pub(super) is_wanted_now: bool,
-    pub(super) validators: Validators,
+    pub(super) validators: CacheValidators,
 }
 
 /// What the fetch room gives back with an answer: whose it is, and how to judge it.
-struct Key {
-    certificate: CertificateNumber,
-    subject: Arc<Subject>,
+struct JobKey {
+    certificate: CertificateId,
+    subject: Arc<IssuedCertificate>,
     held: Option<Standing>,
     is_overdue: bool,
 }
@@ -60,7 +60,7 @@ pub(crate) fn settings(config: &Config) -> fetch::Settings {
 /// them are answered.
 pub(super) async fn run(
     settings: fetch::Settings,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::UnboundedReceiver<RequestOrder>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
@@ -95,8 +95,8 @@ pub(super) async fn run(
 }
 
 /// The request for a certificate's response, for the CertID that HAProxy knows it by.
-fn job(order: Order) -> fetch::Job<Key> {
-    let Order {
+fn job(order: RequestOrder) -> fetch::Job<JobKey> {
+    let RequestOrder {
         certificate,
         subject,
         must_staple,
@@ -106,7 +106,7 @@ fn job(order: Order) -> fetch::Job<Key> {
         is_wanted_now,
         validators,
     } = order;
-    let conditional = (validators != Validators::default()).then_some(fetch::Validators {
+    let conditional = (validators != CacheValidators::default()).then_some(fetch::Validators {
         url: validators.url,
         etag: validators.etag,
         last_modified: validators.last_modified,
@@ -121,7 +121,7 @@ fn job(order: Order) -> fetch::Job<Key> {
             is_wanted_now,
         },
         conditional,
-        key: Key {
+        key: JobKey {
             certificate,
             subject,
             held,
@@ -131,7 +131,7 @@ fn job(order: Order) -> fetch::Job<Key> {
 }
 
 /// Validates an answer and says whether another might be better.
-fn judge(key: &Key, response: &[u8]) -> Verdict<Judged> {
+fn judge(key: &JobKey, response: &[u8]) -> Verdict<Judged> {
     let now = wall_clock();
     let judged = ocsp::verify(
         response,
@@ -143,15 +143,15 @@ fn judge(key: &Key, response: &[u8]) -> Verdict<Judged> {
     fetch::verdict(judged, key.held.as_ref(), key.is_overdue, now)
 }
 
-fn event(report: Report<Key, Judged>) -> Event {
+fn event(report: JobReport<JobKey, Judged>) -> Event {
     let result = match report.outcome {
-        Ok(fetch::Answer::Judged {
+        Ok(fetch::FetchedAnswer::Judged {
             judgement: Ok(assessment),
             caching,
             ..
         }) => Ok(answer(Some(assessment), caching)),
-        Ok(fetch::Answer::NotModified { caching, .. }) => Ok(answer(None, caching)),
-        Ok(fetch::Answer::Judged {
+        Ok(fetch::FetchedAnswer::NotModified { caching, .. }) => Ok(answer(None, caching)),
+        Ok(fetch::FetchedAnswer::Judged {
             judgement: Err(rejection),
             url,
             ..
@@ -174,11 +174,11 @@ fn event(report: Report<Key, Judged>) -> Event {
     }
 }
 
-fn answer(assessment: Option<Assessment>, caching: Caching) -> Answer {
-    Answer {
+fn answer(assessment: Option<Assessment>, caching: Caching) -> Answered {
+    Answered {
         assessment,
         fresh_for: caching.fresh_for(),
-        validators: Validators {
+        validators: CacheValidators {
             url: caching.validators.url,
             etag: caching.validators.etag,
             last_modified: caching.validators.last_modified,

@@ -1,8 +1,8 @@
 //! The rooms around the agent: a task for each, and the ways to them.
 //!
-//! A change of the configuration starts anew what has to be another and leaves everything else as it
-//! is. What is replaced finishes the orders it has: for every order there is an answer, whoever gives
-//! it.
+//! A change of the configuration starts anew what has to be another and leaves everything else as
+//! it is. What is replaced finishes the orders it has: for every order there is an answer, whoever
+//! gives it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::beside::Beside;
-use super::plan::{Numbers, Plan, Socket};
+use super::plan::{Ids, Plan, Socket};
 use super::{
-    GRACE, News, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits, recollections,
-    requester, writer,
+    GRACE, RoomNews, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits,
+    recollections, requester, writer,
 };
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
@@ -33,9 +33,9 @@ use crate::systemd;
 /// The rooms that carry out the agent's orders, and what they are told.
 pub(super) struct Rooms {
     requester: Requester,
-    writes: mpsc::UnboundedSender<writer::Order>,
-    hooks: mpsc::UnboundedSender<hooks::Order>,
-    sessions: BTreeMap<TargetId, Session>,
+    writes: mpsc::UnboundedSender<writer::WriterOrder>,
+    hooks: mpsc::UnboundedSender<hooks::HookRun>,
+    sessions: BTreeMap<TargetId, SessionRoom>,
     plans: watch::Sender<Arc<Plan>>,
     rescan: Arc<finder::Rescan>,
     /// Ends the watch over the HAProxy configurations.
@@ -47,7 +47,7 @@ pub(super) struct Rooms {
 #[derive(Clone)]
 struct Results {
     events: mpsc::Sender<Event>,
-    news: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedSender<RoomNews>,
     memory: Memory,
     beside: Arc<Beside>,
     claims: Arc<Claims>,
@@ -59,13 +59,13 @@ struct Results {
 
 /// Who asks the responders.
 struct Requester {
-    orders: mpsc::UnboundedSender<requester::Order>,
+    orders: mpsc::UnboundedSender<requester::RequestOrder>,
     pauses: Pauses,
 }
 
 /// The session of one control socket.
-struct Session {
-    orders: mpsc::UnboundedSender<deliverer::Order>,
+struct SessionRoom {
+    orders: mpsc::UnboundedSender<deliverer::DeliveryOrder>,
     stop: CancellationToken,
 }
 
@@ -74,10 +74,10 @@ impl Rooms {
     pub(super) fn start(
         config: &Config,
         plan: Plan,
-        numbers: &Numbers,
+        numbers: &Ids,
         memory: Memory,
         events: mpsc::Sender<Event>,
-        news: mpsc::UnboundedSender<News>,
+        news: mpsc::UnboundedSender<RoomNews>,
     ) -> Result<Self, UnknownGroup> {
         let ownership = ownership(config)?;
         let processes = Processes::new(memory.clone());
@@ -154,7 +154,7 @@ impl Rooms {
 
     /// Starts the sessions that are missing and ends those that are not planned any more, which are
     /// returned.
-    pub(super) fn meet(&mut self, numbers: &Numbers) -> Vec<TargetId> {
+    pub(super) fn meet(&mut self, numbers: &Ids) -> Vec<TargetId> {
         let planned = numbers.sockets();
         let ended: Vec<TargetId> = self
             .sessions
@@ -176,7 +176,7 @@ impl Rooms {
     }
 
     /// Has a hook run; one that is ordered while the program stops is not.
-    pub(super) fn run_hook(&self, order: hooks::Order) {
+    pub(super) fn run_hook(&self, order: hooks::HookRun) {
         let _ = self.hooks.send(order);
     }
 
@@ -258,7 +258,7 @@ impl Rooms {
                 is_wanted_now,
                 validators,
             } => {
-                let _ = self.requester.orders.send(requester::Order {
+                let _ = self.requester.orders.send(requester::RequestOrder {
                     certificate,
                     subject,
                     must_staple,
@@ -276,23 +276,27 @@ impl Rooms {
                 staple_path,
                 staple,
             } => {
-                let _ = self.writes.send(writer::Order::Write(writer::WriteOrder {
-                    certificate,
-                    path,
-                    staple_path,
-                    staple,
-                }));
+                let _ = self
+                    .writes
+                    .send(writer::WriterOrder::Write(writer::WriteOrder {
+                        certificate,
+                        path,
+                        staple_path,
+                        staple,
+                    }));
             }
             Action::Clear {
                 path,
                 staple_path,
                 reader,
             } => {
-                let _ = self.writes.send(writer::Order::Clear(writer::ClearOrder {
-                    path,
-                    staple_path,
-                    reader,
-                }));
+                let _ = self
+                    .writes
+                    .send(writer::WriterOrder::Clear(writer::ClearOrder {
+                        path,
+                        staple_path,
+                        reader,
+                    }));
             }
             Action::Deliver {
                 target,
@@ -301,7 +305,7 @@ impl Rooms {
                 staple,
             } => {
                 if let Some(session) = self.sessions.get(&target) {
-                    let _ = session.orders.send(deliverer::Order {
+                    let _ = session.orders.send(deliverer::DeliveryOrder {
                         certificate,
                         subject,
                         staple,
@@ -333,7 +337,7 @@ impl Results {
         &self,
         ownership: Ownership,
         config: &Config,
-    ) -> mpsc::UnboundedSender<writer::Order> {
+    ) -> mpsc::UnboundedSender<writer::WriterOrder> {
         let places = writer::Places {
             claims: Arc::clone(&self.claims),
             ownership,
@@ -347,13 +351,13 @@ impl Results {
         sender
     }
 
-    fn hooks(&self) -> mpsc::UnboundedSender<hooks::Order> {
+    fn hooks(&self) -> mpsc::UnboundedSender<hooks::HookRun> {
         let (sender, orders) = mpsc::unbounded_channel();
         self.tasks.spawn(hooks::run(orders, self.stop.clone()));
         sender
     }
 
-    fn session(&self, target: TargetId, socket: &Socket) -> Session {
+    fn session(&self, target: TargetId, socket: &Socket) -> SessionRoom {
         let (sender, orders) = mpsc::unbounded_channel();
         let stop = self.stop.child_token();
         self.tasks.spawn(deliverer::run(
@@ -365,7 +369,7 @@ impl Results {
             self.news.clone(),
             stop.clone(),
         ));
-        Session {
+        SessionRoom {
             orders: sender,
             stop,
         }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::differences::Differences;
 use crate::agent::{self, Agent, Exclusion, Failure, FileStatus, State, TargetId};
 use crate::control::{
-    CertificateStatus, DirectoryStatus, LiveStatus, Names, PlaceStatus, Problem, Process,
-    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, Status,
+    CertificateView, DirectoryStatus, LiveStatus, Names, PlaceView, Problem, ProcessView,
+    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, StatusView,
 };
 use crate::haproxy::{self, Address, Quarantine};
 use crate::ocsp::{self, Staple};
@@ -20,29 +20,29 @@ use crate::x509::Certificate;
 
 /// What is known of the process behind a control socket.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Connection {
+pub(super) struct ConnectionSnapshot {
     /// The process, while there is a connection.
     pub(super) process: Option<haproxy::Process>,
     /// Why there is none, or what it may not do.
     pub(super) problem: Option<Failure>,
     /// What is worth knowing about the process.
-    pub(super) notices: Vec<haproxy::Notice>,
+    pub(super) notices: Vec<haproxy::ProcessNotice>,
     /// Its stores that are left alone.
     pub(super) quarantined: BTreeMap<String, Quarantine>,
 }
 
 /// One control socket with all that is known of it.
-pub(super) struct Target<'daemon> {
+pub(super) struct SocketSnapshot<'daemon> {
     pub(super) id: TargetId,
     pub(super) address: &'daemon Address,
-    pub(super) connection: Option<&'daemon Connection>,
+    pub(super) connection: Option<&'daemon ConnectionSnapshot>,
     /// The names of the certificate stores that the process has loaded.
     pub(super) loaded: Option<&'daemon Vec<String>>,
 }
 
 /// What was copied.
 pub(super) struct Snapshot {
-    status: Status,
+    status: StatusView,
     /// For each of the sockets what it has loaded, where it says so.
     loaded: Vec<Option<Vec<String>>>,
     /// Only some certificates were asked for.
@@ -53,7 +53,7 @@ impl Snapshot {
     /// Copies how it stands with the certificate files that are meant.
     pub(super) fn take(
         agent: &Agent,
-        targets: &[Target<'_>],
+        targets: &[SocketSnapshot<'_>],
         directories: &BTreeMap<PathBuf, Failure>,
         names: &mut Names,
         now: Timestamp,
@@ -64,21 +64,21 @@ impl Snapshot {
             .collect();
         let files = agent.status(now);
         let meant = files.filter(|file| names.mean(file.path, file.dns_names()));
-        let certificates: Vec<CertificateStatus> = meant
+        let certificates: Vec<CertificateView> = meant
             .map(|file| certificate(&file, &sockets, now))
             .collect();
         let is_part = !names.is_empty();
         let concerned = targets.iter().filter(|target| {
             let socket = sockets.get(&target.id);
             let serves =
-                |it: &CertificateStatus| it.live.iter().any(|live| Some(&live.socket) == socket);
+                |it: &CertificateView| it.live.iter().any(|live| Some(&live.socket) == socket);
             !is_part || certificates.iter().any(serves)
         });
         let (sockets, loaded) = concerned
             .map(|target| (socket(target), stores(target)))
             .unzip();
         let concerned = directories.iter().filter(|(folder, _)| {
-            let lies_there = |it: &CertificateStatus| Path::new(&it.path).starts_with(folder);
+            let lies_there = |it: &CertificateView| Path::new(&it.path).starts_with(folder);
             !is_part || certificates.iter().any(lies_there)
         });
         let unusable_directories = concerned
@@ -88,7 +88,7 @@ impl Snapshot {
             })
             .collect();
         Snapshot {
-            status: Status {
+            status: StatusView {
                 schema: SCHEMA,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
@@ -104,10 +104,10 @@ impl Snapshot {
     }
 
     /// Adds what follows from what was copied.
-    pub(super) fn finish(self) -> Status {
+    pub(super) fn finish(self) -> StatusView {
         let mut status = self.status;
         status.certificates.sort_by(|one, other| {
-            let key = |it: &CertificateStatus| {
+            let key = |it: &CertificateView| {
                 let until = it.staple.as_ref().map(|staple| staple.until);
                 (badness(it), until)
             };
@@ -131,9 +131,9 @@ impl Snapshot {
     }
 }
 
-/// The place in the list, the worst first: what needs a person, what is not as it should be, what is
-/// well, what is passed over.
-fn badness(certificate: &CertificateStatus) -> u8 {
+/// The place in the list, the worst first: what needs a person, what is not as it should be, what
+/// is well, what is passed over.
+fn badness(certificate: &CertificateView) -> u8 {
     match (certificate.needs_attention, certificate.staple.is_some()) {
         (true, false) => 0,
         (true, true) => 1,
@@ -148,10 +148,10 @@ fn certificate(
     file: &FileStatus<'_>,
     sockets: &BTreeMap<TargetId, String>,
     now: Timestamp,
-) -> CertificateStatus {
+) -> CertificateView {
     let known = file.certificate.as_ref();
     let certificate = known.map(|it| &it.subject.certificate);
-    let mut status = CertificateStatus {
+    let mut status = CertificateView {
         path: file.path.printable().to_string(),
         state: file.state.kind().to_owned(),
         message: file.state.to_string().printable().to_string(),
@@ -193,9 +193,9 @@ fn names(certificate: &Certificate) -> impl Iterator<Item = String> {
     names.map(|name| name.printable().to_string())
 }
 
-/// Whether a person has to do something about the certificate or its responder, as the documentation
-/// of the key says.
-fn is_wrong(state: &State, status: &CertificateStatus, now: Timestamp) -> bool {
+/// Whether a person has to do something about the certificate or its responder, as the
+/// documentation of the key says.
+fn is_wrong(state: &State, status: &CertificateView, now: Timestamp) -> bool {
     match state {
         State::Revoked { .. } | State::Expired { .. } => true,
         State::Excluded(Exclusion::NoIssuer { .. } | Exclusion::Unreadable { .. }) => true,
@@ -221,8 +221,8 @@ fn staple(staple: &Staple) -> StapleStatus {
     }
 }
 
-fn place(place: &agent::PlaceStatus<'_>) -> PlaceStatus {
-    PlaceStatus {
+fn place(place: &agent::PlaceSummary<'_>) -> PlaceView {
+    PlaceView {
         current: place.is_current,
         error: place.failure.map(problem),
     }
@@ -235,14 +235,14 @@ fn problem(failure: &Failure) -> Problem {
     }
 }
 
-fn notice(notice: &haproxy::Notice) -> Problem {
+fn notice(notice: &haproxy::ProcessNotice) -> Problem {
     Problem {
         reason: notice.kind().to_owned(),
         message: notice.to_string(),
     }
 }
 
-fn socket(target: &Target<'_>) -> SocketStatus {
+fn socket(target: &SocketSnapshot<'_>) -> SocketStatus {
     let connection = target.connection;
     let process = connection.and_then(|it| it.process.as_ref());
     let notices = connection.map_or(&[][..], |it| &it.notices);
@@ -251,9 +251,9 @@ fn socket(target: &Target<'_>) -> SocketStatus {
     SocketStatus {
         socket: target.address.to_string(),
         needs_attention: error.is_some()
-            || notices.iter().any(haproxy::Notice::needs_attention)
+            || notices.iter().any(haproxy::ProcessNotice::needs_attention)
             || stores.any(Quarantine::needs_attention),
-        process: process.map(|process| Process {
+        process: process.map(|process| ProcessView {
             version: format!("{}.{}", process.version.major, process.version.minor),
             release: process.release.text().to_owned(),
             pid: process.pid,
@@ -267,7 +267,7 @@ fn socket(target: &Target<'_>) -> SocketStatus {
     }
 }
 
-fn quarantined(connection: &Connection) -> Vec<QuarantinedStore> {
+fn quarantined(connection: &ConnectionSnapshot) -> Vec<QuarantinedStore> {
     let stores = connection.quarantined.iter();
     let status = stores.map(|(store, why)| QuarantinedStore {
         store: store.printable().to_string(),
@@ -280,7 +280,7 @@ fn quarantined(connection: &Connection) -> Vec<QuarantinedStore> {
 }
 
 /// What the process has loaded, while there is a connection to it.
-fn stores(target: &Target<'_>) -> Option<Vec<String>> {
+fn stores(target: &SocketSnapshot<'_>) -> Option<Vec<String>> {
     target.connection?.process.as_ref()?;
     let names = target.loaded?.iter();
     Some(names.map(|name| name.printable().to_string()).collect())

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::beside::Beside;
 use super::{local_time, recollections, wall_clock};
-use crate::agent::{CertificateNumber, Event, Failure, Reader, SHORTEST_LIFE};
+use crate::agent::{CertificateId, Event, Failure, SHORTEST_LIFE, StapleReader};
 use crate::config::Backups;
 use crate::memory::Memory;
 use crate::ocsp::{self, Staple};
@@ -31,26 +31,26 @@ const LARGEST_BATCH: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is to be done beside a certificate file.
-pub(super) enum Order {
+pub(super) enum WriterOrder {
     /// To write a staple.
     Write(WriteOrder),
     /// To remove what keeps HAProxy from starting.
     Clear(ClearOrder),
 }
 
-impl Order {
+impl WriterOrder {
     /// The file that it is about.
     fn staple_path(&self) -> &Path {
         match self {
-            Order::Write(order) => &order.staple_path,
-            Order::Clear(order) => &order.staple_path,
+            WriterOrder::Write(order) => &order.staple_path,
+            WriterOrder::Clear(order) => &order.staple_path,
         }
     }
 }
 
 /// One staple to be written.
 pub(super) struct WriteOrder {
-    pub(super) certificate: CertificateNumber,
+    pub(super) certificate: CertificateId,
     pub(super) path: PathBuf,
     pub(super) staple_path: PathBuf,
     pub(super) staple: Arc<Staple>,
@@ -60,7 +60,7 @@ pub(super) struct WriteOrder {
 pub(super) struct ClearOrder {
     pub(super) path: PathBuf,
     pub(super) staple_path: PathBuf,
-    pub(super) reader: Reader,
+    pub(super) reader: StapleReader,
 }
 
 /// Where may be written, what the files are given, and which copies are made.
@@ -75,13 +75,13 @@ pub(super) struct Places {
 
 impl Places {
     /// Carries out a batch, whose order counts: one file may be meant twice.
-    fn carry_out(&self, batch: Vec<Order>) -> Vec<Event> {
+    fn carry_out(&self, batch: Vec<WriterOrder>) -> Vec<Event> {
         let mut events = Vec::new();
         let mut writes = Vec::new();
         for order in batch {
             match order {
-                Order::Write(order) => writes.push(order),
-                Order::Clear(order) => {
+                WriterOrder::Write(order) => writes.push(order),
+                WriterOrder::Clear(order) => {
                     events.extend(self.write_all(std::mem::take(&mut writes)));
                     events.push(self.clear(order));
                 }
@@ -124,7 +124,7 @@ impl Places {
         } = order;
         let mut result = Ok(false);
         // Not gone after all: whoever looks after it now sees to its staple.
-        if !matches!(reader, Reader::Gone) || is_gone(&path) {
+        if !matches!(reader, StapleReader::Gone) || is_gone(&path) {
             for place in self.places(&path, &staple_path) {
                 let cleared = self.clear_place(&place, &reader);
                 result = match (result, cleared) {
@@ -140,7 +140,7 @@ impl Places {
     }
 
     /// Whether something was removed from this place.
-    fn clear_place(&self, staple_path: &Path, reader: &Reader) -> Result<bool, store::Error> {
+    fn clear_place(&self, staple_path: &Path, reader: &StapleReader) -> Result<bool, store::Error> {
         self.claims.check(staple_path)?;
         // What is no regular file is nobody's staple.
         let mut is_foreign = true;
@@ -156,7 +156,9 @@ impl Places {
                 recollections::unwrote(&self.memory, staple_path);
             }
             // Of a certificate that is not stapled for nobody knows here what is a staple.
-            Ok(Removal::Left) if is_foreign && matches!(reader, Reader::Certificate { .. }) => {
+            Ok(Removal::Left)
+                if is_foreign && matches!(reader, StapleReader::Certificate { .. }) =>
+            {
                 tracing::warn!(
                     staple = %staple_path.printable(),
                     reason = "foreign_staple",
@@ -171,9 +173,9 @@ impl Places {
 
     /// Whether a file is this program's: what it wrote there, or what is left of it; or a response
     /// for the certificate.
-    fn is_ours(&self, staple_path: &Path, bytes: &[u8], reader: &Reader) -> bool {
+    fn is_ours(&self, staple_path: &Path, bytes: &[u8], reader: &StapleReader) -> bool {
         let response = ocsp::response::decode(bytes);
-        if let (Ok(response), Reader::Certificate { subject, .. }) = (&response, reader) {
+        if let (Ok(response), StapleReader::Certificate { subject, .. }) = (&response, reader) {
             let mut singles = response.single_responses.iter();
             let (certificate, issuer) = (&subject.certificate, &subject.issuer);
             if singles.any(|single| single.cert_id.check(certificate, issuer).is_ok()) {
@@ -190,15 +192,15 @@ impl Places {
     /// Writes what may be written; the results are in the order of the batch.
     fn write(&self, orders: &[WriteOrder]) -> Vec<Result<(), store::Error>> {
         let mut results = Vec::new();
-        let (mut numbers, mut ours) = (Vec::new(), Vec::new());
-        for (number, order) in orders.iter().enumerate() {
+        let (mut ids, mut ours) = (Vec::new(), Vec::new());
+        for (id, order) in orders.iter().enumerate() {
             for place in self.places(&order.path, &order.staple_path) {
                 match self.prepare(&order.path, &place) {
                     Ok(()) => {
-                        numbers.push(number);
+                        ids.push(id);
                         ours.push((place, Arc::clone(&order.staple)));
                     }
-                    Err(error) => results.push((number, Err(error))),
+                    Err(error) => results.push((id, Err(error))),
                 }
             }
         }
@@ -209,11 +211,11 @@ impl Places {
             ours.retain(|_| written.next() == Some(true));
             self.back_up(&ours, backups);
         }
-        results.extend(numbers.into_iter().zip(written));
+        results.extend(ids.into_iter().zip(written));
         // An order is carried out when all of its places are written.
         let mut of_orders: Vec<Result<(), store::Error>> = orders.iter().map(|_| Ok(())).collect();
-        for (number, result) in results {
-            if let Some(of_order) = of_orders.get_mut(number).filter(|it| it.is_ok()) {
+        for (id, result) in results {
+            if let Some(of_order) = of_orders.get_mut(id).filter(|it| it.is_ok()) {
                 *of_order = result;
             }
         }
@@ -254,7 +256,7 @@ impl Places {
 /// Writes what is ordered. A batch that was begun is finished even when `stop` is cancelled.
 pub(super) async fn run(
     places: Places,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::UnboundedReceiver<WriterOrder>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
@@ -262,7 +264,7 @@ pub(super) async fn run(
     let mut writers = JoinSet::new();
     // By the number of the file system; a directory that is not claimed has none, and what is
     // ordered for it fails.
-    let mut ways: BTreeMap<Option<u64>, mpsc::UnboundedSender<Order>> = BTreeMap::new();
+    let mut ways: BTreeMap<Option<u64>, mpsc::UnboundedSender<WriterOrder>> = BTreeMap::new();
     while let Some(Some(order)) = stop.run_until_cancelled(orders.recv()).await {
         let file_system = places.claims.file_system(order.staple_path());
         let way = ways.entry(file_system).or_insert_with(|| {
@@ -281,11 +283,11 @@ pub(super) async fn run(
 /// Writes what is ordered for one file system.
 async fn write_to_one(
     places: Arc<Places>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::UnboundedReceiver<WriterOrder>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
-    let mut batch: Vec<Order> = Vec::new();
+    let mut batch: Vec<WriterOrder> = Vec::new();
     loop {
         let received = stop
             .run_until_cancelled(orders.recv_many(&mut batch, LARGEST_BATCH))
@@ -306,7 +308,7 @@ async fn write_to_one(
 
 /// Writes a batch, however long it takes; what takes long is said. Nothing where the write came to
 /// no end.
-async fn carry_out_batch(places: &Arc<Places>, orders: Vec<Order>) -> Option<Vec<Event>> {
+async fn carry_out_batch(places: &Arc<Places>, orders: Vec<WriterOrder>) -> Option<Vec<Event>> {
     let begun = Instant::now();
     let place = orders.first()?.staple_path().to_owned();
     let places = Arc::clone(places);
@@ -344,8 +346,8 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// Whether these bytes are a staple that HAProxy starts with and that may follow what is held.
-fn is_useful(bytes: &[u8], reader: &Reader) -> bool {
-    let Reader::Certificate { subject, held } = reader else {
+fn is_useful(bytes: &[u8], reader: &StapleReader) -> bool {
+    let StapleReader::Certificate { subject, held } = reader else {
         return false;
     };
     let now = wall_clock();

@@ -33,7 +33,7 @@ pub fn back_up(
     claims: &Claims,
     ownership: Ownership,
 ) -> Vec<Result<(), Error>> {
-    let mut folders = Folders {
+    let mut folders = ReadFolders {
         claims,
         names: BTreeMap::new(),
     };
@@ -62,22 +62,23 @@ pub fn back_up(
 }
 
 /// The names in the folders of one batch; each folder is read once.
-struct Folders<'a> {
+struct ReadFolders<'a> {
     claims: &'a Claims,
-    names: BTreeMap<PathBuf, Names>,
+    names: BTreeMap<PathBuf, FolderNames>,
 }
 
 #[derive(Default)]
-struct Names {
+struct FolderNames {
     all: BTreeSet<OsString>,
     /// Those of them that are regular files.
     files: BTreeSet<OsString>,
 }
 
-impl Folders<'_> {
-    fn names(&mut self, folder: &Path) -> io::Result<&mut Names> {
+impl ReadFolders<'_> {
+    fn names(&mut self, folder: &Path) -> io::Result<&mut FolderNames> {
         if !self.names.contains_key(folder) {
-            self.names.insert(folder.to_owned(), Names::read(folder)?);
+            self.names
+                .insert(folder.to_owned(), FolderNames::read(folder)?);
         }
         Ok(self.names.entry(folder.to_owned()).or_default())
     }
@@ -132,9 +133,9 @@ impl Folders<'_> {
     }
 }
 
-impl Names {
+impl FolderNames {
     fn read(folder: &Path) -> io::Result<Self> {
-        let mut names = Names::default();
+        let mut names = FolderNames::default();
         for item in fs::read_dir(folder)? {
             let item = item?;
             if item.file_type().is_ok_and(|kind| kind.is_file()) {

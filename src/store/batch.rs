@@ -95,7 +95,7 @@ fn write_round(
                 .or_insert_with(|| disk.flush_file_system(&folder.directory));
         }
     }
-    let renamed: Vec<io::Result<&Folder>> = written
+    let renamed: Vec<io::Result<&BatchFolder>> = written
         .into_iter()
         .zip(files)
         .map(|(prepared, (path, _))| {
@@ -131,7 +131,7 @@ fn write_round(
 
 /// Flushes a directory, where its file system knows how to (some network file systems do not, and
 /// have the names on the server already).
-fn flush_directory(disk: &impl Disk, folder: &Folder) -> io::Result<()> {
+fn flush_directory(disk: &impl Disk, folder: &BatchFolder) -> io::Result<()> {
     match disk.flush_directory(&folder.directory) {
         Err(error)
             if matches!(
@@ -160,11 +160,11 @@ fn file_name(path: &Path) -> io::Result<&OsStr> {
 
 /// The directories of one batch, each opened once.
 struct Folders<'a> {
-    opened: BTreeMap<&'a Path, io::Result<Folder>>,
+    opened: BTreeMap<&'a Path, io::Result<BatchFolder>>,
 }
 
 /// A directory that staples are written to.
-struct Folder {
+struct BatchFolder {
     directory: File,
     device: u64,
     inode: u64,
@@ -177,12 +177,12 @@ impl<'a> Folders<'a> {
         for path in files.iter().filter_map(|(path, _)| path.parent()) {
             opened
                 .entry(path)
-                .or_insert_with(|| Folder::open(path, claims));
+                .or_insert_with(|| BatchFolder::open(path, claims));
         }
         Folders { opened }
     }
 
-    fn of(&self, path: &Path) -> io::Result<&Folder> {
+    fn of(&self, path: &Path) -> io::Result<&BatchFolder> {
         match path.parent().and_then(|parent| self.opened.get(parent)) {
             Some(Ok(folder)) => Ok(folder),
             Some(Err(error)) => Err(repeated(error)),
@@ -197,7 +197,7 @@ impl<'a> Folders<'a> {
     }
 }
 
-impl Folder {
+impl BatchFolder {
     /// The file of this name, if it has these bytes, is no link, and has no other name.
     fn holding(&self, name: &OsStr, bytes: &[u8]) -> Option<File> {
         let file = files::open_at(&self.directory, name).ok()?;
@@ -213,7 +213,7 @@ impl Folder {
     fn open(path: &Path, claims: &Claims) -> io::Result<Self> {
         let directory = claims.open(path)?;
         let metadata = directory.metadata()?;
-        Ok(Folder {
+        Ok(BatchFolder {
             directory,
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -225,13 +225,13 @@ impl Folder {
 /// A staple on its way to its place.
 enum Prepared<'a, D: Disk> {
     /// It lies there already.
-    InPlace(&'a Folder),
+    InPlace(&'a BatchFolder),
     /// It lies beside it.
     New(Temporary<'a, D>),
 }
 
 impl<'a, D: Disk> Prepared<'a, D> {
-    fn folder(&self) -> &'a Folder {
+    fn folder(&self) -> &'a BatchFolder {
         match self {
             Prepared::InPlace(folder) => folder,
             Prepared::New(temporary) => temporary.folder,
@@ -242,7 +242,7 @@ impl<'a, D: Disk> Prepared<'a, D> {
 /// A temporary file that is removed unless it is renamed into place.
 struct Temporary<'a, D: Disk> {
     disk: &'a D,
-    folder: &'a Folder,
+    folder: &'a BatchFolder,
     name: OsString,
     is_renamed: bool,
 }
@@ -251,7 +251,7 @@ impl<'a, D: Disk> Temporary<'a, D> {
     /// Writes a whole file; flushes it, too, if nothing else does.
     fn create(
         disk: &'a D,
-        folder: &'a Folder,
+        folder: &'a BatchFolder,
         target: &OsStr,
         bytes: &[u8],
         ownership: Ownership,
@@ -272,7 +272,7 @@ impl<'a, D: Disk> Temporary<'a, D> {
         Ok(temporary)
     }
 
-    fn rename_to(mut self, target: &OsStr) -> io::Result<&'a Folder> {
+    fn rename_to(mut self, target: &OsStr) -> io::Result<&'a BatchFolder> {
         self.disk
             .rename(&self.folder.directory, &self.name, target)?;
         self.is_renamed = true;
@@ -290,7 +290,12 @@ impl<D: Disk> Drop for Temporary<'_, D> {
 }
 
 /// Gives a file the permissions and the group that it is to have, as far as it has not.
-fn give(disk: &impl Disk, file: &File, ownership: Ownership, folder: &Folder) -> io::Result<()> {
+fn give(
+    disk: &impl Disk,
+    file: &File,
+    ownership: Ownership,
+    folder: &BatchFolder,
+) -> io::Result<()> {
     let metadata = file.metadata()?;
     match ownership.group() {
         Some(group) if metadata.gid() != group => disk.set_group(file, group)?,
@@ -309,7 +314,7 @@ fn give(disk: &impl Disk, file: &File, ownership: Ownership, folder: &Folder) ->
 
 fn create_with_new_name(
     disk: &impl Disk,
-    folder: &Folder,
+    folder: &BatchFolder,
     target: &OsStr,
 ) -> io::Result<(OsString, File)> {
     for _ in 0..NAME_ATTEMPTS {

@@ -1,8 +1,8 @@
 //! One staplerd at a time writes to a directory.
 //!
 //! The claim is a lock (see the module `locks`) that goes by the directory's device and inode: it
-//! leaves no file that HAProxy would try to load. It is advice among staplerds; it keeps nobody else
-//! from writing. What is opened below a claimed directory does not lead out of it.
+//! leaves no file that HAProxy would try to load. It is advice among staplerds; it keeps nobody
+//! else from writing. What is opened below a claimed directory does not lead out of it.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -15,9 +15,9 @@ use rustix::fs::{Gid, Mode};
 use super::Error;
 use crate::files::{self, Reach};
 
-/// Makes the folders that are missing between `directory` and the file `path` below it, so that they
-/// outlive a power failure. Each has its parent's group; its permissions are the umask's affair. No
-/// link leads out of the directory.
+/// Makes the folders that are missing between `directory` and the file `path` below it, so that
+/// they outlive a power failure. Each has its parent's group; its permissions are the umask's
+/// affair. No link leads out of the directory.
 ///
 /// # Errors
 /// [`Error`] with the folder that cannot be made.

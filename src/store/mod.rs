@@ -1,9 +1,9 @@
 //! Staples on disk: reading what is there, and replacing it durably and atomically.
 //!
 //! HAProxy reads `<certificate>.ocsp` when it starts (configuration manual §5.1, `crt`), so the
-//! file is at every moment the old staple whole or the new one whole. Files are replaced; removed is
-//! only what would keep HAProxy from starting, after a look at its bytes. Links are replaced, not
-//! followed. One staplerd at a time writes to a directory. What is written is a verified
+//! file is at every moment the old staple whole or the new one whole. Files are replaced; removed
+//! is only what would keep HAProxy from starting, after a look at its bytes. Links are replaced,
+//! not followed. One staplerd at a time writes to a directory. What is written is a verified
 //! [`Staple`](crate::ocsp::Staple); what is read are foreign bytes.
 
 mod backup;

@@ -2,8 +2,8 @@
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>).
 //!
 //! The message says everything, as a line on standard error does; what can be searched for
-//! (certificate, socket, reason) is a field of its own besides, `STAPLERD_CERTIFICATE=` and the like.
-//! A journal that does not take anything loses records; the program goes on.
+//! (certificate, socket, reason) is a field of its own besides, `STAPLERD_CERTIFICATE=` and the
+//! like. A journal that does not take anything loses records; the program goes on.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -51,7 +51,7 @@ impl Journal {
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut record = Record::default();
+        let mut record = JournalRecord::default();
         event.record(&mut record);
         let datagram = record.datagram(*event.metadata().level());
         // Nobody could be told.
@@ -71,12 +71,12 @@ fn priority(level: Level) -> &'static str {
 
 /// A record while it is put together.
 #[derive(Default)]
-struct Record {
+struct JournalRecord {
     message: String,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Visit for Record {
+impl Visit for JournalRecord {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.take(field, format!("{value:?}"));
     }
@@ -86,7 +86,7 @@ impl Visit for Record {
     }
 }
 
-impl Record {
+impl JournalRecord {
     fn take(&mut self, field: &Field, value: String) {
         match field.name() {
             "message" => self.message = value,

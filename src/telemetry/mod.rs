@@ -14,4 +14,4 @@ mod syslog;
 pub use flood::tell_held_back;
 pub use log::{Settings, Verbosity, start, start_with};
 pub use once::{Sink, start_once};
-pub use report::{Names, Outlook, log_report, status_line};
+pub use report::{LogNames, Outlook, log_report, status_line};

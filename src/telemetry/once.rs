@@ -54,36 +54,36 @@ struct Writers {
 }
 
 /// Writes one line to one place or two.
-struct Line<'a> {
+struct LogLine<'a> {
     sinks: Vec<&'a Sink>,
     bar: &'a ProgressBar,
 }
 
 impl<'a> MakeWriter<'a> for Writers {
-    type Writer = Line<'a>;
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line {
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine {
             sinks: vec![&self.output],
             bar: &self.bar,
         }
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> LogLine<'a> {
         let is_trouble = *metadata.level() <= Level::WARN;
         let sinks = match &self.output {
             Sink::File(_) if is_trouble => vec![&self.output, &self.errors],
             _ if is_trouble => vec![&self.errors],
             output => vec![output],
         };
-        Line {
+        LogLine {
             sinks,
             bar: &self.bar,
         }
     }
 }
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         for sink in &self.sinks {
             match sink {

@@ -7,21 +7,21 @@ use std::time::Duration;
 use humantime::format_duration;
 use tracing::{debug, error, info, warn};
 
-use crate::agent::{Delivery, Outdated, Report, State, TargetId};
+use crate::agent::{Delivered, Notice, Outdated, State, TargetId};
 use crate::haproxy::Address;
 use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// What things are called in the log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Names {
+pub struct LogNames {
     /// The control sockets by their numbers.
     pub sockets: BTreeMap<TargetId, Address>,
     /// Names that the operator has given to certificate files (ocspbot's domain identifiers).
     pub certificates: HashMap<PathBuf, String>,
 }
 
-impl Names {
+impl LogNames {
     fn certificate(&self, path: &Path) -> String {
         match self.certificates.get(path) {
             Some(name) => format!("[{name}] {}", path.printable()),
@@ -58,13 +58,13 @@ impl Outlook {
 }
 
 /// Logs one report.
-pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
+pub fn log_report(report: &Notice, names: &LogNames, outlook: Outlook) {
     let socket = |target: &TargetId| {
         let address = names.sockets.get(target);
         address.map(ToString::to_string).unwrap_or_default()
     };
     match report {
-        Report::Excluded { path, exclusion } => {
+        Notice::Excluded { path, exclusion } => {
             let (certificate, reason) = (names.certificate(path), exclusion.kind());
             if exclusion.is_normal() {
                 debug!(%certificate, reason, "passed over: {exclusion}");
@@ -72,27 +72,27 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 warn!(%certificate, reason, "passed over: {exclusion}");
             }
         }
-        Report::Adopted { path, staple_until } => {
+        Notice::Adopted { path, staple_until } => {
             let certificate = names.certificate(path);
             match staple_until {
                 Some(until) => info!(%certificate, "found, with a staple good until {until}"),
                 None => info!(%certificate, "found, without a usable staple"),
             }
         }
-        Report::Forgotten { path } => {
+        Notice::Forgotten { path } => {
             info!(
                 certificate = %names.certificate(path),
                 "gone; its .ocsp goes as well where it is staplerd's"
             );
         }
-        Report::StillServed { path } => {
+        Notice::StillServed { path } => {
             info!(
                 certificate = %names.certificate(path),
                 "HAProxy still serves what lay here before: its staple is renewed and pushed until \
                  HAProxy is reloaded"
             );
         }
-        Report::Renewed {
+        Notice::Renewed {
             path,
             this_update,
             until,
@@ -102,12 +102,12 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             "renewed: response of {this_update}, good until {until}{}",
             outlook.next_request(*next_request)
         ),
-        Report::Unchanged { path, next_request } => debug!(
+        Notice::Unchanged { path, next_request } => debug!(
             certificate = %names.certificate(path),
             "the responder has nothing newer yet{}",
             outlook.next_request(*next_request)
         ),
-        Report::Outdated {
+        Notice::Outdated {
             path,
             outdated,
             staple_until,
@@ -124,7 +124,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 false => warn!(%certificate, reason, "{rest}"),
             }
         }
-        Report::NotKnownYet {
+        Notice::NotKnownYet {
             path,
             failure,
             retry_in,
@@ -135,7 +135,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             failure.message,
             in_seconds(*retry_in)
         ),
-        Report::RequestFailed {
+        Notice::RequestFailed {
             path,
             failure,
             failures,
@@ -151,7 +151,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             outlook.next_attempt(*retry_in),
             held(*staple_until)
         ),
-        Report::RequestPostponed {
+        Notice::RequestPostponed {
             path,
             failure,
             retry_in,
@@ -162,7 +162,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             failure.message,
             outlook.next_attempt(*retry_in)
         ),
-        Report::Revoked {
+        Notice::Revoked {
             path,
             at,
             reason,
@@ -180,14 +180,14 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 held(*staple_until)
             );
         }
-        Report::Revoked { path, .. } => {
+        Notice::Revoked { path, .. } => {
             debug!(
                 certificate = %names.certificate(path),
                 reason = "revoked",
                 "still revoked"
             );
         }
-        Report::Expiring {
+        Notice::Expiring {
             path,
             staple_until,
             failure,
@@ -201,12 +201,12 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 .unwrap_or_default(),
             held(*staple_until)
         ),
-        Report::StapleExpired { path } => error!(
+        Notice::StapleExpired { path } => error!(
             certificate = %names.certificate(path),
             reason = "staple_expired",
             "the staple has come to its end and no new one could be had"
         ),
-        Report::CertificateExpired { path, not_after } => {
+        Notice::CertificateExpired { path, not_after } => {
             let state = State::Expired {
                 not_after: *not_after,
             };
@@ -216,13 +216,13 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 "{state}; nothing more is done for it"
             );
         }
-        Report::Written {
+        Notice::Written {
             path: _,
             staple_path,
         } => {
             debug!(staple = %staple_path.printable(), "written");
         }
-        Report::Cleared {
+        Notice::Cleared {
             path: _,
             staple_path,
         } => info!(
@@ -230,7 +230,7 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
             "removed: it had come to its end or was another certificate's, and would have kept \
              HAProxy from starting under zero-warning"
         ),
-        Report::WriteFailed {
+        Notice::WriteFailed {
             path: _,
             staple_path: _,
             failure,
@@ -244,17 +244,17 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
                 error!(reason, "staple not written: {}{next}", failure.message);
             }
         }
-        Report::Live { path, target, how } => {
+        Notice::Live { path, target, how } => {
             let (certificate, socket) = (names.certificate(path), socket(target));
             match how {
-                Delivery::Pushed => info!(%certificate, %socket, "live: pushed"),
-                Delivery::Attached => {
+                Delivered::Pushed => info!(%certificate, %socket, "live: pushed"),
+                Delivered::Attached => {
                     info!(%certificate, %socket, "live: attached, its first staple in this process")
                 }
-                Delivery::AlreadyHeld => debug!(%certificate, %socket, "live: already held"),
+                Delivered::AlreadyHeld => debug!(%certificate, %socket, "live: already held"),
             }
         }
-        Report::DeliveryFailed {
+        Notice::DeliveryFailed {
             path,
             target,
             failure,
@@ -276,7 +276,8 @@ pub fn log_report(report: &Report, names: &Names, outlook: Outlook) {
     }
 }
 
-/// How it stands with all certificate files, in one line: `12 certificate files: 1 failing, 11 fresh`.
+/// How it stands with all certificate files, in one line: `12 certificate files: 1 failing, 11
+/// fresh`.
 pub fn status_line<'a>(states: impl Iterator<Item = (&'a Path, State)>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, state) in states {

@@ -61,30 +61,30 @@ fn severity(level: Level) -> u8 {
 }
 
 /// One record on its way.
-pub(super) struct Record<'a> {
+pub(super) struct SyslogRecord<'a> {
     log: &'a Syslog,
     severity: u8,
 }
 
 impl<'a> MakeWriter<'a> for Syslog {
-    type Writer = Record<'a>;
+    type Writer = SyslogRecord<'a>;
 
-    fn make_writer(&'a self) -> Record<'a> {
-        Record {
+    fn make_writer(&'a self) -> SyslogRecord<'a> {
+        SyslogRecord {
             log: self,
             severity: severity(Level::INFO),
         }
     }
 
-    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Record<'a> {
-        Record {
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> SyslogRecord<'a> {
+        SyslogRecord {
             log: self,
             severity: severity(*about.level()),
         }
     }
 }
 
-impl Write for Record<'_> {
+impl Write for SyslogRecord<'_> {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let priority = DAEMON * 8 + self.severity;
         let mut datagram = format!("<{priority}>staplerd[{}]: ", std::process::id()).into_bytes();

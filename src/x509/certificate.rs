@@ -68,7 +68,7 @@ impl Certificate {
         if der.len() > MAX_CERTIFICATE_BYTES {
             return Err(Error::LargeCertificate);
         }
-        let signed = Signed::read(der)?;
+        let signed = SignedCertificate::read(der)?;
         let (_, parsed) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
             .parse(der)
@@ -323,7 +323,7 @@ impl PartialEq for Certificate {
 impl Eq for Certificate {}
 
 /// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }`.
-struct Signed<'a> {
+struct SignedCertificate<'a> {
     /// The raw tbsCertificate.
     part: &'a [u8],
     /// The content of signatureAlgorithm.
@@ -331,10 +331,10 @@ struct Signed<'a> {
     signature: &'a [u8],
 }
 
-impl<'a> Signed<'a> {
+impl<'a> SignedCertificate<'a> {
     fn read(der: &'a [u8]) -> Result<Self, der::Error> {
         let mut reader = Reader::new(der::only(der, der::SEQUENCE)?);
-        let signed = Signed {
+        let signed = SignedCertificate {
             part: reader.element(der::SEQUENCE)?.raw,
             algorithm: reader.content(der::SEQUENCE)?,
             signature: der::bit_string(reader.content(der::BIT_STRING)?)?,

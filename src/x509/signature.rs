@@ -61,7 +61,7 @@ pub enum Error {
 
 /// What kind of key a SubjectPublicKeyInfo holds, as far as the table tells them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Key {
+enum KeyType {
     /// RSA with a modulus of 2048 bits or more.
     Rsa,
     /// RSA with a modulus of 1024 to 2047 bits.
@@ -87,7 +87,7 @@ struct Row {
     name: &'static str,
     algorithm: &'static [u8],
     parameters: Parameters,
-    key: Key,
+    key: KeyType,
     verification: &'static dyn VerificationAlgorithm,
     strength: Strength,
 }
@@ -118,30 +118,30 @@ const SHA512: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x03";
 /// Every accepted combination of signature algorithm and key.
 #[rustfmt::skip]
 static TABLE: &[Row] = &[
-    Row { name: "sha256WithRSAEncryption", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA256, strength: Strength::Modern },
-    Row { name: "sha384WithRSAEncryption", algorithm: SHA384_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA384, strength: Strength::Modern },
-    Row { name: "sha512WithRSAEncryption", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA512, strength: Strength::Modern },
-    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA256, 32), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
-    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA384, 48), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
-    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA512, 64), key: Key::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
-    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA256, 32), key: Key::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
-    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA384, 48), key: Key::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
-    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA512, 64), key: Key::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA256_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA384_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA512_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA256_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA384_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P384, verification: &primitive::ECDSA_P384_SHA512_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA256_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA384_ASN1, strength: Strength::Modern },
-    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: Key::P521, verification: &primitive::ECDSA_P521_SHA512_ASN1, strength: Strength::Modern },
-    Row { name: "Ed25519", algorithm: ED25519, parameters: Parameters::Absent, key: Key::Ed25519, verification: &primitive::ED25519, strength: Strength::Modern },
-    Row { name: "sha1WithRSAEncryption", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
-    Row { name: "sha1WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
-    Row { name: "sha256WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
-    Row { name: "sha512WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: Key::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
-    Row { name: "ecdsa-with-SHA1", algorithm: ECDSA_WITH_SHA1, parameters: Parameters::Absent, key: Key::P256, verification: &primitive::ECDSA_P256_SHA1_ASN1, strength: Strength::Legacy },
+    Row { name: "sha256WithRSAEncryption", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "sha384WithRSAEncryption", algorithm: SHA384_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "sha512WithRSAEncryption", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA256, 32), key: KeyType::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA384, 48), key: KeyType::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA512, 64), key: KeyType::Rsa, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-256", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA256, 32), key: KeyType::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA256, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-384", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA384, 48), key: KeyType::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA384, strength: Strength::Modern },
+    Row { name: "RSASSA-PSS with SHA-512", algorithm: RSASSA_PSS, parameters: Parameters::Pss(SHA512, 64), key: KeyType::RsaPss, verification: &primitive::RSA_PSS_2048_8192_SHA512, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: KeyType::P256, verification: &primitive::ECDSA_P256_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: KeyType::P256, verification: &primitive::ECDSA_P256_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: KeyType::P256, verification: &primitive::ECDSA_P256_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: KeyType::P384, verification: &primitive::ECDSA_P384_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: KeyType::P384, verification: &primitive::ECDSA_P384_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: KeyType::P384, verification: &primitive::ECDSA_P384_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA256", algorithm: ECDSA_WITH_SHA256, parameters: Parameters::Absent, key: KeyType::P521, verification: &primitive::ECDSA_P521_SHA256_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA384", algorithm: ECDSA_WITH_SHA384, parameters: Parameters::Absent, key: KeyType::P521, verification: &primitive::ECDSA_P521_SHA384_ASN1, strength: Strength::Modern },
+    Row { name: "ecdsa-with-SHA512", algorithm: ECDSA_WITH_SHA512, parameters: Parameters::Absent, key: KeyType::P521, verification: &primitive::ECDSA_P521_SHA512_ASN1, strength: Strength::Modern },
+    Row { name: "Ed25519", algorithm: ED25519, parameters: Parameters::Absent, key: KeyType::Ed25519, verification: &primitive::ED25519, strength: Strength::Modern },
+    Row { name: "sha1WithRSAEncryption", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::Rsa, verification: &primitive::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha1WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA1_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha256WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA256_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "sha512WithRSAEncryption by an RSA key below 2048 bits", algorithm: SHA512_WITH_RSA, parameters: Parameters::NullOrAbsent, key: KeyType::ShortRsa, verification: &primitive::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, strength: Strength::Legacy },
+    Row { name: "ecdsa-with-SHA1", algorithm: ECDSA_WITH_SHA1, parameters: Parameters::Absent, key: KeyType::P256, verification: &primitive::ECDSA_P256_SHA1_ASN1, strength: Strength::Legacy },
 ];
 
 /// An AlgorithmIdentifier as received: the object identifier's content, and the parameters' raw
@@ -231,7 +231,7 @@ impl Row {
 }
 
 /// What is wrong with RSASSA-PSS parameters that would fit a row but for the salt.
-fn salt_length(key: Key, found: AlgorithmIdentifier<'_>) -> Option<Error> {
+fn salt_length(key: KeyType, found: AlgorithmIdentifier<'_>) -> Option<Error> {
     let (hash, salt) = read_pss_parameters(found.parameters).ok()??;
     TABLE.iter().find_map(|row| match row.parameters {
         Parameters::Pss(accepted_hash, accepted)
@@ -299,21 +299,21 @@ fn key_kind(
     key: AlgorithmIdentifier<'_>,
     bits: &[u8],
     signature: AlgorithmIdentifier<'_>,
-) -> Option<Key> {
+) -> Option<KeyType> {
     match (key.algorithm, key.parameters) {
         (RSA_ENCRYPTION, _) if key.has_no_parameters() => match modulus_bits(bits).ok()? {
-            2048.. => Some(Key::Rsa),
-            1024.. => Some(Key::ShortRsa),
+            2048.. => Some(KeyType::Rsa),
+            1024.. => Some(KeyType::ShortRsa),
             _ => None,
         },
         // RFC 4055 §3.3: a key's own parameters, where there are any, bind the signature.
         (RSASSA_PSS, parameters) if parameters.is_empty() || parameters == signature.parameters => {
-            (modulus_bits(bits).ok()? >= 2048).then_some(Key::RsaPss)
+            (modulus_bits(bits).ok()? >= 2048).then_some(KeyType::RsaPss)
         }
-        (EC_PUBLIC_KEY, CURVE_P256) => Some(Key::P256),
-        (EC_PUBLIC_KEY, CURVE_P384) => Some(Key::P384),
-        (EC_PUBLIC_KEY, CURVE_P521) => Some(Key::P521),
-        (ED25519, []) => Some(Key::Ed25519),
+        (EC_PUBLIC_KEY, CURVE_P256) => Some(KeyType::P256),
+        (EC_PUBLIC_KEY, CURVE_P384) => Some(KeyType::P384),
+        (EC_PUBLIC_KEY, CURVE_P521) => Some(KeyType::P521),
+        (ED25519, []) => Some(KeyType::Ed25519),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! The house stands: rooms import only from rooms below, pure rooms touch nothing of the world.
 
+mod vocabulary;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

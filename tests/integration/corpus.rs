@@ -78,8 +78,8 @@ fn word(verdict: &Result<Assessment, Rejection>) -> &'static str {
     }
 }
 
-/// What is to be said about a case. Times with fractional seconds are refused, although the validator
-/// that the case comes from takes them: browsers do not (RFC 5280 §4.1.2.5.2).
+/// What is to be said about a case. Times with fractional seconds are refused, although the
+/// validator that the case comes from takes them: browsers do not (RFC 5280 §4.1.2.5.2).
 fn wanted(case: &Row) -> &str {
     match case["expected"].as_str() {
         _ if case["policy_flags"].contains("fractional_seconds") => "reject",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use staplerd::haproxy::codec::MAX_REPLY_BYTES;
-use staplerd::haproxy::{Delivered, DeliveryError, Error, Notice};
+use staplerd::haproxy::{Arrival, DeliveryError, Error, ProcessNotice};
 
 use crate::support::fake_haproxy::{Answer, FakeHaproxy, Line, STORE, Script};
 use crate::support::pki::{Authority, Response, StapleOffer};
@@ -40,7 +40,7 @@ fn text(text: &str) -> Answer {
 }
 
 /// Delivers to a fresh fake.
-async fn deliver(slot: bool, lines: Vec<Line>) -> (Result<Delivered, DeliveryError>, FakeHaproxy) {
+async fn deliver(slot: bool, lines: Vec<Line>) -> (Result<Arrival, DeliveryError>, FakeHaproxy) {
     let (staple, script) = scene(slot, lines);
     let fake = FakeHaproxy::start(script);
     let mut session = Session::start(&fake.socket());
@@ -55,7 +55,7 @@ async fn deliver(slot: bool, lines: Vec<Line>) -> (Result<Delivered, DeliveryErr
 async fn a_delivery_works_in_either_mode_and_byte_by_byte() {
     for (prompt, version) in [(false, "3.2.26-1"), (true, "3.0.11-1")] {
         for in_pieces in [false, true] {
-            for (slot, expected) in [(true, Delivered::Pushed), (false, Delivered::Attached)] {
+            for (slot, expected) in [(true, Arrival::Pushed), (false, Arrival::Attached)] {
                 let (staple, mut script) = scene(slot, Vec::new());
                 script.prompt = prompt;
                 script.version = version;
@@ -64,7 +64,7 @@ async fn a_delivery_works_in_either_mode_and_byte_by_byte() {
                 let mut session = Session::start(&fake.socket());
                 session.connected().await;
                 assert_eq!(session.deliver(&staple).await, Ok(expected));
-                assert_eq!(session.deliver(&staple).await, Ok(Delivered::AlreadyHeld));
+                assert_eq!(session.deliver(&staple).await, Ok(Arrival::AlreadyHeld));
                 session.stop().await;
             }
         }
@@ -171,7 +171,7 @@ async fn a_commit_that_fails_is_followed_by_the_abort_of_the_own_transaction() {
 #[tokio::test]
 async fn the_issuer_goes_along_with_a_first_staple() {
     let (outcome, fake) = deliver(false, Vec::new()).await;
-    assert_eq!(outcome, Ok(Delivered::Attached));
+    assert_eq!(outcome, Ok(Arrival::Attached));
     let changes: Vec<String> = fake
         .commands()
         .into_iter()
@@ -219,7 +219,7 @@ async fn an_own_transaction_that_could_not_be_ended_is_ended_later() {
     session.connected().await;
     assert_eq!(session.deliver(&staple).await, Err(DeliveryError::Locked));
     assert!(fake.script_is_used_up());
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
     session.stop().await;
 }
 
@@ -235,7 +235,7 @@ async fn a_connection_lost_between_set_and_commit_leaves_no_transaction_behind()
         Err(DeliveryError::Disconnected)
     );
     session.connected().await;
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
     let aborted = format!("abort ssl cert {STORE}");
     assert!(fake.commands().contains(&aborted), "{:?}", fake.commands());
     session.stop().await;
@@ -266,7 +266,7 @@ async fn a_locked_answer_to_any_command_leaves_no_transaction_behind() {
                     outcome = session.deliver(&staple).await;
                 }
                 let commands = fake.commands();
-                assert_eq!(outcome, Ok(Delivered::Attached), "{commands:?}");
+                assert_eq!(outcome, Ok(Arrival::Attached), "{commands:?}");
                 assert!(!fake.has_transaction(), "{commands:?}");
                 session.stop().await;
             }
@@ -287,7 +287,7 @@ async fn a_commit_whose_end_was_not_seen_is_followed_by_no_abort_and_no_commit()
         assert_eq!(outcome, Err(DeliveryError::Disconnected));
         session.connected().await;
         let notice = session
-            .noticed(|notice| matches!(notice, Notice::CommitUnseen { .. }))
+            .noticed(|notice| matches!(notice, ProcessNotice::CommitUnseen { .. }))
             .await;
         assert!(notice.to_string().contains("reload HAProxy"), "{notice}");
         assert_eq!(
@@ -307,7 +307,7 @@ async fn a_commit_whose_end_was_not_seen_is_followed_by_no_abort_and_no_commit()
             tokio::time::sleep(Duration::from_millis(20)).await;
             outcome = session.deliver(&staple).await;
         }
-        assert_eq!(outcome, Ok(Delivered::Attached));
+        assert_eq!(outcome, Ok(Arrival::Attached));
         session.stop().await;
     }
 }
@@ -330,7 +330,7 @@ async fn the_end_of_a_connection_anywhere_is_survived() {
             let outcome = session.deliver_again(&staple).await;
             assert_eq!(
                 outcome,
-                Ok(Delivered::Pushed),
+                Ok(Arrival::Pushed),
                 "{command}: {:?}",
                 fake.commands()
             );
@@ -349,7 +349,7 @@ async fn a_second_reply_is_not_taken_for_the_next_commands() {
     session.connected().await;
     let unexpected = DeliveryError::UnexpectedReply("OCSP Response updated!".to_owned());
     assert_eq!(session.deliver(&staple).await, Err(unexpected));
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
     session.stop().await;
 }
 
@@ -359,7 +359,7 @@ async fn bytes_that_nobody_asked_for_drop_the_connection() {
     let fake = FakeHaproxy::start(script);
     let mut session = Session::start(&fake.socket());
     session.connected().await;
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
     fake.say(b"late\n\n");
     assert_eq!(session.disconnected().await, Error::OutOfStep);
     session.connected().await;
@@ -416,7 +416,7 @@ async fn an_answer_that_never_comes_ends_the_connection() {
         "{error}"
     );
     session.connected().await;
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
     session.stop().await;
 }
 
@@ -428,7 +428,7 @@ async fn locked_stores_are_read_when_they_are_needed() {
         let mut session = Session::start(&fake.socket());
         session.connected().await;
         assert_eq!(session.deliver(&staple).await, Err(DeliveryError::Locked));
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
         session.stop().await;
     }
 }
@@ -451,7 +451,7 @@ async fn a_stopping_process_is_left_at_once() {
     let pushed = |command: &String| command.starts_with(PUSH);
     assert!(!fake.commands().iter().any(pushed));
     session.connected().await;
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
     session.stop().await;
 }
 

@@ -2,7 +2,7 @@
 //! their staples: every version, the stats socket and the master CLI.
 
 use rcgen::{CertificateParams, DnType, SanType};
-use staplerd::haproxy::{Delivered, DeliveryError, Quarantine, Report};
+use staplerd::haproxy::{Arrival, DeliveryError, Quarantine, SessionReport};
 
 use crate::skip::skipped;
 use crate::support::haproxy::{Haproxy, Installation, Setup, installations, wait_for};
@@ -80,7 +80,8 @@ impl Scene {
         (haproxy, Session::start(&target))
     }
 
-    /// Delivers to every certificate but those in the files `but`, and sees each staple on the wire.
+    /// Delivers to every certificate but those in the files `but`, and sees each staple on the
+    /// wire.
     async fn serve_all(&self, haproxy: &Haproxy, session: &mut Session, but: &[&str]) {
         for (file, issued) in &self.certificates {
             if but.contains(&file.as_str()) {
@@ -98,7 +99,7 @@ impl Scene {
 
 /// A session whose connection was never lost says so.
 async fn stop_undisturbed(mut session: Session, case: &str) {
-    let lost = session.kept(|report| matches!(report, Report::Disconnected(_)));
+    let lost = session.kept(|report| matches!(report, SessionReport::Disconnected(_)));
     assert_eq!(lost, None, "{case}");
     session.stop().await;
 }
@@ -346,7 +347,8 @@ async fn a_description_that_is_cut_costs_no_staple() {
                     padded(&mut scene, &file, count, length - beside);
                 }
                 padded(&mut scene, "far.pem", count, buffer / 2);
-                // As authorities sell them. Of some of these 2.6.12 ends with an abort, whoever asks.
+                // As authorities sell them. Of some of these 2.6.12 ends with an abort, whoever
+                // asks.
                 let names = if installation.version == (2, 6) {
                     skipped("a certificate of many names with HAProxy 2.6, which may end over it");
                     0
@@ -419,7 +421,7 @@ async fn a_serial_number_of_somebody_else_is_no_way_to_his_staple() {
         let (haproxy, mut session) = scene.start(&installation, Way::Stats, "");
         session.connected().await;
         let offer = scene.offer("zz.pem");
-        assert_eq!(session.deliver(&offer).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&offer).await, Ok(Arrival::Attached));
         assert_eq!(haproxy.staple("last.example"), offer.der());
         assert!(haproxy.staple("copy.example").is_empty());
         stop_undisturbed(session, &format!("{installation:?}")).await;

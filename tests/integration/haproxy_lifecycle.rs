@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use staplerd::haproxy::{Delivered, DeliveryError, Error};
+use staplerd::haproxy::{Arrival, DeliveryError, Error};
 
 use crate::support::handshake;
 use crate::support::haproxy::{
@@ -47,7 +47,7 @@ async fn stapled(installation: &Installation, setup: Setup, target: &str) -> Sta
     let haproxy = Haproxy::start(installation, setup, &[("a.pem", issued.pem().as_bytes())]);
     let mut session = Session::start(&target.replace("{dir}", &haproxy.path("")));
     session.connected().await;
-    assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+    assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
     Stapled {
         haproxy,
         session,
@@ -62,7 +62,7 @@ impl Stapled {
         self.session.connected_to(self.haproxy.worker()).await;
         assert!(self.haproxy.staple("a.example").is_empty(), "{what:?}");
         let delivered = self.session.deliver(&self.staple).await;
-        assert_eq!(delivered, Ok(Delivered::Attached), "{what:?}");
+        assert_eq!(delivered, Ok(Arrival::Attached), "{what:?}");
         assert_eq!(self.haproxy.staple("a.example"), self.staple.der());
     }
 }
@@ -124,12 +124,12 @@ async fn a_socket_that_comes_late_or_comes_back_is_found() {
         session.connected().await;
         // The name goes, the connection stays: staples are still delivered over it.
         fs::remove_file(haproxy.path("admin.sock")).unwrap();
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         haproxy.stop();
         assert_eq!(session.disconnected().await, Error::NoSuchSocket);
         haproxy.start_again();
         session.connected().await;
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         session.stop().await;
     }
 }
@@ -152,7 +152,7 @@ async fn a_hundred_reloads_lose_nothing_and_leak_nothing() {
         // It may have met some of the workers in between.
         stapled.session.connected_to(current).await;
         let delivered = stapled.session.deliver(&stapled.staple).await;
-        assert_eq!(delivered, Ok(Delivered::Attached), "{installation:?}");
+        assert_eq!(delivered, Ok(Arrival::Attached), "{installation:?}");
         assert_eq!(stapled.haproxy.staple("a.example"), stapled.staple.der());
         // When reloads come this fast a worker can miss the master's signal. Another one ends it,
         // unless a connection keeps it alive, which is what must not be.
@@ -214,7 +214,8 @@ async fn under_reloads_no_handshake_goes_without_a_staple() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
-                        // A connection that a reload cuts off is HAProxy's business, not a staple's.
+                        // A connection that a reload cuts off is HAProxy's business, not a
+                        // staple's.
                         match handshake::staple(haproxy.tls, "a.example") {
                             Ok(got) if got.is_empty() => &without,
                             Ok(_) => &with_staple,
@@ -267,13 +268,13 @@ async fn a_stopped_haproxy_delays_nobody_and_gets_everything_when_it_wakes_up() 
     );
     assert_eq!(
         awake.session.deliver(&awake.staple).await,
-        Ok(Delivered::AlreadyHeld)
+        Ok(Arrival::AlreadyHeld)
     );
     asleep.haproxy.signal("CONT");
     asleep.session.connected().await;
     assert_eq!(
         asleep.session.deliver(&asleep.staple).await,
-        Ok(Delivered::AlreadyHeld)
+        Ok(Arrival::AlreadyHeld)
     );
     asleep.session.stop().await;
     awake.session.stop().await;
@@ -341,7 +342,7 @@ async fn staples_of_several_processes_and_certificates_do_not_mix() {
                 session.send(staple);
             }
             for staple in &staples {
-                assert_eq!(session.outcome(staple).await, Ok(Delivered::Attached));
+                assert_eq!(session.outcome(staple).await, Ok(Arrival::Attached));
             }
             session.stop().await;
         }

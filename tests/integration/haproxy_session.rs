@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use staplerd::haproxy::{Address, Delivered, DeliveryError};
+use staplerd::haproxy::{Address, Arrival, DeliveryError};
 use staplerd::x509::CertificateReference;
 
 use crate::support::handshake;
@@ -17,11 +17,11 @@ use crate::support::session::Session;
 const SHOWS_RESPONSES: (u16, u16) = (2, 5);
 
 /// What a delivery of bytes that are held already comes to: before 2.5 that cannot be known.
-fn held(installation: &Installation) -> Result<Delivered, DeliveryError> {
+fn held(installation: &Installation) -> Result<Arrival, DeliveryError> {
     if installation.version >= SHOWS_RESPONSES {
-        Ok(Delivered::AlreadyHeld)
+        Ok(Arrival::AlreadyHeld)
     } else {
-        Ok(Delivered::Pushed)
+        Ok(Arrival::Pushed)
     }
 }
 
@@ -71,12 +71,12 @@ async fn the_first_staple_is_attached_and_later_ones_are_pushed() {
 
         let first = authority.staple(&issued, Response::from_seconds_ago(120));
         assert!(haproxy.staple("a.example").is_empty());
-        assert_eq!(session.deliver(&first).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&first).await, Ok(Arrival::Attached));
         assert_eq!(haproxy.staple("a.example"), first.der());
 
         assert_eq!(session.deliver(&first).await, held(&installation));
         let second = authority.staple(&issued, Response::from_seconds_ago(60));
-        assert_eq!(session.deliver(&second).await, Ok(Delivered::Pushed));
+        assert_eq!(session.deliver(&second).await, Ok(Arrival::Pushed));
         assert_eq!(haproxy.staple("a.example"), second.der());
         session.stop().await;
     }
@@ -137,7 +137,7 @@ async fn a_newer_response_that_is_valid_is_left_in_place_and_handed_back() {
         assert_eq!(haproxy.staple("a.example"), newer.der());
 
         let newest = authority.staple(&issued, Response::from_seconds_ago(10));
-        assert_eq!(session.deliver(&newest).await, Ok(Delivered::Pushed));
+        assert_eq!(session.deliver(&newest).await, Ok(Arrival::Pushed));
         assert_eq!(haproxy.staple("a.example"), newest.der());
         session.stop().await;
     }
@@ -163,7 +163,7 @@ async fn a_newer_response_that_is_forged_is_replaced() {
         assert_eq!(haproxy.staple("a.example"), forged);
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
         assert_eq!(haproxy.staple("a.example"), staple.der());
         session.stop().await;
     }
@@ -215,12 +215,12 @@ async fn a_certificate_under_two_names_gets_its_slot_under_both() {
         assert!(other().is_empty());
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         assert_eq!(haproxy.staple("a.example"), staple.der());
         assert_eq!(other(), staple.der(), "{installation:?}");
 
         let newer = authority.staple(&issued, Response::from_seconds_ago(60));
-        assert_eq!(session.deliver(&newer).await, Ok(Delivered::Pushed));
+        assert_eq!(session.deliver(&newer).await, Ok(Arrival::Pushed));
         assert_eq!(haproxy.staple("a.example"), newer.der());
         assert_eq!(other(), newer.der(), "{installation:?}");
         session.stop().await;
@@ -263,7 +263,7 @@ async fn names_with_special_characters_and_relative_names_are_found() {
             let staple = authority.staple(issued, Response::default());
             assert_eq!(
                 session.deliver(&staple).await,
-                Ok(Delivered::Attached),
+                Ok(Arrival::Attached),
                 "{installation:?} {}",
                 issued.name
             );
@@ -294,7 +294,7 @@ async fn aliases_of_a_crt_store_are_found() {
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
         let staple = authority.staple(&issued, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         assert_eq!(haproxy.staple("a.example"), staple.der());
         session.stop().await;
     }
@@ -316,7 +316,7 @@ async fn a_certid_without_null_goes_by_set_ssl_cert() {
                 },
             );
             assert!(!staple.matches_by_cert_id());
-            assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+            assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
             assert_eq!(
                 haproxy.staple("a.example"),
                 staple.der(),
@@ -333,7 +333,7 @@ async fn the_largest_staple_fits_every_version() {
         let (haproxy, authority, issued) = with_one_certificate(&installation, Setup::default());
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        for (age, how) in [(120, Delivered::Attached), (60, Delivered::Pushed)] {
+        for (age, how) in [(120, Arrival::Attached), (60, Arrival::Pushed)] {
             let mut response = Response::from_seconds_ago(age);
             let plain = authority.respond(&issued, response).len();
             // The rest is the extension's own headers and what the signature's length varies by.
@@ -354,7 +354,7 @@ async fn a_staple_about_to_end_is_never_given_to_haproxy() {
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
         let good = authority.staple(&issued, Response::from_seconds_ago(25 * 3600));
-        assert_eq!(session.deliver(&good).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&good).await, Ok(Arrival::Attached));
         let ending = authority.staple(
             &issued,
             Response {
@@ -405,7 +405,7 @@ async fn somebody_elses_transaction_is_left_alone() {
         }
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         // What it left behind is no transaction of its own.
         assert!(!operator(&haproxy, "show ssl cert").contains('*'));
         session.stop().await;
@@ -419,7 +419,7 @@ async fn a_certificate_replaced_over_the_socket_is_noticed_and_stapled_again() {
         let mut session = Session::refreshing(&haproxy.path("admin.sock"), Duration::from_secs(2));
         session.connected().await;
         let staple = authority.staple(&issued, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
 
         let renewed = authority.issue("a.example", None);
         let renewed_staple = authority.staple(&renewed, Response::default());
@@ -442,7 +442,7 @@ async fn a_certificate_replaced_over_the_socket_is_noticed_and_stapled_again() {
         );
         assert_eq!(
             session.deliver(&renewed_staple).await,
-            Ok(Delivered::Attached)
+            Ok(Arrival::Attached)
         );
         assert_eq!(haproxy.staple("a.example"), renewed_staple.der());
         session.stop().await;
@@ -483,7 +483,7 @@ async fn a_certificate_added_over_the_socket_is_noticed_and_stapled() {
         let changed = session.store_changed().await;
         assert_eq!(changed, (store, reference(&added)));
         let outcome = session.deliver(&staple).await;
-        assert_eq!(outcome, Ok(Delivered::Attached), "{installation:?}");
+        assert_eq!(outcome, Ok(Arrival::Attached), "{installation:?}");
         assert_eq!(haproxy.staple("b.example"), staple.der());
         session.stop().await;
     }
@@ -503,14 +503,14 @@ async fn the_same_certificate_deployed_again_loses_its_slot_and_gets_it_back() {
         let mut session = Session::refreshing(&haproxy.path("admin.sock"), Duration::from_secs(2));
         session.connected().await;
         let staple = authority.staple(&issued, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         open_transaction(&haproxy, "a.pem", &issued.pem());
         let store = haproxy.certificate("a.pem");
         operator(&haproxy, &format!("commit ssl cert {store}"));
         assert!(haproxy.staple("a.example").is_empty());
         let changed = session.store_changed().await;
         assert_eq!(changed, (store, reference(&issued)));
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         assert_eq!(
             haproxy.staple("a.example"),
             staple.der(),
@@ -552,7 +552,7 @@ async fn a_level_that_is_too_low_is_said_and_pushes_still_work_where_they_can() 
             let new = authority.staple(&stapled, Response::from_seconds_ago(60));
             let pushed = session.deliver(&new).await;
             if installation.version < (3, 3) {
-                assert_eq!(pushed, Ok(Delivered::Pushed), "{installation:?} {level}");
+                assert_eq!(pushed, Ok(Arrival::Pushed), "{installation:?} {level}");
                 assert_eq!(haproxy.staple("a.example"), new.der());
             } else {
                 assert_eq!(pushed, Err(DeliveryError::PermissionDenied));
@@ -608,8 +608,8 @@ async fn every_kind_of_control_socket_serves() {
             assert_eq!(process.pid, haproxy.worker(), "{target}");
             let staple = authority.staple(&issued, Response::from_seconds_ago(600 - age));
             let expected = match age {
-                1 => Delivered::Attached,
-                _ => Delivered::Pushed,
+                1 => Arrival::Attached,
+                _ => Arrival::Pushed,
             };
             assert_eq!(
                 session.deliver(&staple).await,
@@ -636,7 +636,7 @@ async fn the_master_attaches_too() {
         let mut session = Session::start(&format!("master:{}", haproxy.path("master.sock")));
         session.connected().await;
         let staple = authority.staple(&issued, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         assert_eq!(
             haproxy.staple("a.example"),
             staple.der(),
@@ -678,9 +678,9 @@ async fn haproxys_own_updater_is_helped_out_until_it_holds_a_newer_response() {
         session.connected().await;
         // Nobody answers its updater.
         let staple = authority.staple(&native, Response::from_seconds_ago(600));
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Pushed));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Pushed));
         assert_eq!(haproxy.staple("native.example"), staple.der());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::AlreadyHeld));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::AlreadyHeld));
         // What its updater does when somebody does.
         let newer = authority.staple(&native, Response::from_seconds_ago(60));
         let base64 = STANDARD.encode(newer.der());
@@ -690,7 +690,7 @@ async fn haproxys_own_updater_is_helped_out_until_it_holds_a_newer_response() {
         assert!(matches!(outcome, Err(DeliveryError::NewerHeld(Some(_)))));
         assert_eq!(haproxy.staple("native.example"), newer.der());
         let staple = authority.staple(&ours, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         session.stop().await;
     }
 }

@@ -1,5 +1,5 @@
-//! The promise of the fuzz target `session` as a plain test: its seeds with every version and command
-//! line, and strangers put together at random, the same ones in every run.
+//! The promise of the fuzz target `session` as a plain test: its seeds with every version and
+//! command line, and strangers put together at random, the same ones in every run.
 //!
 //! `STAPLERD_SESSION_SEEDS=5000` runs more of these.
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use staplerd::haproxy::versions::Replacing;
-use staplerd::haproxy::{Delivered, DeliveryError, Notice, Processes, Push, Quarantine};
+use staplerd::haproxy::{Arrival, DeliveryError, ProcessNotice, Processes, Push, Quarantine};
 use staplerd::memory::Memory;
 
 use crate::support::cutter::{Cut, Cutter};
@@ -126,7 +126,7 @@ async fn a_commit_that_was_cut_off_is_never_touched_again() {
         let (mut session, _processes) = start();
         session.connected().await;
         session
-            .noticed(|notice| matches!(notice, Notice::CommitUnseen { .. }))
+            .noticed(|notice| matches!(notice, ProcessNotice::CommitUnseen { .. }))
             .await;
         // The commit may be under way still; and where its connection ended between two of its
         // steps, HAProxy (3.0 was seen to) never unlocks its certificates again.
@@ -349,11 +349,7 @@ async fn what_another_client_sets_right_before_a_commit_is_not_served_unsaid() {
         let staple = authority.staple(&a, Response::default());
         let outcome = session.deliver(&staple).await;
         if !said.lock().unwrap().contains("Transaction updated") {
-            assert_eq!(
-                outcome,
-                Ok(Delivered::Attached),
-                "{installation:?}: {said:?}"
-            );
+            assert_eq!(outcome, Ok(Arrival::Attached), "{installation:?}: {said:?}");
             session.stop().await;
             continue;
         }
@@ -371,7 +367,7 @@ async fn what_another_client_sets_right_before_a_commit_is_not_served_unsaid() {
         );
         deploy_again(&haproxy, &a);
         while taken_over(&session.quarantined().await, &store) {}
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         assert_eq!(haproxy.staple("a.example"), staple.der());
         session.stop().await;
     }
@@ -400,14 +396,14 @@ async fn two_sockets_of_one_process_are_served_by_one_session() {
         let mut second = start(&haproxy.path("second.sock"));
         second.connected().await;
         let notice = second
-            .noticed(|notice| matches!(notice, Notice::SecondSocket { .. }))
+            .noticed(|notice| matches!(notice, ProcessNotice::SecondSocket { .. }))
             .await;
         assert!(!notice.needs_attention());
         assert!(notice.to_string().contains("admin.sock"), "{notice}");
         for (session, issued) in [(&mut first, &a), (&mut second, &b)] {
             let staple = authority.staple(issued, Response::default());
             let outcome = session.deliver(&staple).await;
-            assert_eq!(outcome, Ok(Delivered::Attached), "{installation:?}");
+            assert_eq!(outcome, Ok(Arrival::Attached), "{installation:?}");
             assert_eq!(haproxy.staple(&issued.name), staple.der());
         }
         // Whoever is left serves the process, and the next process is served again.
@@ -417,7 +413,7 @@ async fn two_sockets_of_one_process_are_served_by_one_session() {
         haproxy.start_again();
         second.connected_to(haproxy.pid()).await;
         let staple = authority.staple(&b, Response::default());
-        assert_eq!(second.deliver_again(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(second.deliver_again(&staple).await, Ok(Arrival::Attached));
         second.stop().await;
     }
 }
@@ -451,13 +447,13 @@ async fn staples_are_replaced_only_where_that_is_wanted() {
                 Push::Never => withheld.clone(),
                 // It does not say whether there is a staple that would be replaced.
                 Push::Fixed if installation.version < (2, 5) => withheld.clone(),
-                _ => Ok(Delivered::Attached),
+                _ => Ok(Arrival::Attached),
             };
             assert_eq!(session.deliver(&first).await, expected, "{installation:?}");
             let new = authority.staple(&stapled, Response::from_seconds_ago(60));
             let expected = match push {
-                Push::Always => Ok(Delivered::Pushed),
-                Push::Fixed if !tears => Ok(Delivered::Pushed),
+                Push::Always => Ok(Arrival::Pushed),
+                Push::Fixed if !tears => Ok(Arrival::Pushed),
                 _ => withheld,
             };
             let held = if expected.is_ok() { &new } else { &old };
@@ -468,7 +464,8 @@ async fn staples_are_replaced_only_where_that_is_wanted() {
             );
             assert_eq!(haproxy.staple("stapled.example"), held.der());
             if tears {
-                let torn = |notice: &Notice| matches!(notice, Notice::TornStaples { .. });
+                let torn =
+                    |notice: &ProcessNotice| matches!(notice, ProcessNotice::TornStaples { .. });
                 let notice = session.noticed(torn).await;
                 assert!(notice.to_string().contains("update HAProxy"), "{notice}");
             }
@@ -518,7 +515,7 @@ async fn a_certificate_for_servers_only_is_left_alone() {
             "{installation:?}"
         );
         let staple = authority.staple(&site, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         session.stop().await;
     }
 }
@@ -547,7 +544,7 @@ async fn a_relative_name_that_begins_with_a_star_is_served_as_far_as_haproxy_sho
         let new = authority.staple(&stapled, Response::from_seconds_ago(60));
         assert_eq!(
             session.deliver(&new).await,
-            Ok(Delivered::Pushed),
+            Ok(Arrival::Pushed),
             "{installation:?}"
         );
         assert_eq!(haproxy.staple("stapled.example"), new.der());
@@ -572,11 +569,11 @@ async fn that_haproxy_answers_no_second_connection_is_said() {
         );
         let mut session = Session::start(&haproxy.path("admin.sock"));
         session.connected().await;
-        let only = |notice: &Notice| *notice == Notice::OneConnection;
+        let only = |notice: &ProcessNotice| *notice == ProcessNotice::OneConnection;
         let notice = session.noticed(only).await;
         assert!(notice.to_string().contains("stats maxconn"), "{notice}");
         let staple = authority.staple(&issued, Response::default());
-        assert_eq!(session.deliver(&staple).await, Ok(Delivered::Attached));
+        assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
         session.stop().await;
     }
 }

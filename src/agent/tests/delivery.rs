@@ -8,7 +8,7 @@ fn what_a_process_was_given_and_does_not_show_is_given_once_more_without_a_word(
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
-    let number = CertificateNumber(0);
+    let id = CertificateId(0);
     let [certificate, _] = CertificateReference::all(&subject.certificate);
     let unseen = || Event::StapleUnseen {
         target: TargetId(0),
@@ -18,7 +18,7 @@ fn what_a_process_was_given_and_does_not_show_is_given_once_more_without_a_word(
     bench.find("/a.pem", &subject, &[0], Some(staple));
     // Not before it was given.
     assert!(deliveries(&bench.event(unseen())).is_empty());
-    bench.delivered(0, number);
+    bench.delivered(0, id);
     assert_eq!(deliveries(&bench.event(unseen())), [0]);
     assert!(
         deliveries(&bench.event(unseen())).is_empty(),
@@ -30,10 +30,10 @@ fn what_a_process_was_given_and_does_not_show_is_given_once_more_without_a_word(
         live.iter().all(|(_, place)| place.is_current)
     };
     assert!(is_current(&bench));
-    assert!(reports(&bench.delivered(0, number)).is_empty());
+    assert!(reports(&bench.delivered(0, id)).is_empty());
     // One that is gone after all is told of, and tried again.
     bench.event(unseen());
-    bench.not_delivered(0, number, DeliveryRetry::Soon);
+    bench.not_delivered(0, id, DeliveryRetry::Soon);
     assert!(!is_current(&bench));
     assert_eq!(deliveries(&bench.pass(Duration::from_secs(1))), [0]);
 }
@@ -80,12 +80,12 @@ fn what_a_process_holds_is_not_sent_again_until_it_is_replaced() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple.clone()));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    bench.delivered(0, number);
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    bench.delivered(0, id);
     assert!(deliveries(&bench.find("/b.pem", &subject, &[0], Some(staple))).is_empty());
     bench.event(Event::Disconnected(TargetId(0)));
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
-    bench.delivered(0, number);
+    bench.delivered(0, id);
     // A reload may show as a new connection alone.
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
 }
@@ -94,8 +94,8 @@ fn what_a_process_holds_is_not_sent_again_until_it_is_replaced() {
 fn a_staple_renewed_while_haproxy_was_away_is_delivered_when_it_returns() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
-    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let actions = bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
     assert!(deliveries(&actions).is_empty());
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
@@ -106,14 +106,14 @@ fn one_delivery_at_a_time_and_the_newer_staple_follows() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     bench.event(Event::Connected(TargetId(0)));
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     bench.event(Event::RenewAll);
     let newer = NOW.saturating_add(Duration::from_secs(60));
-    let actions = bench.answer(number, authority.answer(&subject, newer, 4 * DAY));
+    let actions = bench.answer(id, authority.answer(&subject, newer, 4 * DAY));
     assert!(deliveries(&actions).is_empty());
-    assert_eq!(deliveries(&bench.delivered(0, number)), [0]);
-    assert!(deliveries(&bench.delivered(0, number)).is_empty());
+    assert_eq!(deliveries(&bench.delivered(0, id)), [0]);
+    assert!(deliveries(&bench.delivered(0, id)).is_empty());
 }
 
 #[test]
@@ -123,10 +123,10 @@ fn a_delivery_that_something_passing_stopped_is_tried_again_soon_and_less_and_le
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
+    let id = requested(&bench.event(Event::RenewAll))[0];
     let mut waits = Vec::new();
     for _ in 0..12 {
-        bench.not_delivered(0, number, DeliveryRetry::Soon);
+        bench.not_delivered(0, id, DeliveryRetry::Soon);
         waits.push(bench.next_wakeup());
         assert_eq!(deliveries(&bench.pass(waits[waits.len() - 1])), [0]);
     }
@@ -141,10 +141,10 @@ fn what_may_last_is_tried_again_after_a_minute_and_at_last_every_hour() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
+    let id = requested(&bench.event(Event::RenewAll))[0];
     let mut waits = Vec::new();
     for _ in 0..8 {
-        bench.not_delivered(0, number, DeliveryRetry::Later);
+        bench.not_delivered(0, id, DeliveryRetry::Later);
         waits.push(bench.next_wakeup().as_secs());
         assert_eq!(
             deliveries(&bench.pass(Duration::from_secs(waits[waits.len() - 1]))),
@@ -161,8 +161,8 @@ fn a_certificate_that_haproxy_does_not_have_is_offered_when_it_has_it_and_not_be
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    bench.not_delivered(0, number, DeliveryRetry::NextChange);
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    bench.not_delivered(0, id, DeliveryRetry::NextChange);
     assert!(deliveries(&bench.pass(DAY)).is_empty());
     let [certificate, _] = CertificateReference::all(&subject.certificate);
     let loaded = Event::StoreChanged {
@@ -179,12 +179,12 @@ fn a_failure_that_repeats_is_marked_so_that_it_is_not_shouted_twice() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
+    let id = requested(&bench.event(Event::RenewAll))[0];
     let mut marks = Vec::new();
     for _ in 0..2 {
-        let actions = bench.not_delivered(0, number, DeliveryRetry::Later);
+        let actions = bench.not_delivered(0, id, DeliveryRetry::Later);
         for report in reports(&actions) {
-            if let Report::DeliveryFailed { repeated, .. } = report {
+            if let Notice::DeliveryFailed { repeated, .. } = report {
                 marks.push(*repeated);
             }
         }
@@ -200,11 +200,11 @@ fn what_only_another_staple_can_mend_is_not_tried_again() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    bench.not_delivered(0, number, DeliveryRetry::NextChange);
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    bench.not_delivered(0, id, DeliveryRetry::NextChange);
     assert!(deliveries(&bench.pass(DAY)).is_empty());
     let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
-    assert_eq!(deliveries(&bench.answer(number, answer)), [0]);
+    assert_eq!(deliveries(&bench.answer(id, answer)), [0]);
 }
 
 #[test]
@@ -214,8 +214,8 @@ fn a_lost_connection_is_not_reported_for_every_certificate() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    let actions = bench.not_delivered(0, number, DeliveryRetry::NextConnection);
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.not_delivered(0, id, DeliveryRetry::NextConnection);
     assert!(reports(&actions).is_empty());
     // It may have been answered after the next connection was made: then it is sent again.
     assert_eq!(deliveries(&bench.pass(Duration::from_secs(1))), [0]);
@@ -228,8 +228,8 @@ fn a_certificate_replaced_inside_haproxy_gets_its_staple_again() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    bench.delivered(0, number);
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    bench.delivered(0, id);
     let changed = |certificate| Event::StoreChanged {
         target: TargetId(0),
         certificate,
@@ -238,7 +238,7 @@ fn a_certificate_replaced_inside_haproxy_gets_its_staple_again() {
     assert!(deliveries(&bench.event(changed(other))).is_empty());
     for reference in CertificateReference::all(&subject.certificate) {
         assert_eq!(deliveries(&bench.event(changed(reference))), [0]);
-        bench.delivered(0, number);
+        bench.delivered(0, id);
     }
 }
 
@@ -258,11 +258,11 @@ fn a_delivery_that_fails_after_its_process_has_gone_is_left_to_the_next_connecti
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     bench.event(Event::Connected(TargetId(0)));
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
-    bench.written(number, "/a.pem", true);
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(id, "/a.pem", true);
     bench.event(Event::Disconnected(TargetId(0)));
-    bench.not_delivered(0, number, DeliveryRetry::Soon);
+    bench.not_delivered(0, id, DeliveryRetry::Soon);
     assert!(bench.next_wakeup() > DAY, "only the renewal is waited for");
     assert_eq!(deliveries(&bench.event(Event::Connected(TargetId(0)))), [0]);
 }
@@ -272,7 +272,7 @@ fn older_on_its_way(
     authority: &Authority,
     bench: &mut Bench,
     held: Assessment,
-) -> (CertificateNumber, Vec<Action>) {
+) -> (CertificateId, Vec<Action>) {
     let subject = authority.subject(1);
     bench.event(Event::Connected(TargetId(0)));
     let older = NOW.saturating_sub(Duration::from_secs(3600));
@@ -281,13 +281,13 @@ fn older_on_its_way(
         deliveries(&bench.find("/a.pem", &subject, &[0], Some(staple))),
         [0]
     );
-    let number = requested(&bench.event(Event::RenewAll))[0];
+    let id = requested(&bench.event(Event::RenewAll))[0];
     let actions = bench.event(Event::HeldNewer {
         target: TargetId(0),
-        certificate: number,
+        certificate: id,
         assessment: Box::new(held),
     });
-    (number, actions)
+    (id, actions)
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_newer_staple_found_in_haproxy_is_taken_over_and_written() {
     let subject = authority.subject(1);
     let held = authority.answer(&subject, NOW, 4 * DAY);
     let newer = held.stapling.clone().unwrap();
-    let (number, actions) = older_on_its_way(&authority, &mut bench, held);
+    let (id, actions) = older_on_its_way(&authority, &mut bench, held);
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
     // Offered, since a second store of the same certificate may lack it.
     let offered = actions.iter().find_map(|action| match action {
@@ -304,7 +304,7 @@ fn a_newer_staple_found_in_haproxy_is_taken_over_and_written() {
         _ => None,
     });
     assert_eq!(offered.as_deref(), Some(newer.der()));
-    assert!(deliveries(&bench.delivered(0, number)).is_empty());
+    assert!(deliveries(&bench.delivered(0, id)).is_empty());
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_revocation_found_in_haproxy_is_told_and_no_older_staple_replaces_it() {
     let subject = authority.subject(1);
     let held = authority.revocation(&subject, NOW, 1);
     let (_, actions) = older_on_its_way(&authority, &mut bench, held);
-    assert!(matches!(reports(&actions)[..], [Report::Revoked { .. }]));
+    assert!(matches!(reports(&actions)[..], [Notice::Revoked { .. }]));
     assert!(deliveries(&actions).is_empty() && writes(&actions).is_empty());
     assert_eq!(bench.state("/a.pem").kind(), "revoked");
 }
@@ -347,22 +347,22 @@ fn what_comes_and_goes_is_told_when_it_has_lasted() {
         let staple = authority.staple(&subject, NOW, 4 * DAY);
         bench.event(Event::Connected(TargetId(0)));
         bench.find("/a.pem", &subject, &[0], Some(staple));
-        let number = requested(&bench.event(Event::RenewAll))[0];
-        let start = bench.now.steady;
-        let mut told = bench.not_delivered(0, number, retry);
+        let id = requested(&bench.event(Event::RenewAll))[0];
+        let start = bench.now.monotonic;
+        let mut told = bench.not_delivered(0, id, retry);
         let mut tries = 0;
         while reports(&told).is_empty() {
             assert!(!is_alarm(&bench));
             let wait = bench.next_wakeup();
             assert_eq!(deliveries(&bench.pass(wait)), [0]);
-            told = bench.not_delivered(0, number, retry);
+            told = bench.not_delivered(0, id, retry);
             tries += 1;
         }
         assert!(is_alarm(&bench));
         assert_eq!(tries > 1, tries_meanwhile, "{retry:?}");
-        let lasted = bench.now.steady - start;
+        let lasted = bench.now.monotonic - start;
         assert!((90..160).contains(&lasted.as_secs()), "{lasted:?}");
-        let [Report::DeliveryFailed { repeated, .. }] = reports(&told)[..] else {
+        let [Notice::DeliveryFailed { repeated, .. }] = reports(&told)[..] else {
             panic!("{told:?}");
         };
         assert!(!repeated, "it is told for the first time");
@@ -376,8 +376,8 @@ fn what_somebody_wants_so_is_no_failure() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    let actions = bench.not_delivered(0, number, DeliveryRetry::ByDesign);
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.not_delivered(0, id, DeliveryRetry::ByDesign);
     assert!(reports(&actions).is_empty());
     assert!(deliveries(&bench.pass(DAY)).is_empty());
     assert!(!is_alarm(&bench));
@@ -397,11 +397,11 @@ fn a_file_that_goes_and_comes_back_during_a_delivery_is_not_delivered_twice() {
     );
     bench.event(Event::FileGone("/a.pem".into()));
     assert!(deliveries(&bench.find("/a.pem", &subject, &[0], staple())).is_empty());
-    bench.delivered(0, CertificateNumber(0));
+    bench.delivered(0, CertificateId(0));
     let again = bench.event(Event::Connected(TargetId(0)));
     assert_eq!(deliveries(&again), [0]);
     // And when it stays away, so does its staple.
     bench.event(Event::FileGone("/a.pem".into()));
-    assert!(deliveries(&bench.delivered(0, CertificateNumber(0))).is_empty());
+    assert!(deliveries(&bench.delivered(0, CertificateId(0))).is_empty());
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
 }

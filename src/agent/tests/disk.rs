@@ -16,7 +16,7 @@ fn whatever_was_put_in_the_place_of_a_staple_is_written_over() {
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     let older = authority.staple(&subject, NOW.saturating_sub(DAY), 4 * DAY);
-    let number = CertificateNumber(0);
+    let id = CertificateId(0);
     bench.find("/a.pem", &subject, &[], Some(Arc::clone(&staple)));
     for other in [
         StapleFile::Missing,
@@ -28,7 +28,7 @@ fn whatever_was_put_in_the_place_of_a_staple_is_written_over() {
         assert_eq!(writes(&actions), ["/a.pem.ocsp"], "{other:?}");
         let status = bench.agent.status_of(Path::new("/a.pem"), bench.now.wall);
         assert!(!status.unwrap().certificate.unwrap().disk.is_current);
-        assert!(writes(&bench.written(number, "/a.pem", true)).is_empty());
+        assert!(writes(&bench.written(id, "/a.pem", true)).is_empty());
     }
     assert!(writes(&bench.lies("/a.pem", lying(&staple, true))).is_empty());
 }
@@ -38,17 +38,17 @@ fn what_is_seen_while_a_staple_is_on_its_way_may_be_what_became_of_it() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
-    let number = CertificateNumber(0);
+    let id = CertificateId(0);
     bench.find("/a.pem", &subject, &[], Some(Arc::clone(&staple)));
     for other in [StapleFile::Missing, StapleFile::Useless] {
         bench.lies("/a.pem", StapleFile::Missing);
         assert!(writes(&bench.lies("/a.pem", other)).is_empty());
-        let actions = bench.written(number, "/a.pem", true);
+        let actions = bench.written(id, "/a.pem", true);
         assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
         assert!(reports(&actions).is_empty(), "{actions:?}");
-        let actions = bench.written(number, "/a.pem", true);
+        let actions = bench.written(id, "/a.pem", true);
         assert!(writes(&actions).is_empty());
-        assert!(matches!(reports(&actions)[..], [Report::Written { .. }]));
+        assert!(matches!(reports(&actions)[..], [Notice::Written { .. }]));
     }
 }
 
@@ -59,7 +59,7 @@ fn only_other_permissions_are_no_new_staple() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.find("/a.pem", &subject, &[], Some(Arc::clone(&staple)));
     bench.lies("/a.pem", lying(&staple, false));
-    let actions = bench.written(CertificateNumber(0), "/a.pem", true);
+    let actions = bench.written(CertificateId(0), "/a.pem", true);
     assert!(reports(&actions).is_empty(), "{actions:?}");
 }
 
@@ -70,7 +70,7 @@ fn a_better_staple_that_somebody_else_put_there_is_taken_over() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    bench.delivered(0, CertificateNumber(0));
+    bench.delivered(0, CertificateId(0));
     bench.pass(DAY);
     let newer = authority.staple(&subject, bench.now.wall, 4 * DAY);
     let actions = bench.lies("/a.pem", lying(&newer, true));
@@ -83,15 +83,15 @@ fn a_staple_is_cleared_away_before_haproxy_would_refuse_it() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, DAY);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, DAY));
-    bench.written(number, "/a.pem", true);
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, DAY));
+    bench.written(id, "/a.pem", true);
     let mut cleared = Vec::new();
     while cleared.is_empty() {
         let wait = bench.next_wakeup();
         let actions = bench.pass(wait);
-        for number in requested(&actions) {
-            bench.fail(number, None);
+        for id in requested(&actions) {
+            bench.fail(id, None);
         }
         cleared = clearances(&actions)
             .into_iter()
@@ -104,12 +104,12 @@ fn a_staple_is_cleared_away_before_haproxy_would_refuse_it() {
     // One order at a time; and what is gone is not cleared again.
     assert!(clearances(&bench.lies("/a.pem", StapleFile::Useless)).is_empty());
     let actions = bench.cleared("/a.pem");
-    assert!(matches!(reports(&actions)[..], [Report::Cleared { .. }]));
+    assert!(matches!(reports(&actions)[..], [Notice::Cleared { .. }]));
     assert!(clearances(&bench.pass(Duration::from_secs(60))).is_empty());
     // The next one is written.
     let now = bench.now.wall;
     bench.event(Event::RenewAll);
-    let actions = bench.answer(number, authority.answer(&subject, now, DAY));
+    let actions = bench.answer(id, authority.answer(&subject, now, DAY));
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
 }
 
@@ -132,9 +132,9 @@ fn a_staple_on_disk_that_could_not_be_replaced_goes_at_its_own_end() {
     let short = authority.staple(&subject, NOW, DAY);
     bench.find("/a.pem", &subject, &[], Some(short));
     bench.event(Event::RenewAll);
-    let number = CertificateNumber(0);
+    let id = CertificateId(0);
     let actions = bench.answer(
-        number,
+        id,
         authority.answer(
             &subject,
             NOW.saturating_add(Duration::from_secs(60)),
@@ -142,14 +142,14 @@ fn a_staple_on_disk_that_could_not_be_replaced_goes_at_its_own_end() {
         ),
     );
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
-    bench.written(number, "/a.pem", false);
+    bench.written(id, "/a.pem", false);
     // The disk stays full: what is held is fit, what lies there comes to its end.
     let mut attempts = 0;
     while bench.now.wall < NOW.saturating_add(DAY) {
         let wait = bench.next_wakeup();
         let actions = bench.pass(wait);
-        for number in requested(&actions) {
-            bench.fail(number, None);
+        for id in requested(&actions) {
+            bench.fail(id, None);
         }
         if !clearances(&actions).is_empty() {
             assert!(NOW.saturating_add(DAY).since(bench.now.wall) > Duration::from_secs(300));
@@ -157,7 +157,7 @@ fn a_staple_on_disk_that_could_not_be_replaced_goes_at_its_own_end() {
         }
         if !writes(&actions).is_empty() {
             attempts += 1;
-            bench.written(number, "/a.pem", false);
+            bench.written(id, "/a.pem", false);
         }
     }
     panic!("left lying after {attempts} attempts to replace it");
@@ -169,8 +169,8 @@ fn a_revoked_certificates_good_staple_is_cleared_away_at_once_and_after_a_restar
     let subject = authority.subject(1);
     let good = authority.staple(&subject, NOW, 4 * DAY);
     bench.find("/a.pem", &subject, &[], Some(Arc::clone(&good)));
-    let number = requested(&bench.event(Event::RenewAll))[0];
-    let actions = bench.answer(number, authority.revocation(&subject, NOW, 1));
+    let id = requested(&bench.event(Event::RenewAll))[0];
+    let actions = bench.answer(id, authority.revocation(&subject, NOW, 1));
     assert_eq!(clearances(&actions), ["/a.pem.ocsp"]);
     bench.restart();
     let actions = bench.find("/a.pem", &subject, &[], Some(good));
@@ -186,7 +186,7 @@ fn what_is_of_no_use_is_cleared_away_before_a_response_is_there() {
             path: "/a.pem".into(),
             staple_path: "/a.pem.ocsp".into(),
             targets: Arc::default(),
-            content: Content::Certificate {
+            content: FileContent::Certificate {
                 subject: Arc::clone(&subject),
                 staple,
             },
@@ -195,7 +195,7 @@ fn what_is_of_no_use_is_cleared_away_before_a_response_is_there() {
     let actions = bench.event(found(StapleFile::Useless));
     assert_eq!(clearances(&actions), ["/a.pem.ocsp"]);
     // The response comes first: what is under way ends before it is written.
-    let actions = bench.answer(CertificateNumber(0), authority.answer(&subject, NOW, DAY));
+    let actions = bench.answer(CertificateId(0), authority.answer(&subject, NOW, DAY));
     assert!(writes(&actions).is_empty());
     assert_eq!(writes(&bench.cleared("/a.pem")), ["/a.pem.ocsp"]);
 }
@@ -232,7 +232,7 @@ fn beside_a_certificate_without_responder_nothing_of_ours_is_left() {
             path: "/a.pem".into(),
             staple_path: "/a.pem.ocsp".into(),
             targets: Arc::default(),
-            content: Content::Excluded(exclusion),
+            content: FileContent::Excluded(exclusion),
         }));
         let actions = bench.lies("/a.pem", StapleFile::Useless);
         assert_eq!(clearances(&actions).len(), expected);
@@ -275,7 +275,7 @@ fn what_cannot_be_written_over_on_a_full_disk_is_cleared_away() {
         writes(&bench.lies("/a.pem", StapleFile::Useless)),
         ["/a.pem.ocsp"]
     );
-    let actions = bench.written(CertificateNumber(0), "/a.pem", false);
+    let actions = bench.written(CertificateId(0), "/a.pem", false);
     assert!(
         actions
             .iter()

@@ -59,7 +59,7 @@ fn a_file_that_goes_is_forgotten_with_everything_that_was_planned() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.find("/a.pem", &subject, &[0], Some(staple));
     let actions = bench.event(Event::FileGone("/a.pem".into()));
-    assert!(matches!(reports(&actions)[..], [Report::Forgotten { .. }]));
+    assert!(matches!(reports(&actions)[..], [Notice::Forgotten { .. }]));
     assert_eq!(clearances(&actions), ["/a.pem.ocsp"]);
     assert_eq!(bench.agent.states(NOW).count(), 0);
     assert_eq!(bench.agent.next_wakeup(bench.now), None);
@@ -134,7 +134,7 @@ fn a_file_that_is_no_certificate_is_reported_once_and_replaced_when_it_becomes_o
             path: "/a.pem".into(),
             staple_path: "/a.pem.ocsp".into(),
             targets: Arc::default(),
-            content: Content::Excluded(Exclusion::NoResponder),
+            content: FileContent::Excluded(Exclusion::NoResponder),
         })
     };
     assert_eq!(reports(&bench.event(unreadable())).len(), 1);

@@ -8,11 +8,11 @@ fn a_revocation_outlives_a_restart_and_the_old_good_is_not_handed_out_again() {
     let subject = authority.subject(1);
     let good = authority.staple(&subject, NOW, 4 * DAY);
     let mut bench = Bench::new();
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     bench.pass(DAY);
     let later = bench.now.wall;
-    bench.answer(number, authority.revocation(&subject, later, 1));
+    bench.answer(id, authority.revocation(&subject, later, 1));
     assert_eq!(bench.state("/a.pem").kind(), "revoked");
 
     bench.restart();
@@ -20,8 +20,8 @@ fn a_revocation_outlives_a_restart_and_the_old_good_is_not_handed_out_again() {
     let actions = bench.find("/a.pem", &subject, &[0], Some(good));
     assert!(deliveries(&actions).is_empty());
     assert_eq!(bench.state("/a.pem").kind(), "revoked");
-    assert_eq!(requested(&actions), [CertificateNumber(0)]);
-    let actions = bench.answer(CertificateNumber(0), authority.answer(&subject, later, DAY));
+    assert_eq!(requested(&actions), [CertificateId(0)]);
+    let actions = bench.answer(CertificateId(0), authority.answer(&subject, later, DAY));
     assert_eq!(failure_kinds(&actions), ["good_after_revoked"]);
 }
 
@@ -32,22 +32,19 @@ fn an_older_staple_on_disk_does_not_follow_the_newer_one_that_was_given_before_a
     let older = authority.staple(&subject, NOW, 4 * DAY);
     let mut bench = Bench::new();
     bench.event(Event::Connected(TargetId(0)));
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
     bench.pass(DAY);
     let newer = bench.now.wall;
-    let actions = bench.answer(number, authority.answer(&subject, newer, 4 * DAY));
+    let actions = bench.answer(id, authority.answer(&subject, newer, 4 * DAY));
     assert_eq!(deliveries(&actions), [0]);
-    bench.delivered(0, number);
+    bench.delivered(0, id);
 
     bench.restart();
     bench.event(Event::Connected(TargetId(0)));
     let actions = bench.find("/a.pem", &subject, &[0], Some(older));
     assert!(deliveries(&actions).is_empty());
-    assert_eq!(requested(&actions), [CertificateNumber(0)]);
-    let actions = bench.answer(
-        CertificateNumber(0),
-        authority.answer(&subject, newer, 4 * DAY),
-    );
+    assert_eq!(requested(&actions), [CertificateId(0)]);
+    let actions = bench.answer(CertificateId(0), authority.answer(&subject, newer, 4 * DAY));
     assert_eq!(deliveries(&actions), [0]);
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
 }
@@ -57,8 +54,8 @@ fn the_staple_on_disk_that_is_remembered_is_used_at_once() {
     let authority = Authority::new();
     let subject = authority.subject(1);
     let mut bench = Bench::new();
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     bench.restart();
     bench.event(Event::Connected(TargetId(0)));
     let staple = authority.staple(&subject, NOW, 4 * DAY);
@@ -73,8 +70,8 @@ fn what_is_remembered_ends_with_the_certificate_and_is_bounded() {
     let authority = Authority::new();
     let subject = authority.subject(1);
     let mut bench = Bench::new();
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(bench.memory.len(), 1);
     bench.event(Event::FileGone("/a.pem".into()));
     assert_eq!(bench.memory.len(), 1, "it may come back");
@@ -82,5 +79,5 @@ fn what_is_remembered_ends_with_the_certificate_and_is_bounded() {
     bench.restart();
     bench.event(Event::Wakeup);
     assert_eq!(bench.memory.len(), 0);
-    assert_eq!(bench.agent.burden().remembered, 0);
+    assert_eq!(bench.agent.footprint().remembered, 0);
 }

@@ -40,28 +40,43 @@ impl Authority {
         Authority { key, issuer }
     }
 
-    fn subject(&self, serial: u8) -> Arc<Subject> {
+    fn subject(&self, serial: u8) -> Arc<IssuedCertificate> {
         self.subject_of(CertificateBuilder::new("Issuer", "leaf", &[0x10, serial]))
     }
 
-    fn must_staple_subject(&self, serial: u8) -> Arc<Subject> {
+    fn must_staple_subject(&self, serial: u8) -> Arc<IssuedCertificate> {
         let builder = CertificateBuilder::new("Issuer", "leaf", &[0x20, serial]);
         self.subject_of(builder.with(tls_feature(&[5])))
     }
 
-    fn subject_of(&self, builder: CertificateBuilder) -> Arc<Subject> {
+    fn subject_of(&self, builder: CertificateBuilder) -> Arc<IssuedCertificate> {
         let leaf = builder.sign(&Key::p256(), &self.key);
         let urls = leaf.ocsp_urls().to_vec();
         let policy = Policy::default();
-        Arc::new(Subject::new(leaf, self.issuer.clone(), urls, policy))
+        Arc::new(IssuedCertificate::new(
+            leaf,
+            self.issuer.clone(),
+            urls,
+            policy,
+        ))
     }
 
     /// A response of `this_update` that is valid for `life`, judged at that time.
-    fn answer(&self, subject: &Subject, this_update: Timestamp, life: Duration) -> Assessment {
+    fn answer(
+        &self,
+        subject: &IssuedCertificate,
+        this_update: Timestamp,
+        life: Duration,
+    ) -> Assessment {
         self.judged(subject, this_update, life, Policy::default(), |_| {})
     }
 
-    fn revocation(&self, subject: &Subject, this_update: Timestamp, reason: u8) -> Assessment {
+    fn revocation(
+        &self,
+        subject: &IssuedCertificate,
+        this_update: Timestamp,
+        reason: u8,
+    ) -> Assessment {
         let policy = Policy::default();
         self.judged(subject, this_update, 4 * DAY, policy, |single| {
             single.status = revoked(this_update, Some(reason));
@@ -69,7 +84,11 @@ impl Authority {
     }
 
     /// A revocation under `on_revoked: staple`.
-    fn stapleable_revocation(&self, subject: &Subject, this_update: Timestamp) -> Assessment {
+    fn stapleable_revocation(
+        &self,
+        subject: &IssuedCertificate,
+        this_update: Timestamp,
+    ) -> Assessment {
         let policy = Policy {
             staple_revoked: true,
             ..Policy::default()
@@ -81,7 +100,7 @@ impl Authority {
 
     fn judged(
         &self,
-        subject: &Subject,
+        subject: &IssuedCertificate,
         this_update: Timestamp,
         life: Duration,
         policy: Policy,
@@ -96,7 +115,12 @@ impl Authority {
         ocsp::verify(&bytes, subject.as_ocsp(), None, this_update, policy).unwrap()
     }
 
-    fn staple(&self, subject: &Subject, this_update: Timestamp, life: Duration) -> Arc<Staple> {
+    fn staple(
+        &self,
+        subject: &IssuedCertificate,
+        this_update: Timestamp,
+        life: Duration,
+    ) -> Arc<Staple> {
         let answer = self.answer(subject, this_update, life);
         Arc::new(answer.stapling.unwrap())
     }
@@ -126,7 +150,7 @@ impl Bench {
             agent: Agent::new(settings, 7),
             now: Now {
                 wall: NOW,
-                steady: Duration::from_secs(1000),
+                monotonic: Duration::from_secs(1000),
             },
             memory: HashMap::new(),
         }
@@ -146,7 +170,7 @@ impl Bench {
 
     fn pass(&mut self, duration: Duration) -> Vec<Action> {
         self.now.wall = self.now.wall.saturating_add(duration);
-        self.now.steady += duration;
+        self.now.monotonic += duration;
         self.event(Event::Wakeup)
     }
 
@@ -170,7 +194,7 @@ impl Bench {
     fn find(
         &mut self,
         path: &str,
-        subject: &Arc<Subject>,
+        subject: &Arc<IssuedCertificate>,
         targets: &[usize],
         staple: Option<Arc<Staple>>,
     ) -> Vec<Action> {
@@ -178,20 +202,20 @@ impl Bench {
             path: PathBuf::from(path),
             staple_path: PathBuf::from(format!("{path}.ocsp")),
             targets: targets.iter().copied().map(TargetId).collect(),
-            content: Content::Certificate {
+            content: FileContent::Certificate {
                 subject: Arc::clone(subject),
                 staple: staple.into(),
             },
         }))
     }
 
-    fn answer(&mut self, number: CertificateNumber, assessment: Assessment) -> Vec<Action> {
+    fn answer(&mut self, id: CertificateId, assessment: Assessment) -> Vec<Action> {
         self.event(Event::Answered {
-            certificate: number,
-            result: Ok(Answer {
+            certificate: id,
+            result: Ok(Answered {
                 assessment: Some(assessment),
                 fresh_for: None,
-                validators: Validators {
+                validators: CacheValidators {
                     url: "http://ocsp.example/".to_owned(),
                     etag: Some("tag".to_owned()),
                     last_modified: None,
@@ -203,17 +227,17 @@ impl Bench {
     /// An answer that carries validators with this tag and promises nothing new for so long.
     fn tagged_answer(
         &mut self,
-        number: CertificateNumber,
+        id: CertificateId,
         assessment: Assessment,
         tag: &str,
         fresh_for: Option<Duration>,
     ) -> Vec<Action> {
         self.event(Event::Answered {
-            certificate: number,
-            result: Ok(Answer {
+            certificate: id,
+            result: Ok(Answered {
                 assessment: Some(assessment),
                 fresh_for,
-                validators: Validators {
+                validators: CacheValidators {
                     url: "http://ocsp.example/".to_owned(),
                     etag: Some(tag.to_owned()),
                     last_modified: None,
@@ -222,25 +246,25 @@ impl Bench {
         })
     }
 
-    fn not_modified(&mut self, number: CertificateNumber, fresh_for: Duration) -> Vec<Action> {
+    fn not_modified(&mut self, id: CertificateId, fresh_for: Duration) -> Vec<Action> {
         self.event(Event::Answered {
-            certificate: number,
-            result: Ok(Answer {
+            certificate: id,
+            result: Ok(Answered {
                 assessment: None,
                 fresh_for: Some(fresh_for),
-                validators: Validators::default(),
+                validators: CacheValidators::default(),
             }),
         })
     }
 
-    fn fail(&mut self, number: CertificateNumber, retry_after: Option<Duration>) -> Vec<Action> {
-        self.fail_by("timeout", number, retry_after)
+    fn fail(&mut self, id: CertificateId, retry_after: Option<Duration>) -> Vec<Action> {
+        self.fail_by("timeout", id, retry_after)
     }
 
     fn fail_by(
         &mut self,
         kind: &'static str,
-        number: CertificateNumber,
+        id: CertificateId,
         retry_after: Option<Duration>,
     ) -> Vec<Action> {
         let failure = Failure {
@@ -248,7 +272,7 @@ impl Bench {
             message: "no answer".to_owned(),
         };
         self.event(Event::Answered {
-            certificate: number,
+            certificate: id,
             result: Err(RequestFailure {
                 failure,
                 retry_after,
@@ -257,13 +281,13 @@ impl Bench {
         })
     }
 
-    fn written(&mut self, number: CertificateNumber, path: &str, ok: bool) -> Vec<Action> {
+    fn written(&mut self, id: CertificateId, path: &str, ok: bool) -> Vec<Action> {
         let failure = Failure {
             kind: "no_space",
             message: "full".to_owned(),
         };
         self.event(Event::Written {
-            certificate: number,
+            certificate: id,
             path: PathBuf::from(path),
             result: if ok { Ok(()) } else { Err(failure) },
         })
@@ -285,18 +309,18 @@ impl Bench {
         })
     }
 
-    fn delivered(&mut self, target: usize, number: CertificateNumber) -> Vec<Action> {
+    fn delivered(&mut self, target: usize, id: CertificateId) -> Vec<Action> {
         self.event(Event::Delivered {
             target: TargetId(target),
-            certificate: number,
-            result: Ok(Delivery::Pushed),
+            certificate: id,
+            result: Ok(Delivered::Pushed),
         })
     }
 
     fn not_delivered(
         &mut self,
         target: usize,
-        number: CertificateNumber,
+        id: CertificateId,
         retry: DeliveryRetry,
     ) -> Vec<Action> {
         let failure = Failure {
@@ -305,14 +329,14 @@ impl Bench {
         };
         self.event(Event::Delivered {
             target: TargetId(target),
-            certificate: number,
+            certificate: id,
             result: Err(DeliveryFailure { failure, retry }),
         })
     }
 
-    fn postponed(&mut self, number: CertificateNumber, retry_after: Duration) -> Vec<Action> {
+    fn postponed(&mut self, id: CertificateId, retry_after: Duration) -> Vec<Action> {
         self.event(Event::Answered {
-            certificate: number,
+            certificate: id,
             result: Err(RequestFailure {
                 failure: Failure {
                     kind: "circuit_open",
@@ -336,7 +360,7 @@ impl Bench {
 }
 
 /// The certificates that responses are asked for.
-fn requested(actions: &[Action]) -> Vec<CertificateNumber> {
+fn requested(actions: &[Action]) -> Vec<CertificateId> {
     actions
         .iter()
         .filter_map(|action| match action {
@@ -379,7 +403,7 @@ fn deliveries(actions: &[Action]) -> Vec<usize> {
         .collect()
 }
 
-fn reports(actions: &[Action]) -> Vec<&Report> {
+fn reports(actions: &[Action]) -> Vec<&Notice> {
     actions
         .iter()
         .filter_map(|action| match action {
@@ -394,9 +418,9 @@ fn failure_kinds(actions: &[Action]) -> Vec<&'static str> {
     reports(actions)
         .iter()
         .filter_map(|report| match report {
-            Report::RequestFailed { failure, .. }
-            | Report::WriteFailed { failure, .. }
-            | Report::DeliveryFailed { failure, .. } => Some(failure.kind),
+            Notice::RequestFailed { failure, .. }
+            | Notice::WriteFailed { failure, .. }
+            | Notice::DeliveryFailed { failure, .. } => Some(failure.kind),
             _ => None,
         })
         .collect()

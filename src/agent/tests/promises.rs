@@ -77,7 +77,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Carries out the steps and keeps the agent's open orders.
 struct Run {
     authority: Authority,
-    subjects: Vec<Arc<Subject>>,
+    subjects: Vec<Arc<IssuedCertificate>>,
     bench: Bench,
     open: Vec<Action>,
 }
@@ -107,7 +107,7 @@ impl Run {
                     path: path(file),
                     staple_path: path(file).with_extension("ocsp"),
                     targets: [TargetId(file % TARGETS)].into(),
-                    content: Content::Certificate {
+                    content: FileContent::Certificate {
                         subject,
                         staple: StapleFile::Missing,
                     },
@@ -154,7 +154,7 @@ impl Run {
             Step::Passes { minutes } => {
                 let duration = Duration::from_secs(60 * minutes);
                 self.bench.now.wall = self.bench.now.wall.saturating_add(duration);
-                self.bench.now.steady += duration;
+                self.bench.now.monotonic += duration;
                 self.event(Event::Wakeup);
             }
             Step::ClockSet { minutes } => {
@@ -191,10 +191,10 @@ impl Run {
                 };
                 self.event(Event::Answered {
                     certificate,
-                    result: result.map(|assessment| Answer {
+                    result: result.map(|assessment| Answered {
                         assessment: (how != 3).then_some(assessment),
                         fresh_for: (how == 4).then_some(7 * DAY),
-                        validators: Validators::default(),
+                        validators: CacheValidators::default(),
                     }),
                 });
             }
@@ -226,7 +226,7 @@ impl Run {
                         failure,
                         retry: *retry,
                     }),
-                    None => Ok(Delivery::Pushed),
+                    None => Ok(Delivered::Pushed),
                 };
                 self.event(Event::Delivered {
                     target,

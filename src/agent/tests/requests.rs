@@ -7,18 +7,18 @@ fn a_certificate_without_a_staple_is_asked_for_at_once_and_then_at_half_of_the_l
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     let asked = bench.find("/a.pem", &subject, &[], None);
-    let number = requested(&asked)[0];
+    let id = requested(&asked)[0];
 
     let answer = authority.answer(&subject, NOW, 4 * DAY);
-    let actions = bench.answer(number, answer);
+    let actions = bench.answer(id, answer);
     assert!(requested(&actions).is_empty());
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
-    bench.written(number, "/a.pem", true);
+    bench.written(id, "/a.pem", true);
 
     let wait = bench.next_wakeup();
     assert!(wait > DAY * 16 / 10 && wait <= DAY * 2, "{wait:?}");
     assert!(requested(&bench.pass(wait - Duration::from_secs(2))).is_empty());
-    assert_eq!(requested(&bench.pass(Duration::from_secs(3))), [number]);
+    assert_eq!(requested(&bench.pass(Duration::from_secs(3))), [id]);
 }
 
 #[test]
@@ -50,13 +50,13 @@ fn failures_back_off_and_never_take_the_good_staple_away() {
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.find("/a.pem", &subject, &[0], Some(staple.clone()));
-    let number = requested(&bench.pass(3 * DAY))[0];
+    let id = requested(&bench.pass(3 * DAY))[0];
     let mut waits = Vec::new();
     for _ in 0..8 {
-        assert_eq!(failure_kinds(&bench.fail(number, None)), ["timeout"]);
+        assert_eq!(failure_kinds(&bench.fail(id, None)), ["timeout"]);
         let wait = bench.next_wakeup();
         waits.push(wait);
-        assert_eq!(requested(&bench.pass(wait)), [number]);
+        assert_eq!(requested(&bench.pass(wait)), [id]);
     }
     assert!(waits[7] > waits[0] * 20, "{waits:?}");
     assert!(waits.iter().all(|wait| *wait <= schedule::LONGEST_RETRY));
@@ -69,17 +69,17 @@ fn failures_back_off_and_never_take_the_good_staple_away() {
 fn retry_after_is_honoured_but_not_beyond_half_of_what_is_left() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.fail(number, Some(Duration::from_secs(5000)));
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.fail(id, Some(Duration::from_secs(5000)));
     assert_eq!(requested(&bench.pass(Duration::from_secs(4999))), []);
-    assert_eq!(requested(&bench.pass(Duration::from_secs(1))), [number]);
+    assert_eq!(requested(&bench.pass(Duration::from_secs(1))), [id]);
 
     let other = authority.subject(2);
     let staple = authority.staple(&other, NOW, 4 * DAY);
     let mut bench = Bench::new();
     bench.find("/b.pem", &other, &[], Some(staple));
-    let number = requested(&bench.pass(4 * DAY - Duration::from_secs(4000)))[0];
-    bench.fail(number, Some(DAY));
+    let id = requested(&bench.pass(4 * DAY - Duration::from_secs(4000)))[0];
+    bench.fail(id, Some(DAY));
     assert_eq!(bench.next_wakeup(), Duration::from_secs(2000));
 }
 
@@ -87,12 +87,12 @@ fn retry_after_is_honoured_but_not_beyond_half_of_what_is_left() {
 fn an_older_response_never_replaces_a_newer_one() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
-    bench.written(number, "/a.pem", true);
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(id, "/a.pem", true);
     bench.event(Event::RenewAll);
     let older = authority.answer(&subject, NOW.saturating_sub(DAY), 4 * DAY);
-    let actions = bench.answer(number, older);
+    let actions = bench.answer(id, older);
     assert_eq!(failure_kinds(&actions), ["older_this_update"]);
     assert!(writes(&actions).is_empty());
 }
@@ -113,13 +113,13 @@ fn the_same_response_again_is_no_failure_and_asked_for_again_later() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     let answer = authority.answer(&subject, NOW, 4 * DAY);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, answer.clone());
-    bench.written(number, "/a.pem", true);
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, answer.clone());
+    bench.written(id, "/a.pem", true);
     let wait = bench.next_wakeup();
-    assert_eq!(requested(&bench.pass(wait)), [number]);
-    let actions = bench.answer(number, answer);
-    assert!(matches!(reports(&actions)[..], [Report::Unchanged { .. }]));
+    assert_eq!(requested(&bench.pass(wait)), [id]);
+    let actions = bench.answer(id, answer);
+    assert!(matches!(reports(&actions)[..], [Notice::Unchanged { .. }]));
     assert!(writes(&actions).is_empty());
     assert!(bench.next_wakeup() >= schedule::SHORTEST_REPEAT);
 }
@@ -128,9 +128,9 @@ fn the_same_response_again_is_no_failure_and_asked_for_again_later() {
 fn a_response_that_is_still_current_is_asked_about_conditionally_and_kept() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
-    bench.written(number, "/a.pem", true);
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(id, "/a.pem", true);
     let wait = bench.next_wakeup();
     let actions = bench.pass(wait);
     let Some(Action::Request {
@@ -141,8 +141,8 @@ fn a_response_that_is_still_current_is_asked_about_conditionally_and_kept() {
     };
     assert_eq!(validators.etag.as_deref(), Some("tag"));
     assert_eq!(held.map(|held| held.this_update), Some(NOW));
-    let actions = bench.not_modified(number, Duration::from_secs(20_000));
-    assert!(matches!(reports(&actions)[..], [Report::Unchanged { .. }]));
+    let actions = bench.not_modified(id, Duration::from_secs(20_000));
+    assert!(matches!(reports(&actions)[..], [Notice::Unchanged { .. }]));
     assert!(writes(&actions).is_empty());
     assert_eq!(bench.next_wakeup(), Duration::from_secs(20_000));
 }
@@ -151,15 +151,15 @@ fn a_response_that_is_still_current_is_asked_about_conditionally_and_kept() {
 fn not_modified_about_a_staple_that_has_ended_meanwhile_is_asked_again_in_full() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     bench.pass(3 * DAY);
     bench.pass(DAY);
-    let actions = bench.not_modified(number, DAY);
+    let actions = bench.not_modified(id, DAY);
     let Some(Action::Request { validators, .. }) = actions.first() else {
         panic!("{actions:?}");
     };
-    assert_eq!(*validators, Validators::default());
+    assert_eq!(*validators, CacheValidators::default());
 }
 
 #[test]
@@ -168,16 +168,16 @@ fn revocation_is_reported_once_withheld_and_the_old_staple_is_left_to_run_out() 
     let subject = authority.subject(1);
     bench.event(Event::Connected(TargetId(0)));
     let staple = authority.staple(&subject, NOW, 4 * DAY);
-    let number = {
+    let id = {
         bench.find("/a.pem", &subject, &[0], Some(staple));
         requested(&bench.event(Event::RenewAll))[0]
     };
     let later = NOW.saturating_add(Duration::from_secs(60));
     let revocation = authority.revocation(&subject, later, 1);
-    let actions = bench.answer(number, revocation.clone());
+    let actions = bench.answer(id, revocation.clone());
     assert!(matches!(
         reports(&actions)[..],
-        [Report::Revoked {
+        [Notice::Revoked {
             repeated: false,
             staple_until: Some(_),
             ..
@@ -186,11 +186,11 @@ fn revocation_is_reported_once_withheld_and_the_old_staple_is_left_to_run_out() 
     assert!(writes(&actions).is_empty() && deliveries(&actions).is_empty());
     // It goes on asking, without another alarm.
     let wait = bench.next_wakeup();
-    assert_eq!(requested(&bench.pass(wait)), [number]);
-    let actions = bench.answer(number, revocation);
+    assert_eq!(requested(&bench.pass(wait)), [id]);
+    let actions = bench.answer(id, revocation);
     assert!(matches!(
         reports(&actions)[..],
-        [Report::Revoked { repeated: true, .. }]
+        [Notice::Revoked { repeated: true, .. }]
     ));
 }
 
@@ -199,11 +199,11 @@ fn good_after_revoked_is_refused_unless_it_was_a_hold() {
     for (reason, refused) in [(1, true), (6, false)] {
         let (authority, mut bench) = (Authority::new(), Bench::new());
         let subject = authority.subject(1);
-        let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-        bench.answer(number, authority.revocation(&subject, NOW, reason));
+        let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+        bench.answer(id, authority.revocation(&subject, NOW, reason));
         bench.event(Event::RenewAll);
         let later = NOW.saturating_add(Duration::from_secs(60));
-        let actions = bench.answer(number, authority.answer(&subject, later, 4 * DAY));
+        let actions = bench.answer(id, authority.answer(&subject, later, 4 * DAY));
         assert_eq!(writes(&actions).is_empty(), refused, "reason {reason}");
         assert_eq!(failure_kinds(&actions) == ["good_after_revoked"], refused);
     }
@@ -215,18 +215,18 @@ fn a_staple_that_ends_without_successor_is_reported_and_not_offered_any_more() {
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    let number = requested(&bench.pass(3 * DAY))[0];
+    let id = requested(&bench.pass(3 * DAY))[0];
     let actions = bench.pass(DAY);
     assert!(matches!(
         reports(&actions)[..],
-        [Report::StapleExpired { .. }]
+        [Notice::StapleExpired { .. }]
     ));
     assert_eq!(clearances(&actions), ["/a.pem.ocsp"]);
     bench.cleared("/a.pem");
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
     // The request is still under way and its answer still welcome.
     let answer = authority.answer(&subject, bench.now.wall, 4 * DAY);
-    let actions = bench.answer(number, answer);
+    let actions = bench.answer(id, answer);
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
     assert_eq!(deliveries(&actions), [0]);
 }
@@ -241,7 +241,7 @@ fn an_expired_certificate_is_reported_once_and_left_alone() {
     let expired = |actions: &[Action]| {
         let all = reports(actions);
         all.iter()
-            .filter(|report| matches!(report, Report::CertificateExpired { .. }))
+            .filter(|report| matches!(report, Notice::CertificateExpired { .. }))
             .count()
     };
     assert_eq!(expired(&actions), 1);
@@ -267,11 +267,11 @@ fn one_request_at_a_time_for_one_certificate() {
 fn the_wall_clock_jumping_back_does_not_stop_retries() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    bench.fail(number, None);
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    bench.fail(id, None);
     bench.now.wall = bench.now.wall.saturating_sub(100 * DAY);
-    bench.now.steady += schedule::FIRST_RETRY;
-    assert_eq!(requested(&bench.event(Event::Wakeup)), [number]);
+    bench.now.monotonic += schedule::FIRST_RETRY;
+    assert_eq!(requested(&bench.event(Event::Wakeup)), [id]);
 }
 
 #[test]
@@ -300,18 +300,18 @@ fn certificates_are_not_all_renewed_at_the_same_second() {
 fn a_responder_that_is_left_alone_is_no_failure_of_the_certificate() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
     for _ in 0..20 {
-        let actions = bench.postponed(number, Duration::from_secs(100));
+        let actions = bench.postponed(id, Duration::from_secs(100));
         assert!(matches!(
             reports(&actions)[..],
-            [Report::RequestPostponed { .. }]
+            [Notice::RequestPostponed { .. }]
         ));
         assert_eq!(requested(&bench.pass(Duration::from_secs(99))), []);
-        assert_eq!(requested(&bench.pass(Duration::from_secs(26))), [number]);
+        assert_eq!(requested(&bench.pass(Duration::from_secs(26))), [id]);
     }
     // The first failure is still the first.
-    bench.fail(number, None);
+    bench.fail(id, None);
     assert!(bench.next_wakeup() <= schedule::FIRST_RETRY);
 }
 
@@ -321,9 +321,9 @@ fn a_revoked_certificate_has_its_good_staple_handed_to_nobody_any_more() {
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.find("/a.pem", &subject, &[0], Some(staple.clone()));
-    let number = requested(&bench.event(Event::RenewAll))[0];
+    let id = requested(&bench.event(Event::RenewAll))[0];
     let later = NOW.saturating_add(Duration::from_secs(60));
-    bench.answer(number, authority.revocation(&subject, later, 1));
+    bench.answer(id, authority.revocation(&subject, later, 1));
     assert!(deliveries(&bench.event(Event::Connected(TargetId(0)))).is_empty());
     assert!(writes(&bench.lies("/a.pem", StapleFile::Missing)).is_empty());
     // What is found on disk is the same good staple, and older than the revocation.
@@ -336,16 +336,16 @@ fn a_revocation_that_is_to_be_stapled_is_written_delivered_and_reported_also_whe
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
     bench.event(Event::Connected(TargetId(0)));
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
     let revocation = authority.stapleable_revocation(&subject, NOW);
     let staple = Arc::new(revocation.stapling.clone().unwrap());
-    let actions = bench.answer(number, revocation);
+    let actions = bench.answer(id, revocation);
     let revoked = |actions: &[Action]| {
         let all = reports(actions);
         all.iter().any(|report| {
             matches!(
                 report,
-                Report::Revoked {
+                Notice::Revoked {
                     repeated: false,
                     ..
                 }
@@ -366,22 +366,22 @@ fn a_revocation_that_is_to_be_stapled_is_written_delivered_and_reported_also_whe
 fn a_responder_that_repeats_itself_after_the_clock_was_ahead_is_asked_again_before_the_end() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
     let answer = authority.answer(&subject, NOW, 4 * DAY);
     bench.now.wall = NOW.saturating_add(3 * DAY);
-    bench.answer(number, answer);
+    bench.answer(id, answer);
     // The clock is put right: the next request does not wait for the wrong time to come again.
     bench.now.wall = NOW;
-    assert_eq!(requested(&bench.pass(DAY / 12)), [number]);
+    assert_eq!(requested(&bench.pass(DAY / 12)), [id]);
 }
 
 #[test]
 fn short_responses_are_renewed_at_their_half_too() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
     bench.answer(
-        number,
+        id,
         authority.answer(&subject, NOW, Duration::from_secs(3600)),
     );
     let wait = bench.next_wakeup().as_secs();
@@ -392,14 +392,14 @@ fn short_responses_are_renewed_at_their_half_too() {
 fn a_response_from_the_future_does_not_stand_in_the_way_once_the_clock_is_right() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
     let ahead = NOW.saturating_add(2 * DAY);
     bench.now.wall = ahead;
-    bench.answer(number, authority.answer(&subject, ahead, 4 * DAY));
-    bench.written(number, "/a.pem", true);
+    bench.answer(id, authority.answer(&subject, ahead, 4 * DAY));
+    bench.written(id, "/a.pem", true);
     bench.now.wall = NOW;
     bench.event(Event::RenewAll);
-    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let actions = bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
 }
 
@@ -409,14 +409,14 @@ fn a_response_from_the_future_is_replaced_when_the_clock_is_set_right() {
     let subject = authority.subject(1);
     let right = bench.now.wall;
     bench.now.wall = right.saturating_add(3 * DAY);
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
     let future = bench.now.wall.saturating_sub(DAY);
-    bench.answer(number, authority.answer(&subject, future, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, future, 4 * DAY));
     bench.event(Event::Connected(TargetId(0)));
     bench.now.wall = right;
-    assert_eq!(requested(&bench.event(Event::Wakeup)), [number]);
+    assert_eq!(requested(&bench.event(Event::Wakeup)), [id]);
     let present = authority.answer(&subject, right, 4 * DAY);
-    bench.answer(number, present);
+    bench.answer(id, present);
     assert_eq!(bench.state("/a.pem").kind(), "fresh");
     assert!(requested(&bench.event(Event::Wakeup)).is_empty(), "once");
 }
@@ -435,7 +435,7 @@ fn a_process_that_came_while_the_clock_was_ahead_gets_its_staple_when_it_is_set_
         bench.now.wall = right;
         assert_eq!(deliveries(&bench.event(Event::Wakeup)), [0]);
         bench.event(Event::Disconnected(TargetId(0)));
-        bench.not_delivered(0, CertificateNumber(0), DeliveryRetry::NextConnection);
+        bench.not_delivered(0, CertificateId(0), DeliveryRetry::NextConnection);
     }
 }
 
@@ -445,9 +445,9 @@ fn a_response_from_the_future_is_no_staple_also_for_a_certificate_that_went_and_
     let subject = authority.subject(1);
     let right = bench.now.wall;
     bench.now.wall = right.saturating_add(3 * DAY);
-    let number = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
+    let id = requested(&bench.find("/a.pem", &subject, &[0], None))[0];
     let future = bench.now.wall.saturating_sub(DAY);
-    bench.answer(number, authority.answer(&subject, future, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, future, 4 * DAY));
     bench.event(Event::FileGone(PathBuf::from("/a.pem")));
     bench.now.wall = right;
     bench.event(Event::Connected(TargetId(0)));

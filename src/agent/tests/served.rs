@@ -3,7 +3,7 @@
 use super::*;
 use crate::x509::CertificateReference;
 
-fn serves(bench: &mut Bench, subjects: &[&Arc<Subject>]) -> Vec<Action> {
+fn serves(bench: &mut Bench, subjects: &[&Arc<IssuedCertificate>]) -> Vec<Action> {
     let fingerprints = subjects.iter().map(|subject| {
         let [fingerprint, _] = CertificateReference::all(&subject.certificate);
         fingerprint
@@ -15,13 +15,13 @@ fn serves(bench: &mut Bench, subjects: &[&Arc<Subject>]) -> Vec<Action> {
 }
 
 /// A certificate that lies in a file and is live.
-fn live(authority: &Authority, bench: &mut Bench) -> Arc<Subject> {
+fn live(authority: &Authority, bench: &mut Bench) -> Arc<IssuedCertificate> {
     let subject = authority.subject(1);
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     bench.event(Event::Connected(TargetId(0)));
     serves(bench, &[&subject]);
     bench.find("/a.pem", &subject, &[0], Some(staple));
-    bench.delivered(0, CertificateNumber(0));
+    bench.delivered(0, CertificateId(0));
     subject
 }
 
@@ -31,26 +31,26 @@ fn what_was_replaced_on_disk_is_renewed_where_it_is_served_until_it_is_not() {
     let old = live(&authority, &mut bench);
     let new = authority.subject(2);
     let actions = bench.find("/a.pem", &new, &[0], None);
-    let [number] = requested(&actions)[..] else {
+    let [id] = requested(&actions)[..] else {
         panic!("{actions:?}")
     };
     let told = reports(&actions);
     assert!(
         told.iter()
-            .any(|it| matches!(it, Report::StillServed { .. }))
+            .any(|it| matches!(it, Notice::StillServed { .. }))
     );
-    bench.answer(number, authority.answer(&new, NOW, 4 * DAY));
-    bench.written(number, "/a.pem", true);
+    bench.answer(id, authority.answer(&new, NOW, 4 * DAY));
+    bench.written(id, "/a.pem", true);
     bench.pass(DAY);
     let asked = requested(&bench.event(Event::RenewAll));
-    assert_eq!(asked, [CertificateNumber(0), number]);
+    assert_eq!(asked, [CertificateId(0), id]);
     let now = bench.now.wall;
-    let actions = bench.answer(CertificateNumber(0), authority.answer(&old, now, 4 * DAY));
+    let actions = bench.answer(CertificateId(0), authority.answer(&old, now, 4 * DAY));
     assert_eq!(deliveries(&actions), [0]);
     assert!(writes(&actions).is_empty());
     // The reload.
     serves(&mut bench, &[&new]);
-    assert_eq!(bench.agent.burden().certificates, 1);
+    assert_eq!(bench.agent.footprint().certificates, 1);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn what_cannot_be_read_for_a_moment_goes_on_as_if_nothing_had_been() {
         path: "/a.pem".into(),
         staple_path: "/a.pem.ocsp".into(),
         targets: [TargetId(0)].into(),
-        content: Content::Excluded(Exclusion::Unreadable {
+        content: FileContent::Excluded(Exclusion::Unreadable {
             reason: "half a file".to_owned(),
         }),
     }));
@@ -70,7 +70,7 @@ fn what_cannot_be_read_for_a_moment_goes_on_as_if_nothing_had_been() {
     let staple = authority.staple(&subject, NOW, 4 * DAY);
     let actions = bench.find("/a.pem", &subject, &[0], Some(staple));
     assert!(requested(&actions).is_empty() && deliveries(&actions).is_empty());
-    assert_eq!(bench.agent.burden().certificates, 1);
+    assert_eq!(bench.agent.footprint().certificates, 1);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_a_process_served_that_does_not_come_back_is_let_go() {
     let (authority, mut bench) = (Authority::new(), Bench::new());
     live(&authority, &mut bench);
     bench.event(Event::FileGone("/a.pem".into()));
-    let certificates = |bench: &Bench| bench.agent.burden().certificates;
+    let certificates = |bench: &Bench| bench.agent.footprint().certificates;
     assert_eq!(certificates(&bench), 1);
     bench.event(Event::Disconnected(TargetId(0)));
     bench.pass(Duration::from_secs(300));
@@ -88,5 +88,5 @@ fn what_a_process_served_that_does_not_come_back_is_let_go() {
     bench.event(Event::Disconnected(TargetId(0)));
     bench.pass(Duration::from_secs(605));
     assert_eq!(certificates(&bench), 0);
-    assert_eq!(bench.agent.burden().timers, 0);
+    assert_eq!(bench.agent.footprint().timers, 0);
 }

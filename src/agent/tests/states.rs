@@ -4,19 +4,19 @@ use super::*;
 use crate::ocsp::RevocationReason;
 
 /// A certificate in a file, with a request under way for it.
-fn waiting(authority: &Authority) -> (Bench, Arc<Subject>, CertificateNumber) {
+fn waiting(authority: &Authority) -> (Bench, Arc<IssuedCertificate>, CertificateId) {
     let mut bench = Bench::new();
     let subject = authority.subject(1);
-    let number = requested(&bench.find("/a.pem", &subject, &[], None))[0];
-    (bench, subject, number)
+    let id = requested(&bench.find("/a.pem", &subject, &[], None))[0];
+    (bench, subject, id)
 }
 
 /// The same, with a staple of four days.
-fn fresh(authority: &Authority) -> (Bench, Arc<Subject>, CertificateNumber) {
-    let (mut bench, subject, number) = waiting(authority);
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
-    bench.written(number, "/a.pem", true);
-    (bench, subject, number)
+fn fresh(authority: &Authority) -> (Bench, Arc<IssuedCertificate>, CertificateId) {
+    let (mut bench, subject, id) = waiting(authority);
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
+    bench.written(id, "/a.pem", true);
+    (bench, subject, id)
 }
 
 fn kind(bench: &Bench) -> &'static str {
@@ -26,10 +26,10 @@ fn kind(bench: &Bench) -> &'static str {
 #[test]
 fn the_next_request_is_the_same_moment_in_the_log_and_in_the_status() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = waiting(&authority);
-    let actions = bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    let (mut bench, subject, id) = waiting(&authority);
+    let actions = bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     let logged = actions.iter().find_map(|action| match action {
-        Action::Report(Report::Renewed { next_request, .. }) => Some(*next_request),
+        Action::Report(Notice::Renewed { next_request, .. }) => Some(*next_request),
         _ => None,
     });
     let status = bench.agent.status_of("/a.pem".as_ref(), NOW).unwrap();
@@ -67,7 +67,7 @@ fn excluded_files_have_the_name_and_the_words_of_their_reason() {
             path: "/a.pem".into(),
             staple_path: "/a.pem.ocsp".into(),
             targets: Arc::default(),
-            content: Content::Excluded(exclusion),
+            content: FileContent::Excluded(exclusion),
         }));
         let state = bench.state("/a.pem");
         assert_eq!((state.kind(), state.to_string()), (kind, words));
@@ -93,8 +93,8 @@ fn waiting_becomes_fresh_with_a_staple_on_disk() {
 
 #[test]
 fn waiting_becomes_failing_and_says_why() {
-    let (mut bench, _, number) = waiting(&Authority::new());
-    bench.fail(number, None);
+    let (mut bench, _, id) = waiting(&Authority::new());
+    bench.fail(id, None);
     let state = bench.state("/a.pem");
     assert_eq!(
         (state.kind(), state.to_string().as_str()),
@@ -105,18 +105,18 @@ fn waiting_becomes_failing_and_says_why() {
 #[test]
 fn without_a_staple_not_being_asked_about_is_failing_and_with_one_it_is_only_said() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = waiting(&authority);
-    bench.postponed(number, Duration::from_secs(100));
+    let (mut bench, subject, id) = waiting(&authority);
+    bench.postponed(id, Duration::from_secs(100));
     let state = bench.state("/a.pem");
     assert_eq!(
         (state.kind(), state.to_string().as_str()),
         ("failing", "left alone")
     );
     bench.event(Event::RenewAll);
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(kind(&bench), "fresh");
     bench.event(Event::RenewAll);
-    bench.postponed(number, Duration::from_secs(100));
+    bench.postponed(id, Duration::from_secs(100));
     assert_eq!(kind(&bench), "fresh");
     let not_asked = |bench: &Bench| {
         let status = bench.agent.status_of("/a.pem".as_ref(), NOW).unwrap();
@@ -125,38 +125,38 @@ fn without_a_staple_not_being_asked_about_is_failing_and_with_one_it_is_only_sai
     };
     assert_eq!(not_asked(&bench), Some("circuit_open"));
     bench.event(Event::RenewAll);
-    bench.fail(number, None);
+    bench.fail(id, None);
     assert_eq!(not_asked(&bench), None);
 }
 
 #[test]
 fn fresh_is_renewing_while_the_responder_is_asked_and_fresh_again_with_its_answer() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = fresh(&authority);
+    let (mut bench, subject, id) = fresh(&authority);
     bench.event(Event::RenewAll);
     assert_eq!(kind(&bench), "renewing");
     let later = NOW.saturating_add(DAY);
     bench.now.wall = later;
-    bench.answer(number, authority.answer(&subject, later, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, later, 4 * DAY));
     assert_eq!(kind(&bench), "fresh");
     bench.event(Event::RenewAll);
-    bench.not_modified(number, DAY);
+    bench.not_modified(id, DAY);
     assert_eq!(kind(&bench), "fresh");
     bench.event(Event::RenewAll);
-    bench.postponed(number, DAY);
+    bench.postponed(id, DAY);
     assert_eq!(kind(&bench), "fresh");
 }
 
 #[test]
 fn renewing_becomes_failing_which_lasts_until_an_answer() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = fresh(&authority);
+    let (mut bench, subject, id) = fresh(&authority);
     bench.event(Event::RenewAll);
-    bench.fail(number, None);
+    bench.fail(id, None);
     assert_eq!(kind(&bench), "failing");
     bench.event(Event::RenewAll);
     assert_eq!(kind(&bench), "failing", "nothing is known to have changed");
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(kind(&bench), "fresh");
 }
 
@@ -170,9 +170,9 @@ fn fresh_becomes_waiting_when_the_staple_ends_before_any_answer() {
 #[test]
 fn revoked_says_when_and_why_and_outlasts_failures_and_refused_answers() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = fresh(&authority);
+    let (mut bench, subject, id) = fresh(&authority);
     bench.event(Event::RenewAll);
-    bench.answer(number, authority.revocation(&subject, NOW, 1));
+    bench.answer(id, authority.revocation(&subject, NOW, 1));
     let state = bench.state("/a.pem");
     assert_eq!(
         state,
@@ -186,21 +186,21 @@ fn revoked_says_when_and_why_and_outlasts_failures_and_refused_answers() {
         "the CA has revoked this certificate at 2026-01-15T12:00:00Z (keyCompromise)"
     );
     bench.event(Event::RenewAll);
-    bench.fail(number, None);
+    bench.fail(id, None);
     assert_eq!(kind(&bench), "revoked");
     bench.event(Event::RenewAll);
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(kind(&bench), "revoked");
 }
 
 #[test]
 fn revoked_becomes_fresh_when_a_hold_is_lifted() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = waiting(&authority);
-    bench.answer(number, authority.revocation(&subject, NOW, 6));
+    let (mut bench, subject, id) = waiting(&authority);
+    bench.answer(id, authority.revocation(&subject, NOW, 6));
     assert_eq!(kind(&bench), "revoked");
     bench.event(Event::RenewAll);
-    bench.answer(number, authority.answer(&subject, NOW, 4 * DAY));
+    bench.answer(id, authority.answer(&subject, NOW, 4 * DAY));
     assert_eq!(kind(&bench), "fresh");
 }
 
@@ -208,13 +208,13 @@ fn revoked_becomes_fresh_when_a_hold_is_lifted() {
 fn every_state_becomes_expired_with_the_certificate() {
     let authority = Authority::new();
     let failing = {
-        let (mut bench, _, number) = waiting(&authority);
-        bench.fail(number, None);
+        let (mut bench, _, id) = waiting(&authority);
+        bench.fail(id, None);
         bench
     };
     let revoked = {
-        let (mut bench, subject, number) = waiting(&authority);
-        bench.answer(number, authority.revocation(&subject, NOW, 1));
+        let (mut bench, subject, id) = waiting(&authority);
+        bench.answer(id, authority.revocation(&subject, NOW, 1));
         bench
     };
     let (waiting, ..) = waiting(&authority);
@@ -229,21 +229,21 @@ fn every_state_becomes_expired_with_the_certificate() {
 #[test]
 fn expired_becomes_what_it_was_when_the_clock_turns_out_to_have_been_ahead() {
     let authority = Authority::new();
-    let (mut bench, _, number) = fresh(&authority);
+    let (mut bench, _, id) = fresh(&authority);
     bench.now.wall = NOW.saturating_add(100 * DAY);
     bench.event(Event::Wakeup);
     assert_eq!(kind(&bench), "expired");
     bench.now.wall = NOW;
     assert_eq!(kind(&bench), "fresh");
     // It is asked for again, and its end is watched again.
-    bench.now.steady += schedule::LONGEST_RETRY;
-    assert_eq!(requested(&bench.event(Event::Wakeup)), [number]);
-    bench.not_modified(number, DAY);
+    bench.now.monotonic += schedule::LONGEST_RETRY;
+    assert_eq!(requested(&bench.event(Event::Wakeup)), [id]);
+    bench.not_modified(id, DAY);
     let reported = bench.pass(4 * DAY);
     assert!(
         reports(&reported)
             .iter()
-            .any(|report| matches!(report, Report::StapleExpired { .. })),
+            .any(|report| matches!(report, Notice::StapleExpired { .. })),
         "{reported:?}"
     );
 }
@@ -253,7 +253,7 @@ fn expiring(actions: &[Action]) -> Vec<(Option<Timestamp>, Option<&'static str>)
     reports(actions)
         .iter()
         .filter_map(|report| match report {
-            Report::Expiring {
+            Notice::Expiring {
                 staple_until,
                 failure,
                 ..
@@ -266,27 +266,27 @@ fn expiring(actions: &[Action]) -> Vec<(Option<Timestamp>, Option<&'static str>)
 #[test]
 fn a_certificate_is_expiring_once_its_staple_is_short_lived_and_again_after_another_one() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = fresh(&authority);
+    let (mut bench, subject, id) = fresh(&authority);
     for round in 0..2 {
         let until = bench.now.wall.saturating_add(4 * DAY);
-        assert_eq!(requested(&bench.pass(2 * DAY)), [number]);
-        bench.fail(number, None);
+        assert_eq!(requested(&bench.pass(2 * DAY)), [id]);
+        bench.fail(id, None);
         let early = bench.pass(DAY - Duration::from_secs(60));
         assert_eq!(expiring(&early), [], "round {round}");
         let due = bench.pass(Duration::from_secs(60));
         assert_eq!(expiring(&due), [(Some(until), Some("timeout"))]);
         assert_eq!(expiring(&bench.pass(DAY / 2)), []);
-        assert_eq!(expiring(&bench.fail(number, None)), []);
+        assert_eq!(expiring(&bench.fail(id, None)), []);
         let now = bench.now.wall;
-        bench.answer(number, authority.answer(&subject, now, 4 * DAY));
+        bench.answer(id, authority.answer(&subject, now, 4 * DAY));
     }
 }
 
 #[test]
 fn what_lives_shorter_than_the_operator_wants_is_expiring_in_the_last_third_of_its_life() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = waiting(&authority);
-    bench.answer(number, authority.answer(&subject, NOW, DAY));
+    let (mut bench, subject, id) = waiting(&authority);
+    bench.answer(id, authority.answer(&subject, NOW, DAY));
     assert_eq!(
         expiring(&bench.pass(DAY * 2 / 3 - Duration::from_secs(1))),
         []
@@ -296,8 +296,8 @@ fn what_lives_shorter_than_the_operator_wants_is_expiring_in_the_last_third_of_i
 
 #[test]
 fn a_new_certificate_is_expiring_after_half_an_hour_without_a_staple() {
-    let (mut bench, _, number) = waiting(&Authority::new());
-    assert_eq!(expiring(&bench.fail(number, None)), []);
+    let (mut bench, _, id) = waiting(&Authority::new());
+    assert_eq!(expiring(&bench.fail(id, None)), []);
     assert_eq!(expiring(&bench.pass(Duration::from_secs(1799))), []);
     let due = bench.pass(Duration::from_secs(1));
     assert_eq!(expiring(&due), [(None, Some("timeout"))]);
@@ -307,15 +307,15 @@ fn a_new_certificate_is_expiring_after_half_an_hour_without_a_staple() {
 #[test]
 fn what_ends_with_its_certificate_or_is_revoked_is_not_expiring() {
     let authority = Authority::new();
-    let (mut bench, subject, number) = waiting(&authority);
-    bench.answer(number, authority.revocation(&subject, NOW, 1));
+    let (mut bench, subject, id) = waiting(&authority);
+    bench.answer(id, authority.revocation(&subject, NOW, 1));
     assert_eq!(expiring(&bench.pass(3 * DAY)), []);
 
-    let (mut bench, subject, number) = waiting(&authority);
+    let (mut bench, subject, id) = waiting(&authority);
     let not_after = subject.certificate.not_after();
     let begin = not_after.saturating_sub(5 * DAY);
     bench.pass(begin.since(NOW));
-    bench.answer(number, authority.answer(&subject, begin, 9 * DAY));
+    bench.answer(id, authority.answer(&subject, begin, 9 * DAY));
     let last = bench.agent.status(begin).next().unwrap();
     let staple = last.certificate.unwrap().staple.unwrap();
     assert_eq!(staple.expires(), not_after);
@@ -347,23 +347,23 @@ fn a_longer_warning_time_counts_at_once() {
 
 #[test]
 fn a_failed_request_says_whether_the_reason_is_the_one_before() {
-    let (mut bench, _, number) = waiting(&Authority::new());
+    let (mut bench, _, id) = waiting(&Authority::new());
     let repeated = |actions: &[Action]| {
         reports(actions).iter().find_map(|report| match report {
-            Report::RequestFailed { repeated, .. } => Some(*repeated),
+            Notice::RequestFailed { repeated, .. } => Some(*repeated),
             _ => None,
         })
     };
-    assert_eq!(repeated(&bench.fail(number, None)), Some(false));
+    assert_eq!(repeated(&bench.fail(id, None)), Some(false));
     bench.event(Event::RenewAll);
-    assert_eq!(repeated(&bench.fail(number, None)), Some(true));
+    assert_eq!(repeated(&bench.fail(id, None)), Some(true));
     bench.event(Event::RenewAll);
     let other = Failure {
         kind: "connect_refused",
         message: "refused".to_owned(),
     };
     let told = bench.event(Event::Answered {
-        certificate: number,
+        certificate: id,
         result: Err(other.into()),
     });
     assert_eq!(repeated(&told), Some(false));

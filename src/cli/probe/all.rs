@@ -10,28 +10,28 @@ use std::sync::PoisonError;
 use std::thread;
 
 use super::ProbeArguments;
-use super::report::{Probed, Row, State};
+use super::report::{ProbeRow, ProbeState, Probed};
 use crate::cli::survey::Survey;
 use crate::config::Config;
 use crate::discovery::source::Source;
-use crate::discovery::{Finding, Refusal};
+use crate::discovery::{FileRefusal, Finding};
 use crate::ocsp::Policy;
 use crate::printable::Printable;
-use crate::probe::{self, Target};
+use crate::probe::{self, ProbeTarget};
 use crate::run::{self, wall_clock};
 use crate::x509::Certificate;
 
 /// Handshakes at a time.
 const AT_A_TIME: usize = 16;
 
-type Content = Result<Finding, Refusal>;
+type FoundCertificate = Result<Finding, FileRefusal>;
 
 /// Probes all certificates of the configuration, the worst first.
 pub(super) fn probe(
-    target: &Target,
+    target: &ProbeTarget,
     config: &Config,
     arguments: &ProbeArguments,
-) -> Result<Vec<Row>, String> {
+) -> Result<Vec<ProbeRow>, String> {
     let mut found = certificates(config)?;
     found.retain(|(_, content)| match content {
         Ok(finding) => !finding.certificate.ocsp_urls().is_empty(),
@@ -50,9 +50,9 @@ pub(super) fn probe(
             };
             let state = match content {
                 Ok(finding) => probe_one(target, &finding, config, arguments),
-                Err(refusal) => State::NotProbed(kind(&refusal), refusal.to_string()),
+                Err(refusal) => ProbeState::NotProbed(kind(&refusal), refusal.to_string()),
             };
-            lock(&rows).push(Row { file, state });
+            lock(&rows).push(ProbeRow { file, state });
         }
     };
     thread::scope(|scope| {
@@ -61,7 +61,7 @@ pub(super) fn probe(
         }
     });
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-    rows.sort_by_cached_key(Row::rank);
+    rows.sort_by_cached_key(ProbeRow::rank);
     Ok(rows)
 }
 
@@ -70,11 +70,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn probe_one(
-    target: &Target,
+    target: &ProbeTarget,
     finding: &Finding,
     config: &Config,
     arguments: &ProbeArguments,
-) -> State {
+) -> ProbeState {
     let wanted = &finding.certificate;
     let name = probe::name_to_ask(wanted);
     let seen = probe::handshake(
@@ -97,13 +97,13 @@ fn probe_one(
         )
     });
     match probed.certificate() {
-        Some(shown) if shown != wanted => State::OtherCertificate(probed),
-        _ => State::Probed(probed),
+        Some(shown) if shown != wanted => ProbeState::OtherCertificate(probed),
+        _ => ProbeState::Probed(probed),
     }
 }
 
 /// What the configuration's places hold.
-fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
+fn certificates(config: &Config) -> Result<Vec<(PathBuf, FoundCertificate)>, String> {
     let intent = run::intent(config).map_err(|error| error.to_string())?;
     let places = intent.places.into_iter();
     let sources: Vec<Source> = places.map(|place| place.source).collect();
@@ -123,21 +123,21 @@ fn certificates(config: &Config) -> Result<Vec<(PathBuf, Content)>, String> {
 }
 
 /// Whether the file is one for which there is nothing to staple.
-fn is_normal(refusal: &Refusal) -> bool {
+fn is_normal(refusal: &FileRefusal) -> bool {
     matches!(
         refusal,
-        Refusal::NoResponder
-            | Refusal::CertificateAuthority
-            | Refusal::SelfSigned
-            | Refusal::KeyOnly
+        FileRefusal::NoResponder
+            | FileRefusal::CertificateAuthority
+            | FileRefusal::SelfSigned
+            | FileRefusal::KeyOnly
     )
 }
 
-fn kind(refusal: &Refusal) -> &'static str {
+fn kind(refusal: &FileRefusal) -> &'static str {
     match refusal {
-        Refusal::NoIssuer(_) | Refusal::WrongIssuerFile(_) | Refusal::UnsupportedIssuer(_) => {
-            "no_issuer"
-        }
+        FileRefusal::NoIssuer(_)
+        | FileRefusal::WrongIssuerFile(_)
+        | FileRefusal::UnsupportedIssuer(_) => "no_issuer",
         _ => "unreadable",
     }
 }

@@ -6,11 +6,11 @@
 use serde::Serialize;
 
 use super::super::wording;
-use super::report::{Probed, Row, names};
+use super::report::{ProbeRow, Probed, names};
 use crate::ocsp::Assessment;
 use crate::ocsp::cert_id::hexadecimal;
 use crate::printable::Printable;
-use crate::probe::{Target, Verdict};
+use crate::probe::{ProbeTarget, StapleVerdict};
 use crate::run::wall_clock;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
@@ -85,7 +85,7 @@ struct StapleReport {
 }
 
 impl One {
-    pub(super) fn new(target: &Target, probed: &Probed) -> Self {
+    pub(super) fn new(target: &ProbeTarget, probed: &Probed) -> Self {
         One {
             schema: SCHEMA,
             target: target.to_string(),
@@ -95,7 +95,7 @@ impl One {
 }
 
 impl All {
-    pub(super) fn new(target: &Target, rows: &[Row]) -> Self {
+    pub(super) fn new(target: &ProbeTarget, rows: &[ProbeRow]) -> Self {
         let certificates = rows.iter().map(|row| CertificateRow {
             file: row.file.printable().to_string(),
             handshake: HandshakeReport {
@@ -108,7 +108,7 @@ impl All {
         All {
             schema: SCHEMA,
             target: target.to_string(),
-            good: rows.iter().all(Row::is_good),
+            good: rows.iter().all(ProbeRow::is_good),
             certificates: certificates.collect(),
         }
     }
@@ -158,9 +158,9 @@ impl CertificateReport {
 }
 
 impl StapleReport {
-    fn new(staple: &[u8], verdict: &Verdict) -> Self {
+    fn new(staple: &[u8], verdict: &StapleVerdict) -> Self {
         let assessment = match verdict {
-            Verdict::Stapled(assessment) => Some(assessment),
+            StapleVerdict::Stapled(assessment) => Some(assessment),
             _ => None,
         };
         let of = |time: fn(&Assessment) -> Timestamp| {

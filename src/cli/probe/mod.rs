@@ -18,7 +18,7 @@ use super::input::{choose_issuer, read_certificates};
 use super::{configuration, print_json};
 use crate::config::Options;
 use crate::ocsp::Policy;
-use crate::probe::{self, Target};
+use crate::probe::{self, ProbeTarget};
 use crate::run::wall_clock;
 use crate::x509::{Certificate, KeyFamily};
 
@@ -32,7 +32,7 @@ use report::Probed;
 pub(super) struct ProbeArguments {
     /// Server to ask; the port is 443 where none is given
     #[arg(value_name = "HOST:PORT")]
-    target: Target,
+    target: ProbeTarget,
 
     /// Name to ask for (SNI) [default: HOST, where it is a name]
     #[arg(short, long, value_name = "NAME", conflicts_with = "all")]
@@ -40,7 +40,7 @@ pub(super) struct ProbeArguments {
 
     /// Ask for a certificate with this kind of key [default: as the server likes]
     #[arg(short, long, value_name = "KIND", conflicts_with = "all")]
-    key: Option<Key>,
+    key: Option<KeyKind>,
 
     /// Issuer of the certificate, PEM or DER, for servers that do not send it
     #[arg(
@@ -104,18 +104,18 @@ pub(super) struct ProbeArguments {
 
 /// The kinds of keys, as a client tells them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Key {
+enum KeyKind {
     Rsa,
     Ecdsa,
     Ed25519,
 }
 
-impl From<Key> for KeyFamily {
-    fn from(key: Key) -> Self {
+impl From<KeyKind> for KeyFamily {
+    fn from(key: KeyKind) -> Self {
         match key {
-            Key::Rsa => KeyFamily::Rsa,
-            Key::Ecdsa => KeyFamily::Ecdsa,
-            Key::Ed25519 => KeyFamily::Ed25519,
+            KeyKind::Rsa => KeyFamily::Rsa,
+            KeyKind::Ecdsa => KeyFamily::Ecdsa,
+            KeyKind::Ed25519 => KeyFamily::Ed25519,
         }
     }
 }
@@ -187,7 +187,7 @@ fn probe_all(arguments: &ProbeArguments) -> Result<bool, String> {
     } else {
         report::print_table(&rows);
     }
-    Ok(rows.iter().all(report::Row::is_good))
+    Ok(rows.iter().all(report::ProbeRow::is_good))
 }
 
 impl ProbeArguments {

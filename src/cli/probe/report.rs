@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::wording;
 use crate::printable::Printable;
-use crate::probe::{Error, Judgement, Seen, Target, Verdict, covers};
+use crate::probe::{Error, Handshake, Judgement, ProbeTarget, StapleVerdict, covers};
 use crate::run::wall_clock;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
@@ -15,14 +15,14 @@ use humantime::format_duration;
 pub(super) struct Probed {
     /// The name that was asked for.
     pub(super) name: Option<String>,
-    pub(super) seen: Result<(Seen, Judgement), Error>,
+    pub(super) seen: Result<(Handshake, Judgement), Error>,
 }
 
 impl Probed {
     pub(super) fn new(
         name: Option<&str>,
-        seen: Result<Seen, Error>,
-        judge: impl FnOnce(&Seen) -> Judgement,
+        seen: Result<Handshake, Error>,
+        judge: impl FnOnce(&Handshake) -> Judgement,
     ) -> Self {
         Probed {
             name: name.map(str::to_owned),
@@ -34,7 +34,7 @@ impl Probed {
     }
 
     pub(super) fn is_good(&self) -> bool {
-        self.verdict().is_some_and(Verdict::is_good)
+        self.verdict().is_some_and(StapleVerdict::is_good)
     }
 
     /// The server's certificate.
@@ -43,7 +43,7 @@ impl Probed {
         seen.certificates.first()
     }
 
-    fn verdict(&self) -> Option<&Verdict> {
+    fn verdict(&self) -> Option<&StapleVerdict> {
         self.seen
             .as_ref()
             .ok()
@@ -67,7 +67,7 @@ impl Probed {
     /// The end of the staple's life.
     fn expires(&self) -> Option<Timestamp> {
         match self.verdict()? {
-            Verdict::Stapled(assessment) => Some(assessment.expires),
+            StapleVerdict::Stapled(assessment) => Some(assessment.expires),
             _ => None,
         }
     }
@@ -79,14 +79,14 @@ impl Probed {
 }
 
 /// One certificate of the configuration.
-pub(super) struct Row {
+pub(super) struct ProbeRow {
     /// Its file.
     pub(super) file: PathBuf,
-    pub(super) state: State,
+    pub(super) state: ProbeState,
 }
 
 /// How it stands with it.
-pub(super) enum State {
+pub(super) enum ProbeState {
     /// The server was asked for it.
     Probed(Probed),
     /// The server was asked for it and showed another one.
@@ -95,15 +95,15 @@ pub(super) enum State {
     NotProbed(&'static str, String),
 }
 
-impl Row {
+impl ProbeRow {
     pub(super) fn is_good(&self) -> bool {
-        matches!(&self.state, State::Probed(probed) if probed.is_good())
+        matches!(&self.state, ProbeState::Probed(probed) if probed.is_good())
     }
 
     /// The worst first, then those whose staples end first.
     pub(super) fn rank(&self) -> (bool, Option<Timestamp>, PathBuf) {
         let expires = match &self.state {
-            State::Probed(probed) => probed.expires(),
+            ProbeState::Probed(probed) => probed.expires(),
             _ => None,
         };
         (self.is_good(), expires, self.file.clone())
@@ -111,30 +111,30 @@ impl Row {
 
     pub(super) fn word(&self) -> String {
         match &self.state {
-            State::Probed(probed) => probed.word(),
-            State::OtherCertificate(_) => "other_certificate".to_owned(),
-            State::NotProbed(kind, _) => format!("not_probed:{kind}"),
+            ProbeState::Probed(probed) => probed.word(),
+            ProbeState::OtherCertificate(_) => "other_certificate".to_owned(),
+            ProbeState::NotProbed(kind, _) => format!("not_probed:{kind}"),
         }
     }
 
     pub(super) fn explanation(&self) -> Option<String> {
         match &self.state {
-            State::Probed(probed) => probed.explanation(),
-            State::OtherCertificate(probed) => {
+            ProbeState::Probed(probed) => probed.explanation(),
+            ProbeState::OtherCertificate(probed) => {
                 let subject = probed.certificate().map(Certificate::subject_display);
                 Some(format!(
                     "the server shows another certificate, '{}'",
                     subject.unwrap_or_default()
                 ))
             }
-            State::NotProbed(_, reason) => Some(reason.clone()),
+            ProbeState::NotProbed(_, reason) => Some(reason.clone()),
         }
     }
 
     pub(super) fn probed(&self) -> Option<&Probed> {
         match &self.state {
-            State::Probed(probed) | State::OtherCertificate(probed) => Some(probed),
-            State::NotProbed(..) => None,
+            ProbeState::Probed(probed) | ProbeState::OtherCertificate(probed) => Some(probed),
+            ProbeState::NotProbed(..) => None,
         }
     }
 
@@ -154,7 +154,7 @@ fn left(end: Timestamp) -> Duration {
 }
 
 /// Prints one handshake for people.
-pub(super) fn print(target: &Target, probed: &Probed) {
+pub(super) fn print(target: &ProbeTarget, probed: &Probed) {
     if let Ok((seen, judgement)) = &probed.seen {
         print_server(target, probed, seen);
         print_certificates(seen, judgement);
@@ -163,7 +163,7 @@ pub(super) fn print(target: &Target, probed: &Probed) {
     match &probed.seen {
         Err(error) => println!("{} {target}: {error}", probed.word()),
         Ok((_, judgement)) => match &judgement.verdict {
-            Verdict::Stapled(assessment) => println!("{}", wording::verdict(assessment)),
+            StapleVerdict::Stapled(assessment) => println!("{}", wording::verdict(assessment)),
             other => {
                 let reason = other.explanation().unwrap_or_default();
                 println!("{} {reason}", other.word());
@@ -172,7 +172,7 @@ pub(super) fn print(target: &Target, probed: &Probed) {
     }
 }
 
-fn print_server(target: &Target, probed: &Probed, seen: &Seen) {
+fn print_server(target: &ProbeTarget, probed: &Probed, seen: &Handshake) {
     let address = seen.address.to_string();
     if address == target.to_string() {
         print!("server {target}");
@@ -194,7 +194,7 @@ fn print_server(target: &Target, probed: &Probed, seen: &Seen) {
     }
 }
 
-fn print_certificates(seen: &Seen, judgement: &Judgement) {
+fn print_certificates(seen: &Handshake, judgement: &Judgement) {
     let Some((certificate, chain)) = seen.certificates.split_first() else {
         return;
     };
@@ -217,12 +217,12 @@ fn print_certificates(seen: &Seen, judgement: &Judgement) {
     }
 }
 
-fn print_staple(seen: &Seen, judgement: &Judgement) {
+fn print_staple(seen: &Handshake, judgement: &Judgement) {
     let Some(staple) = &seen.staple else {
         return;
     };
     println!("staple of {} bytes", staple.len());
-    if let Verdict::Stapled(assessment) = &judgement.verdict {
+    if let StapleVerdict::Stapled(assessment) = &judgement.verdict {
         for line in wording::details(assessment) {
             println!("{line}");
         }
@@ -241,7 +241,7 @@ pub(super) fn names(certificate: &Certificate) -> Vec<String> {
 }
 
 /// Prints all certificates for people, a line each.
-pub(super) fn print_table(rows: &[Row]) {
+pub(super) fn print_table(rows: &[ProbeRow]) {
     let cells: Vec<[String; 4]> = rows
         .iter()
         .map(|row| {

@@ -1,9 +1,9 @@
 //! `staplerd responder`: an OCSP responder for private CAs, until a signal ends it.
 //!
 //! What it answers for is said by its options ([`groups`]), or by the section `responder` of the
-//! configuration file where no `--issuer` is given. Reads the files ([`load`]), says what clients may
-//! have against the signers, and serves. Exit codes: 0 after a signal, 1 where it cannot serve, 78
-//! for options and files that make no sense.
+//! configuration file where no `--issuer` is given. Reads the files ([`load`]), says what clients
+//! may have against the signers, and serves. Exit codes: 0 after a signal, 1 where it cannot serve,
+//! 78 for options and files that make no sense.
 
 mod groups;
 mod load;
@@ -26,7 +26,7 @@ use crate::config::{Options, ResponderConfig};
 use crate::responder::fault::{Fault, Faults};
 use crate::responder::{Authority, Responder, Server, Settings, SigningFailed, SigningKey, serve};
 use crate::run::wall_clock;
-use crate::signals::{Request, Signals};
+use crate::signals::{SignalRequest, Signals};
 use crate::telemetry::{self, Verbosity};
 
 /// What to do where nothing is said about what to answer for.
@@ -204,7 +204,7 @@ async fn listen(address: SocketAddr, server: Server) -> std::io::Result<()> {
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, Arc::new(server), stop.clone()));
     // The files are looked at on each request: there is nothing to do for the other signals.
-    while signals.next().await != Request::Stop {}
+    while signals.next().await != SignalRequest::Stop {}
     stop.cancel();
     serving.await.map_err(std::io::Error::other)
 }

@@ -20,7 +20,7 @@ use rustix::termios::tcgetwinsize;
 
 use super::control::{DaemonChoice, OUT_OF_STEP};
 use super::{configuration, print_json};
-use crate::control::{Reply, Request, Status};
+use crate::control::{ControlReply, ControlRequest, StatusView};
 
 use style::Style;
 
@@ -107,15 +107,15 @@ fn watch(arguments: &StatusArguments, interval: Duration) -> ExitCode {
     }
 }
 
-fn ask(arguments: &StatusArguments) -> Result<Status, String> {
+fn ask(arguments: &StatusArguments) -> Result<StatusView, String> {
     let names = arguments.names.clone();
-    match arguments.daemon.ask(&Request::Status { names })? {
-        Reply::Status(status) => Ok(status),
+    match arguments.daemon.ask(&ControlRequest::Status { names })? {
+        ControlReply::Status(status) => Ok(status),
         _ => Err(OUT_OF_STEP.to_owned()),
     }
 }
 
-fn picture(arguments: &StatusArguments, status: &Status, style: Style) -> Vec<String> {
+fn picture(arguments: &StatusArguments, status: &StatusView, style: Style) -> Vec<String> {
     match arguments.timeline {
         true => timeline::lines(status, style),
         false => table::lines(status, style),

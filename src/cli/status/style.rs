@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::control::CertificateStatus;
+use crate::control::CertificateView;
 use crate::printable::Printable;
 
 /// What the output can take.
@@ -31,7 +31,7 @@ pub(super) enum Colour {
 }
 
 impl Colour {
-    pub(super) fn of(certificate: &CertificateStatus) -> Self {
+    pub(super) fn of(certificate: &CertificateView) -> Self {
         if certificate.needs_attention {
             Colour::Red
         } else if certificate.disk.is_none() {

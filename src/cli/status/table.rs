@@ -1,18 +1,20 @@
 //! How it stands, as a table for people: a line for each certificate file and, below it, what is
-//! wrong; then the HAProxy processes and the directories that are in trouble; then one line that counts.
+//! wrong; then the HAProxy processes and the directories that are in trouble; then one line that
+//! counts.
 //!
 //! Pure. No line is longer than the terminal is wide.
 
 use std::collections::BTreeMap;
 
 use super::style::{Colour, Style, brief, end_of, width_of};
-use crate::control::{CertificateStatus, QuarantinedStore, SocketStatus, Status};
+use crate::control::{CertificateView, QuarantinedStore, SocketStatus, StatusView};
 use crate::printable::Printable;
 use crate::time::Timestamp;
 
 /// The heads of the columns behind that of the certificates.
 const HEADS: [&str; 4] = ["STATE", "STAPLE LEFT", "RENEWAL IN", "LIVE"];
-/// The columns that a certificate's path takes at least, before columns from the right are left out.
+/// The columns that a certificate's path takes at least, before columns from the right are left
+/// out.
 const SHORTEST_PATH: usize = 16;
 /// The blanks between two columns.
 const GAP: usize = 2;
@@ -22,7 +24,7 @@ const LISTED: usize = 5;
 const NOTHING: &str = "-";
 
 /// The table.
-pub(super) fn lines(status: &Status, style: Style) -> Vec<String> {
+pub(super) fn lines(status: &StatusView, style: Style) -> Vec<String> {
     let mut lines = Vec::new();
     if !status.certificates.is_empty() {
         lines.extend(certificates(status, style));
@@ -52,7 +54,7 @@ pub(super) fn shorten(lines: &mut Vec<String>, most: usize) {
     }
 }
 
-fn certificates(status: &Status, style: Style) -> Vec<String> {
+fn certificates(status: &StatusView, style: Style) -> Vec<String> {
     let paths: Vec<String> = status
         .certificates
         .iter()
@@ -106,7 +108,7 @@ fn certificates(status: &Status, style: Style) -> Vec<String> {
 }
 
 /// The row of a certificate, but for its path.
-fn cells(certificate: &CertificateStatus, now: Timestamp) -> [String; 4] {
+fn cells(certificate: &CertificateView, now: Timestamp) -> [String; 4] {
     let staple = certificate.staple.as_ref();
     let left = staple.map(|staple| brief(staple.until.since(now)));
     let renewal = match certificate.next_request {
@@ -124,7 +126,7 @@ fn cells(certificate: &CertificateStatus, now: Timestamp) -> [String; 4] {
     ]
 }
 
-fn live(certificate: &CertificateStatus) -> String {
+fn live(certificate: &CertificateView) -> String {
     let all = certificate.live.len();
     let live = certificate.live.iter().filter(|it| it.place.current);
     match (live.count(), all) {
@@ -136,7 +138,7 @@ fn live(certificate: &CertificateStatus) -> String {
 }
 
 /// What is wrong with a certificate, a sentence each.
-pub(super) fn troubles(certificate: &CertificateStatus) -> Vec<String> {
+pub(super) fn troubles(certificate: &CertificateView) -> Vec<String> {
     let mut troubles = Vec::new();
     let is_usual = [
         "fresh",
@@ -235,7 +237,7 @@ fn list(paths: &[String]) -> String {
 }
 
 /// `12 certificate files: 1 failing, 11 fresh; 1 file and 1 socket need attention`.
-pub(super) fn summary(status: &Status) -> String {
+pub(super) fn summary(status: &StatusView) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for certificate in &status.certificates {
         *counts.entry(&certificate.state).or_default() += 1;

@@ -4,7 +4,7 @@
 
 use super::style::{Colour, Style, end_of};
 use super::table::{summary, troubles};
-use crate::control::{CertificateStatus, StapleStatus, Status};
+use crate::control::{CertificateView, StapleStatus, StatusView};
 use crate::printable::Printable;
 use crate::time::Timestamp;
 
@@ -18,7 +18,7 @@ const BESIDE: usize = 2 + 2 * 11 + 2;
 const LEGEND: &str = "━ past  ● now  R renewal  ╳ end of use before nextUpdate; times in UTC";
 
 /// The bars.
-pub(super) fn lines(status: &Status, style: Style) -> Vec<String> {
+pub(super) fn lines(status: &StatusView, style: Style) -> Vec<String> {
     let mut lines = Vec::new();
     for certificate in &status.certificates {
         lines.extend(certificate_lines(certificate, status.time, style));
@@ -31,7 +31,7 @@ pub(super) fn lines(status: &Status, style: Style) -> Vec<String> {
     lines
 }
 
-fn certificate_lines(certificate: &CertificateStatus, now: Timestamp, style: Style) -> Vec<String> {
+fn certificate_lines(certificate: &CertificateView, now: Timestamp, style: Style) -> Vec<String> {
     let width = style.width.unwrap_or(WIDTH);
     let colour = Colour::of(certificate);
     let room = width.saturating_sub(certificate.state.len() + 2).max(1);

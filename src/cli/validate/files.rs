@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use super::World;
-use super::report::Report;
+use super::LookedAfter;
+use super::report::Findings;
 use crate::cli::survey::{Survey, SurveyedFile};
 use crate::cli::user::User;
 use crate::config::ResponderOverride;
-use crate::discovery::Refusal;
+use crate::discovery::FileRefusal;
 use crate::discovery::source::Source;
 use crate::printable::Printable;
 
@@ -20,7 +20,7 @@ const LOOK: Access = Access::READ_OK.union(Access::EXEC_OK);
 const MAKE: Access = Access::WRITE_OK.union(Access::EXEC_OK);
 
 /// Checks what was found in all places.
-pub(super) fn check(world: &World, survey: &Survey, user: &User, report: &mut Report) {
+pub(super) fn check(world: &LookedAfter, survey: &Survey, user: &User, report: &mut Findings) {
     for (path, error) in &survey.failed {
         report.error("directory", format!("{} {error}", path.printable()));
     }
@@ -32,7 +32,7 @@ pub(super) fn check(world: &World, survey: &Survey, user: &User, report: &mut Re
     check_backups(world, report);
 }
 
-fn check_folder(source: &Source, user: &User, report: &mut Report) {
+fn check_folder(source: &Source, user: &User, report: &mut Findings) {
     let folder = match source {
         Source::Directory(directory) => &directory.path,
         Source::Masks(masks) => &masks.folder,
@@ -46,7 +46,7 @@ fn check_folder(source: &Source, user: &User, report: &mut Report) {
     }
 }
 
-fn check_certificates(world: &World, survey: &Survey, user: &User, report: &mut Report) {
+fn check_certificates(world: &LookedAfter, survey: &Survey, user: &User, report: &mut Findings) {
     let mut stapled = 0;
     let mut without_responder = 0;
     let mut others = 0;
@@ -60,11 +60,13 @@ fn check_certificates(world: &World, survey: &Survey, user: &User, report: &mut 
         }
         match &file.content {
             Ok(_) if !responders_of(world, file).is_empty() => stapled += 1,
-            Ok(_) | Err(Refusal::NoResponder) => without_responder += 1,
-            Err(Refusal::CertificateAuthority | Refusal::SelfSigned | Refusal::KeyOnly) => {
+            Ok(_) | Err(FileRefusal::NoResponder) => without_responder += 1,
+            Err(
+                FileRefusal::CertificateAuthority | FileRefusal::SelfSigned | FileRefusal::KeyOnly,
+            ) => {
                 others += 1;
             }
-            Err(refusal @ Refusal::Io(_)) => {
+            Err(refusal @ FileRefusal::Io(_)) => {
                 report.error("certificate", format!("{path}: {refusal}"))
             }
             Err(refusal) => report.warning("certificate", format!("{path}: {refusal}")),
@@ -88,7 +90,7 @@ fn check_certificates(world: &World, survey: &Survey, user: &User, report: &mut 
 }
 
 /// Whom to ask about the certificate in a file; nobody where it is empty.
-pub(super) fn responders_of(world: &World, file: &SurveyedFile) -> Vec<String> {
+pub(super) fn responders_of(world: &LookedAfter, file: &SurveyedFile) -> Vec<String> {
     let Ok(finding) = &file.content else {
         return Vec::new();
     };
@@ -98,7 +100,7 @@ pub(super) fn responders_of(world: &World, file: &SurveyedFile) -> Vec<String> {
 }
 
 /// Two certificates must not have one staple's place, and each place must be writable.
-fn check_staples(world: &World, survey: &Survey, user: &User, report: &mut Report) {
+fn check_staples(world: &LookedAfter, survey: &Survey, user: &User, report: &mut Findings) {
     let mut places: BTreeMap<&Path, &SurveyedFile> = BTreeMap::new();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     for source in &world.sources {
@@ -142,7 +144,7 @@ fn check_staples(world: &World, survey: &Survey, user: &User, report: &mut Repor
 }
 
 /// HAProxy would take copies in a directory that it loads whole for certificates.
-fn check_backups(world: &World, report: &mut Report) {
+fn check_backups(world: &LookedAfter, report: &mut Findings) {
     if world.config.backups.is_none() {
         return;
     }

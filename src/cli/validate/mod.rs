@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use self::report::Report;
+use self::report::Findings;
 use super::configuration::Loaded;
 use super::daemon::DaemonOptions;
 use super::survey::Survey;
@@ -50,7 +50,7 @@ pub(super) struct ValidateArguments {
 }
 
 /// What the daemon would look after.
-struct World {
+struct LookedAfter {
     config: Config,
     sources: Vec<Source>,
     /// Whom to ask about the certificates of each source.
@@ -60,7 +60,7 @@ struct World {
 
 /// Checks and prints.
 pub(super) fn run(arguments: &ValidateArguments) -> ExitCode {
-    let mut report = Report::default();
+    let mut report = Findings::default();
     check(arguments, &mut report);
     for line in report.lines() {
         println!("{line}");
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &ValidateArguments) -> ExitCode {
     }
 }
 
-fn check(arguments: &ValidateArguments, report: &mut Report) {
+fn check(arguments: &ValidateArguments, report: &mut Findings) {
     let user = match arguments
         .user
         .as_deref()
@@ -105,7 +105,7 @@ fn check(arguments: &ValidateArguments, report: &mut Report) {
             (None, None) => "no mistakes in the options".to_owned(),
         },
     );
-    let world = World::of(config, report);
+    let world = LookedAfter::of(config, report);
     settings::check(&world.config, &user, report);
     let survey = Survey::of(
         world.sources.iter().cloned(),
@@ -127,9 +127,9 @@ impl ValidateArguments {
     }
 }
 
-impl World {
+impl LookedAfter {
     /// What the daemon would look after.
-    fn of(config: Config, report: &mut Report) -> Self {
+    fn of(config: Config, report: &mut Findings) -> Self {
         let intent = run::intent(&config);
         let intent = intent.map_err(|error| report.error("haproxy_config", error));
         let (mut sources, mut responders, mut sockets) = Default::default();
@@ -138,14 +138,14 @@ impl World {
                 report.warning("haproxy_config", notice);
             }
             if !config.haproxy_config.is_empty() {
-                let count = Report::count(intent.named_by_haproxy, "place", "places");
+                let count = Findings::count(intent.named_by_haproxy, "place", "places");
                 report.ok("haproxy_config", count);
             }
             let places = intent.places.into_iter();
             (sources, responders) = places.map(|it| (it.source, it.responder)).unzip();
             sockets = intent.sockets;
         }
-        World {
+        LookedAfter {
             config,
             sources,
             responders,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::World;
+use super::LookedAfter;
 use super::files::responders_of;
-use super::report::Report;
+use super::report::Findings;
 use crate::cli::survey::Survey;
 use crate::fetch::{self, Destinations};
 use crate::haproxy::{Address, connection};
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Checks them.
-pub(super) fn check(world: &World, survey: &Survey, report: &mut Report) {
+pub(super) fn check(world: &LookedAfter, survey: &Survey, report: &mut Findings) {
     check_sockets(&world.sockets, report);
     check_responders(world, survey, report);
 }
 
 /// Connects to each and asks for its level. Every step has a deadline of its own.
-fn check_sockets(sockets: &[Address], report: &mut Report) {
+fn check_sockets(sockets: &[Address], report: &mut Findings) {
     if sockets.is_empty() {
         return report.ok("socket", "none is named: staples are written to files only");
     }
@@ -74,22 +74,22 @@ fn check_sockets(sockets: &[Address], report: &mut Report) {
 }
 
 /// A responder's URL, and whose word it is.
-struct Question {
+struct UrlInquiry {
     url: String,
     /// The configuration's, not a certificate's.
     is_configured: bool,
 }
 
 /// Finds the addresses of every responder, one URL for each host and port.
-fn check_responders(world: &World, survey: &Survey, report: &mut Report) {
-    let mut questions: BTreeMap<String, Question> = BTreeMap::new();
+fn check_responders(world: &LookedAfter, survey: &Survey, report: &mut Findings) {
+    let mut questions: BTreeMap<String, UrlInquiry> = BTreeMap::new();
     for file in &survey.files {
         let Ok(finding) = &file.content else {
             continue;
         };
         for url in responders_of(world, file) {
             let is_configured = !finding.certificate.ocsp_urls().contains(&url);
-            let question = Question { url, is_configured };
+            let question = UrlInquiry { url, is_configured };
             let known = questions.entry(responder_in(&question.url).to_owned());
             let known = known.or_insert(question);
             known.is_configured |= is_configured;

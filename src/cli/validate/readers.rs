@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::report::Report;
+use super::report::Findings;
 use crate::cli::survey::{Survey, SurveyedFile};
 use crate::cli::user::User;
 use crate::config::Config;
@@ -27,19 +27,19 @@ struct Permissions {
 
 /// Somebody who reads files.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Reader {
+enum FileReader {
     User(u32),
     Group(u32),
     Others,
 }
 
 /// Warns of those who are shut out; one line for each, however many certificates it concerns.
-pub(super) fn check(config: &Config, survey: &Survey, user: &User, report: &mut Report) {
+pub(super) fn check(config: &Config, survey: &Survey, user: &User, report: &mut Findings) {
     // What is wrong with the group has been said.
     let Ok(ownership) = Ownership::new(config.file_mode, config.file_group.as_deref()) else {
         return;
     };
-    let mut found: BTreeMap<Reader, (&Path, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<FileReader, (&Path, usize)> = BTreeMap::new();
     for file in survey.files.iter().filter(|file| file.content.is_ok()) {
         for reader in readers_shut_out(file, ownership, config.file_mode, user) {
             found.entry(reader).or_insert((&file.path, 0)).1 += 1;
@@ -67,7 +67,7 @@ fn readers_shut_out(
     ownership: Ownership,
     mode: u32,
     user: &User,
-) -> Vec<Reader> {
+) -> Vec<FileReader> {
     let folder = file.staple_path.parent().map(fs::metadata);
     let (Ok(certificate), Some(Ok(folder))) = (fs::metadata(&file.path), folder) else {
         return Vec::new();
@@ -87,33 +87,33 @@ fn readers_shut_out(
 
 /// Who may read the one file and not the other. Root reads everything; whether a user is in a group
 /// is not asked, so that he counts as being in it.
-fn shut_out(certificate: Permissions, staple: Permissions) -> Vec<Reader> {
+fn shut_out(certificate: Permissions, staple: Permissions) -> Vec<FileReader> {
     let Permissions { user, group, mode } = certificate;
     let all = staple.mode & 0o004 != 0;
     let its_group = staple.mode & 0o040 != 0;
     let readers = [
         (
             0o400,
-            Reader::User(user),
+            FileReader::User(user),
             user == 0 || user == staple.user || its_group,
         ),
         (
             0o040,
-            Reader::Group(group),
+            FileReader::Group(group),
             group == 0 || (its_group && group == staple.group),
         ),
-        (0o004, Reader::Others, false),
+        (0o004, FileReader::Others, false),
     ];
     let may_read = readers.into_iter().filter(|(bit, ..)| mode & bit != 0);
     let refused = may_read.filter(|(_, _, is_let)| !is_let && !all);
     refused.map(|(_, reader, _)| reader).collect()
 }
 
-fn name_of(reader: Reader) -> String {
+fn name_of(reader: FileReader) -> String {
     match reader {
-        Reader::User(number) => format!("the user {}", name_in("/etc/passwd", number)),
-        Reader::Group(number) => format!("the group {}", name_in("/etc/group", number)),
-        Reader::Others => "everybody".to_owned(),
+        FileReader::User(number) => format!("the user {}", name_in("/etc/passwd", number)),
+        FileReader::Group(number) => format!("the group {}", name_in("/etc/group", number)),
+        FileReader::Others => "everybody".to_owned(),
     }
 }
 
@@ -145,16 +145,32 @@ mod tests {
             (file(0, 0, 0o640), file(9, 9, 0o600), vec![]),
             // By its group.
             (file(0, 2, 0o640), file(9, 2, 0o640), vec![]),
-            (file(0, 2, 0o640), file(9, 3, 0o640), vec![Reader::Group(2)]),
-            (file(0, 2, 0o640), file(9, 2, 0o600), vec![Reader::Group(2)]),
+            (
+                file(0, 2, 0o640),
+                file(9, 3, 0o640),
+                vec![FileReader::Group(2)],
+            ),
+            (
+                file(0, 2, 0o640),
+                file(9, 2, 0o600),
+                vec![FileReader::Group(2)],
+            ),
             // By its owner.
             (file(1, 2, 0o600), file(1, 2, 0o600), vec![]),
-            (file(1, 2, 0o600), file(9, 2, 0o600), vec![Reader::User(1)]),
+            (
+                file(1, 2, 0o600),
+                file(9, 2, 0o600),
+                vec![FileReader::User(1)],
+            ),
             (file(1, 2, 0o600), file(9, 2, 0o640), vec![]),
             (
                 file(1, 2, 0o644),
                 file(9, 3, 0o600),
-                vec![Reader::User(1), Reader::Group(2), Reader::Others],
+                vec![
+                    FileReader::User(1),
+                    FileReader::Group(2),
+                    FileReader::Others,
+                ],
             ),
         ] {
             assert_eq!(shut_out(certificate, staple), expected);

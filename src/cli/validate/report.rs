@@ -26,15 +26,15 @@ impl Display for Grade {
 
 /// Everything that was found.
 #[derive(Default)]
-pub(super) struct Report(Vec<Row>);
+pub(super) struct Findings(Vec<FindingsRow>);
 
-struct Row {
+struct FindingsRow {
     grade: Grade,
     subject: &'static str,
     text: String,
 }
 
-impl Report {
+impl Findings {
     /// Something is as it should be.
     pub(super) fn ok(&mut self, subject: &'static str, text: impl Display) {
         self.add(Grade::Ok, subject, text);
@@ -55,7 +55,7 @@ impl Report {
         let text = text.to_string();
         let lines = text.lines().map(|line| line.printable().to_string());
         let text = lines.collect::<Vec<_>>().join("\n");
-        self.0.push(Row {
+        self.0.push(FindingsRow {
             grade,
             subject,
             text,
@@ -89,7 +89,8 @@ impl Report {
         };
         let mut lines = Vec::new();
         for (place, row) in self.0.iter().enumerate() {
-            let alike = |other: &&Row| (other.grade, other.subject) == (row.grade, row.subject);
+            let alike =
+                |other: &&FindingsRow| (other.grade, other.subject) == (row.grade, row.subject);
             match self.0.iter().take(place).filter(alike).count() {
                 before if before < MOST_ALIKE => {
                     lines.push(line(row.grade, row.subject, &row.text));
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_finding_and_a_verdict() {
-        let mut report = Report::default();
+        let mut report = Findings::default();
         report.ok("socket", "fine");
         report.warning("certificate", "no \x1b[1missuer");
         assert_eq!(
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn thousands_of_the_same_are_counted() {
-        let mut report = Report::default();
+        let mut report = Findings::default();
         for number in 0..10_000 {
             report.warning("certificate", number);
         }

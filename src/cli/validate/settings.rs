@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-use super::report::Report;
+use super::report::Findings;
 use crate::cli::user::User;
 use crate::config::{Config, Invocation, Statuses};
 use crate::printable::Printable;
@@ -16,7 +16,7 @@ const READ: Access = Access::READ_OK;
 const MAKE: Access = Access::WRITE_OK.union(Access::EXEC_OK);
 
 /// Checks them.
-pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
+pub(super) fn check(config: &Config, user: &User, report: &mut Findings) {
     if let Err(error) = Ownership::new(config.file_mode, config.file_group.as_deref()) {
         report.error("file_group", error);
     }
@@ -71,7 +71,7 @@ pub(super) fn check(config: &Config, user: &User, report: &mut Report) {
     }
 }
 
-fn directory(subject: &'static str, folder: &Path, user: &User, report: &mut Report) {
+fn directory(subject: &'static str, folder: &Path, user: &User, report: &mut Findings) {
     match user.check(folder, MAKE) {
         Ok(()) => report.ok(subject, folder.printable()),
         Err(problem) => report.error(subject, problem),

@@ -31,24 +31,24 @@ const MOST_REMARKS: usize = 100;
 /// Something to say about a place in a configuration file.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}{message}{offender}", offender = self.place.offender())]
-pub struct Remark {
-    place: Place,
+pub struct DocumentRemark {
+    place: Location,
     message: String,
 }
 
 /// A place in a configuration file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct Location {
     file: Arc<str>,
     position: Position,
     key: String,
     line: String,
 }
 
-impl Place {
+impl Location {
     /// What is to be said here.
-    pub(super) fn remark(&self, message: impl Display) -> Remark {
-        Remark {
+    pub(super) fn remark(&self, message: impl Display) -> DocumentRemark {
+        DocumentRemark {
             place: self.clone(),
             message: secrets::without_credentials(&message.to_string()),
         }
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-impl Display for Place {
+impl Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position { line, column } = self.position;
         write!(formatter, "{}:{line}:{column}: ", self.file)?;
@@ -91,8 +91,8 @@ pub(super) struct Document<'a> {
     lines: Vec<&'a str>,
     root: Option<Rc<Node>>,
     is_yaml: bool,
-    mistakes: RefCell<Vec<Remark>>,
-    warnings: RefCell<Vec<Remark>>,
+    mistakes: RefCell<Vec<DocumentRemark>>,
+    warnings: RefCell<Vec<DocumentRemark>>,
 }
 
 impl<'a> Document<'a> {
@@ -118,7 +118,7 @@ impl<'a> Document<'a> {
     }
 
     /// Remembers a mistake at this place.
-    fn wrong(&self, place: &Place, message: impl Display) {
+    fn wrong(&self, place: &Location, message: impl Display) {
         push(&self.mistakes, place.remark(message));
     }
 
@@ -135,8 +135,8 @@ impl<'a> Document<'a> {
     }
 
     /// The mistakes and the warnings, each in the order of their positions.
-    pub fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
-        let in_order = |remarks: RefCell<Vec<Remark>>| {
+    pub fn remarks(self) -> (Vec<DocumentRemark>, Vec<DocumentRemark>) {
+        let in_order = |remarks: RefCell<Vec<DocumentRemark>>| {
             let mut remarks = remarks.into_inner();
             remarks.sort_by_key(|remark| remark.place.position);
             // What is asked twice is wrong once.
@@ -146,8 +146,8 @@ impl<'a> Document<'a> {
         (in_order(self.mistakes), in_order(self.warnings))
     }
 
-    fn place(&self, position: Position, key: &str) -> Place {
-        Place {
+    fn place(&self, position: Position, key: &str) -> Location {
+        Location {
             file: Arc::clone(&self.file),
             position,
             key: key.to_owned(),
@@ -159,7 +159,7 @@ impl<'a> Document<'a> {
     }
 }
 
-fn push(remarks: &RefCell<Vec<Remark>>, remark: Remark) {
+fn push(remarks: &RefCell<Vec<DocumentRemark>>, remark: DocumentRemark) {
     let mut remarks = remarks.borrow_mut();
     if remarks.len() < MOST_REMARKS {
         remarks.push(remark);

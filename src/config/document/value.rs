@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Document, LONGEST_LINE, Place, Table, push};
+use super::{Document, LONGEST_LINE, Location, Table, push};
 use crate::config::units::{DURATION, parse_duration, shown_duration};
-use crate::config::yaml::{Content, Node, Position};
+use crate::config::yaml::{Node, NodeContent, Position};
 
 /// Mappings that may be merged into one another.
 const MAX_MERGES: usize = 8;
@@ -31,7 +31,7 @@ impl<'a> Value<'a> {
     }
 
     /// Where it stands.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         self.document.place(self.node.position, &self.key)
     }
 
@@ -57,10 +57,10 @@ impl<'a> Value<'a> {
 
     fn description(&self) -> String {
         match &self.node.content {
-            Content::List(_) => "a list".to_owned(),
-            Content::Mapping(_) => "keys with values".to_owned(),
-            Content::Scalar { .. } if self.is_null() => "nothing".to_owned(),
-            Content::Scalar { text, .. } => {
+            NodeContent::List(_) => "a list".to_owned(),
+            NodeContent::Mapping(_) => "keys with values".to_owned(),
+            NodeContent::Scalar { .. } if self.is_null() => "nothing".to_owned(),
+            NodeContent::Scalar { text, .. } => {
                 let shown: String = text.chars().take(LONGEST_LINE / 2).collect();
                 format!("'{}'", shown.escape_debug())
             }
@@ -70,7 +70,7 @@ impl<'a> Value<'a> {
     /// The word, if it is one without quotes.
     fn plain(&self) -> Option<&'a str> {
         match &self.node.content {
-            Content::Scalar {
+            NodeContent::Scalar {
                 text,
                 is_plain: true,
             } => Some(text),
@@ -99,7 +99,7 @@ impl<'a> Value<'a> {
     /// A text; a number is one as well.
     pub fn text(&self) -> Option<&'a str> {
         match &self.node.content {
-            Content::Scalar { text, .. } if !self.is_null() && self.as_boolean().is_none() => {
+            NodeContent::Scalar { text, .. } if !self.is_null() && self.as_boolean().is_none() => {
                 Some(text)
             }
             _ => self.expected("text"),
@@ -170,7 +170,7 @@ impl<'a> Value<'a> {
 
     /// A list that is not empty, each item read as `read` says.
     pub fn list<T>(&self, read: impl Fn(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
-        if matches!(&self.node.content, Content::List(items) if items.is_empty()) {
+        if matches!(&self.node.content, NodeContent::List(items) if items.is_empty()) {
             self.wrong("the list is empty: name something, or leave the key out");
             return None;
         }
@@ -179,7 +179,7 @@ impl<'a> Value<'a> {
 
     /// As [`list`](Self::list); it may be empty.
     pub fn list_or_none<T>(&self, read: impl Fn(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
-        let Content::List(items) = &self.node.content else {
+        let NodeContent::List(items) = &self.node.content else {
             return self.expected("a list, as in [a, b]");
         };
         let values = items.iter().enumerate().map(|(place, node)| Value {
@@ -193,19 +193,19 @@ impl<'a> Value<'a> {
     /// As [`list`](Self::list); a single item may stand alone.
     pub fn one_or_more<T>(&self, read: impl Fn(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
         match &self.node.content {
-            Content::Scalar { .. } => read(self.clone()).map(|item| vec![item]),
+            NodeContent::Scalar { .. } => read(self.clone()).map(|item| vec![item]),
             _ => self.list(read),
         }
     }
 
     /// Whether it is a single word.
     pub fn is_scalar(&self) -> bool {
-        matches!(self.node.content, Content::Scalar { .. })
+        matches!(self.node.content, NodeContent::Scalar { .. })
     }
 
     /// Keys of any name with their values, each key once.
     pub fn entries(&self) -> Option<BTreeMap<&'a str, Value<'a>>> {
-        let Content::Mapping(_) = &self.node.content else {
+        let NodeContent::Mapping(_) = &self.node.content else {
             return self.expected("keys with values");
         };
         let mut entries = BTreeMap::new();
@@ -221,14 +221,14 @@ impl<'a> Value<'a> {
         entries: &mut BTreeMap<&'a str, Value<'a>>,
         merges: usize,
     ) {
-        let Content::Mapping(pairs) = &mapping.content else {
+        let NodeContent::Mapping(pairs) = &mapping.content else {
             self.at(mapping, "<<").expected::<()>("keys with values");
             return;
         };
         let mut own: BTreeMap<&str, Position> = BTreeMap::new();
         let mut merged = Vec::new();
         for (key, value) in pairs {
-            let Content::Scalar { text, is_plain } = &key.content else {
+            let NodeContent::Scalar { text, is_plain } = &key.content else {
                 self.at(key, "?").expected::<()>("text as a key");
                 continue;
             };
@@ -249,7 +249,7 @@ impl<'a> Value<'a> {
                 continue;
             }
             match &node.content {
-                Content::List(items) => {
+                NodeContent::List(items) => {
                     for item in items {
                         self.collect_entries(item, entries, merges + 1);
                     }
@@ -280,10 +280,10 @@ impl<'a> Value<'a> {
     }
 
     /// Where a key of this mapping stands, or its value, if it is merged into it.
-    pub(super) fn place_of(&self, key: &str, value: &Value<'_>) -> Place {
+    pub(super) fn place_of(&self, key: &str, value: &Value<'_>) -> Location {
         let position = match &self.node.content {
-            Content::Mapping(pairs) => pairs.iter().find_map(|(node, _)| match &node.content {
-                Content::Scalar { text, .. } if text == key => Some(node.position),
+            NodeContent::Mapping(pairs) => pairs.iter().find_map(|(node, _)| match &node.content {
+                NodeContent::Scalar { text, .. } if text == key => Some(node.position),
                 _ => None,
             }),
             _ => None,

@@ -150,8 +150,11 @@ fn every_key_is_read() {
         syslog: true,
     };
     assert_eq!(config.logging, logging);
-    assert_eq!(config.output_log, LogFile::parse("out-{year}.log").ok());
-    assert_eq!(config.error_log, LogFile::parse("err.log").ok());
+    assert_eq!(
+        config.output_log,
+        LogFilePattern::parse("out-{year}.log").ok()
+    );
+    assert_eq!(config.error_log, LogFilePattern::parse("err.log").ok());
 }
 
 #[test]

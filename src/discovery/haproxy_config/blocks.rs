@@ -102,7 +102,8 @@ impl Block {
 mod tests {
     use super::*;
 
-    /// Which of the branches `.if`, `.elif`, `.else` are read for these conditions of the first two.
+    /// Which of the branches `.if`, `.elif`, `.else` are read for these conditions of the first
+    /// two.
     fn read(first: Truth, second: Truth) -> [bool; 3] {
         let mut blocks = Blocks::default();
         blocks.begin(1, || first);

@@ -8,7 +8,7 @@ use super::words::{is_space, plain_words};
 
 /// What a line says that matters here.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Line<'a> {
+pub struct CertificateLine<'a> {
     /// Its number, from 1.
     pub number: usize,
     /// The certificate, as it is written.
@@ -18,7 +18,7 @@ pub struct Line<'a> {
 }
 
 /// The lines with certificates, and what is wrong with others, by their numbers.
-pub fn lines(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usize, Remark)>> {
+pub fn lines(text: &str) -> impl Iterator<Item = Result<CertificateLine<'_>, (usize, Remark)>> {
     text.lines().enumerate().filter_map(|(index, line)| {
         let line = line.trim_matches(is_space);
         if line.is_empty() || line.starts_with('#') {
@@ -28,7 +28,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usize, Remark
     })
 }
 
-fn read(line: &str, number: usize) -> Result<Line<'_>, Remark> {
+fn read(line: &str, number: usize) -> Result<CertificateLine<'_>, Remark> {
     let (head, options) = match line.split_once('[') {
         Some((head, rest)) => {
             let (options, _) = rest.split_once(']').ok_or(Remark::UnclosedBracket)?;
@@ -36,7 +36,7 @@ fn read(line: &str, number: usize) -> Result<Line<'_>, Remark> {
         }
         None => (line, ""),
     };
-    Ok(Line {
+    Ok(CertificateLine {
         number,
         certificate: plain_words(head).next().ok_or(Remark::NoCertificate)?,
         options: plain_words(options).collect(),

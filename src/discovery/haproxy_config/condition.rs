@@ -4,7 +4,7 @@
 //! running HAProxy knows: its version, its features, its environment. As OpenSSL's absence would
 //! leave no certificates to look after, `feature(OPENSSL)` is true.
 
-use super::environment::{Environment, Value};
+use super::environment::{Environment, VariableValue};
 
 /// Expressions nested deeper than this are not evaluated.
 const DEEPEST: usize = 64;
@@ -53,7 +53,7 @@ pub fn evaluate(text: &str, environment: &Environment<'_>) -> Truth {
     if text.is_empty() {
         return Truth::False;
     }
-    let mut reader = Reader {
+    let mut reader = ExpressionReader {
         rest: text,
         environment,
     };
@@ -64,12 +64,12 @@ pub fn evaluate(text: &str, environment: &Environment<'_>) -> Truth {
 }
 
 /// Reads an expression from its front. `None`: it cannot be read.
-struct Reader<'a> {
+struct ExpressionReader<'a> {
     rest: &'a str,
     environment: &'a Environment<'a>,
 }
 
-impl Reader<'_> {
+impl ExpressionReader<'_> {
     fn skip(&mut self, text: &str) -> bool {
         let found = self.rest.strip_prefix(text);
         if let Some(rest) = found {
@@ -142,9 +142,9 @@ impl Reader<'_> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Some(match (name, arguments.as_slice()) {
             ("defined", [name]) => match self.environment.get(name) {
-                Value::Known(_) => Truth::True,
-                Value::Unset => Truth::False,
-                Value::Unknown => Truth::Unknown,
+                VariableValue::Known(_) => Truth::True,
+                VariableValue::Unset => Truth::False,
+                VariableValue::Unknown => Truth::Unknown,
             },
             ("streq", [one, other]) => Truth::from(one == other),
             ("strneq", [one, other]) => Truth::from(one != other),

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use super::notice::{Place, Remark};
+use super::notice::{LineLocation, Remark};
 use super::wanted::known;
 use super::words::Word;
-use super::{ControlSocket, Level};
+use super::{ControlSocket, SocketLevel};
 
 /// What separates the parts of a list of addresses.
 const SEPARATOR: char = ',';
@@ -19,7 +19,7 @@ const STREAM: &str = "stream+";
 
 /// The sockets of the line's arguments that can be used, and what there is to say about others.
 pub fn read(
-    place: &Place,
+    place: &LineLocation,
     arguments: &[Word],
     start: &Path,
 ) -> (Vec<ControlSocket>, Option<Remark>) {
@@ -48,18 +48,18 @@ pub fn read(
     (sockets, remark)
 }
 
-fn address_and_level(arguments: &[Word]) -> Result<(String, Level), Remark> {
+fn address_and_level(arguments: &[Word]) -> Result<(String, SocketLevel), Remark> {
     let written = known(arguments.first(), "stats socket")?;
-    let mut level = Level::Operator;
+    let mut level = SocketLevel::Operator;
     let mut parameters = arguments.iter().skip(1);
     while let Some(parameter) = parameters.next() {
         match parameter.text.as_str() {
             "ssl" => return Err(Remark::TlsSocket(written)),
             "level" => {
                 level = match known(parameters.next(), "level")?.as_str() {
-                    "user" => Level::User,
-                    "admin" => Level::Admin,
-                    _ => Level::Operator,
+                    "user" => SocketLevel::User,
+                    "admin" => SocketLevel::Admin,
+                    _ => SocketLevel::Operator,
                 };
             }
             _ => {}

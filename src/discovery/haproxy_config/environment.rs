@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What is known of a variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value {
+pub enum VariableValue {
     /// Its value.
     Known(String),
     /// The configuration itself has removed it.
@@ -20,7 +20,7 @@ pub enum Value {
 /// The variables at one point of the configuration.
 pub struct Environment<'a> {
     outside: &'a dyn Fn(&str) -> Option<String>,
-    changed: BTreeMap<String, Value>,
+    changed: BTreeMap<String, VariableValue>,
     /// Whether `resetenv` has removed whatever is not in `changed`.
     cleared: bool,
 }
@@ -36,29 +36,29 @@ impl<'a> Environment<'a> {
     }
 
     /// What a variable holds.
-    pub fn get(&self, name: &str) -> Value {
+    pub fn get(&self, name: &str) -> VariableValue {
         match self.changed.get(name) {
             Some(value) => value.clone(),
-            None if self.cleared => Value::Unset,
-            None => (self.outside)(name).map_or(Value::Unknown, Value::Known),
+            None if self.cleared => VariableValue::Unset,
+            None => (self.outside)(name).map_or(VariableValue::Unknown, VariableValue::Known),
         }
     }
 
     /// `setenv NAME VALUE`; a value that is not known makes the variable unknown.
-    pub fn set(&mut self, name: &str, value: Value) {
+    pub fn set(&mut self, name: &str, value: VariableValue) {
         self.changed.insert(name.to_owned(), value);
     }
 
     /// `presetenv NAME VALUE`: only where there is none yet.
-    pub fn preset(&mut self, name: &str, value: Value) {
-        if !matches!(self.get(name), Value::Known(_)) {
+    pub fn preset(&mut self, name: &str, value: VariableValue) {
+        if !matches!(self.get(name), VariableValue::Known(_)) {
             self.set(name, value);
         }
     }
 
     /// `unsetenv NAME`.
     pub fn unset(&mut self, name: &str) {
-        self.set(name, Value::Unset);
+        self.set(name, VariableValue::Unset);
     }
 
     /// `resetenv [NAME…]`: removes all but these.
@@ -76,15 +76,15 @@ mod tests {
         (name == "HOME").then(|| "/home/me".to_owned())
     }
 
-    fn known(text: &str) -> Value {
-        Value::Known(text.to_owned())
+    fn known(text: &str) -> VariableValue {
+        VariableValue::Known(text.to_owned())
     }
 
     #[test]
     fn later_lines_see_what_earlier_ones_set() {
         let mut environment = Environment::new(&outside);
         assert_eq!(environment.get("HOME"), known("/home/me"));
-        assert_eq!(environment.get("NOPE"), Value::Unknown);
+        assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
         environment.preset("HOME", known("/root"));
         environment.preset("NOPE", known("a"));
         environment.preset("NOPE", known("b"));
@@ -93,7 +93,7 @@ mod tests {
         environment.set("HOME", known("/root"));
         assert_eq!(environment.get("HOME"), known("/root"));
         environment.unset("HOME");
-        assert_eq!(environment.get("HOME"), Value::Unset);
+        assert_eq!(environment.get("HOME"), VariableValue::Unset);
     }
 
     #[test]
@@ -103,9 +103,9 @@ mod tests {
         environment.set("B", known("b"));
         environment.reset(["A", "HOME", "NOPE"].into_iter());
         assert_eq!(environment.get("A"), known("a"));
-        assert_eq!(environment.get("B"), Value::Unset);
+        assert_eq!(environment.get("B"), VariableValue::Unset);
         assert_eq!(environment.get("HOME"), known("/home/me"));
-        assert_eq!(environment.get("NOPE"), Value::Unknown);
-        assert_eq!(environment.get("OTHER"), Value::Unset);
+        assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
+        assert_eq!(environment.get("OTHER"), VariableValue::Unset);
     }
 }

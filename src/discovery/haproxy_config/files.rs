@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certificate_list;
-use super::notice::{Notice, Place, Remark};
+use super::notice::{ConfigNotice, LineLocation, Remark};
 use super::parser::Parser;
-use super::wanted::{Entry, Options, Wanted, What};
+use super::wanted::{CertificateOptions, Wanted, WantedCertificate, What};
 use super::words::Word;
 use super::{HaproxyConfig, Store};
 use crate::discovery::certificate_file::with_suffix;
@@ -131,7 +131,7 @@ fn configuration_files(
 }
 
 /// A file's text; where it is not UTF-8, a notice says in which line first.
-fn read_text(path: &Path, notices: &mut Vec<Notice>) -> io::Result<String> {
+fn read_text(path: &Path, notices: &mut Vec<ConfigNotice>) -> io::Result<String> {
     let bytes = files::read(path, LARGEST_FILE, Reach::Anywhere)?;
     String::from_utf8(bytes.to_vec()).or_else(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -142,8 +142,8 @@ fn read_text(path: &Path, notices: &mut Vec<Notice>) -> io::Result<String> {
             .filter(|byte| **byte == b'\n')
             .count()
             + 1;
-        notices.push(Notice {
-            place: Place {
+        notices.push(ConfigNotice {
+            place: LineLocation {
                 file: path.into(),
                 line,
             },
@@ -184,8 +184,8 @@ impl Loader {
         }
     }
 
-    fn remark(&mut self, place: &Place, remark: Remark) {
-        self.found.notices.push(Notice {
+    fn remark(&mut self, place: &LineLocation, remark: Remark) {
+        self.found.notices.push(ConfigNotice {
             place: place.clone(),
             remark,
         });
@@ -212,14 +212,17 @@ impl Loader {
                 Ok(line) => line.number,
                 Err((number, _)) => *number,
             };
-            let place = Place {
+            let place = LineLocation {
                 file: file.clone(),
                 line: number,
             };
             let entry = line.map_err(|(_, remark)| remark).and_then(|line| {
                 let words: Vec<Word> = line.options.into_iter().map(Word::from).collect();
                 let name = wanted.settings.complete(line.certificate)?;
-                Ok(Entry::by_name(name, Options::read(&words)?))
+                Ok(WantedCertificate::by_name(
+                    name,
+                    CertificateOptions::read(&words)?,
+                ))
             });
             match entry {
                 Ok(entry) => self.certificate(wanted, &place, &entry),
@@ -228,7 +231,7 @@ impl Loader {
         }
     }
 
-    fn certificate(&mut self, wanted: &Wanted, place: &Place, entry: &Entry) {
+    fn certificate(&mut self, wanted: &Wanted, place: &LineLocation, entry: &WantedCertificate) {
         if entry.is_reference() {
             if !self.names.contains(&entry.name) {
                 self.remark(place, Remark::UnknownStore(entry.name.clone()));
@@ -266,7 +269,7 @@ impl Loader {
         }
     }
 
-    fn store(&mut self, place: &Place, name: String, source: Source) {
+    fn store(&mut self, place: &LineLocation, name: String, source: Source) {
         if self.names.contains(&name) {
             return;
         }
@@ -285,7 +288,7 @@ impl Loader {
         });
     }
 
-    fn tell_relative(&mut self, wanted: &Wanted, place: &Place, name: &str) {
+    fn tell_relative(&mut self, wanted: &Wanted, place: &LineLocation, name: &str) {
         let settings = &wanted.settings;
         if !name.starts_with('/') && settings.depends_on_start && !self.relative_told {
             self.relative_told = true;

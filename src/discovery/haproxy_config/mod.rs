@@ -2,9 +2,9 @@
 //!
 //! Reads the files as HAProxy reads them (configuration manual §2, §3.1, §5.1, §12.7), without
 //! knowing everything that HAProxy knows: its environment, its version, the folder it was started
-//! in. Where that matters a [`Notice`] says so, and a line that cannot be read loses nothing but
-//! itself. Reads no certificate: whether the files are there and what they hold is for the scan.
-//! Certificates of `server` lines are passed over, because HAProxy staples for none of them.
+//! in. Where that matters a [`ConfigNotice`] says so, and a line that cannot be read loses nothing
+//! but itself. Reads no certificate: whether the files are there and what they hold is for the
+//! scan. Certificates of `server` lines are passed over, because HAProxy staples for none of them.
 //!
 //! Where a staple belongs is where HAProxy looks for it at its next start. For a certificate of a
 //! `crt-store` without `ocsp` that is nowhere; its staple is kept beside it all the same, because
@@ -25,9 +25,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use environment::Value;
+pub use environment::VariableValue;
 pub use files::{Error, LARGEST_FILE, MOST_STORES, read};
-pub use notice::{Notice, Place, Remark};
+pub use notice::{ConfigNotice, LineLocation, Remark};
 
 use super::source::Source;
 
@@ -42,7 +42,7 @@ pub struct HaproxyConfig {
     /// Its control sockets, the most powerful first. They all belong to one process.
     pub sockets: Vec<ControlSocket>,
     /// What the operator should know.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<ConfigNotice>,
     /// Every file and folder of the configuration that was read, crt-lists that are missing
     /// included: when one of them changes, all this may change.
     pub files: Vec<PathBuf>,
@@ -69,7 +69,7 @@ pub struct Store {
     /// Where it is.
     pub source: Source,
     /// The line that asks for it first.
-    pub place: Place,
+    pub place: LineLocation,
 }
 
 /// A control socket that HAProxy opens (`stats socket`).
@@ -78,14 +78,14 @@ pub struct ControlSocket {
     /// What to connect to: a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`.
     pub address: String,
     /// What may be done there.
-    pub level: Level,
+    pub level: SocketLevel,
     /// The line that opens it.
-    pub place: Place,
+    pub place: LineLocation,
 }
 
 /// What may be done at a control socket (configuration manual §5.1, `level`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Level {
+pub enum SocketLevel {
     /// Looking at what is not sensitive.
     User,
     /// Most things; what HAProxy allows where nothing is said.
@@ -94,12 +94,12 @@ pub enum Level {
     Admin,
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for SocketLevel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Level::User => "user",
-            Level::Operator => "operator",
-            Level::Admin => "admin",
+            SocketLevel::User => "user",
+            SocketLevel::Operator => "operator",
+            SocketLevel::Admin => "admin",
         })
     }
 }

@@ -7,19 +7,19 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Level;
+use super::SocketLevel;
 use crate::printable::Printable;
 
 /// A line of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct LineLocation {
     /// The file, as it was named.
     pub file: Arc<Path>,
     /// Its line, from 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LineLocation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}", self.file.printable(), self.line)
     }
@@ -27,14 +27,14 @@ impl fmt::Display for Place {
 
 /// Something an operator should know about a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Notice {
+pub struct ConfigNotice {
     /// The line.
-    pub place: Place,
+    pub place: LineLocation,
     /// What about it.
     pub remark: Remark,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for ConfigNotice {
     /// `file:line: what, what to do`, in one line whatever the names in it hold.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!("{}: {}", self.place, self.remark);
@@ -151,7 +151,7 @@ pub enum Remark {
         "this control socket has level {0}, which does not suffice for all versions of HAProxy and \
          never for a certificate's first staple: add 'level admin'"
     )]
-    LevelTooLow(Level),
+    LevelTooLow(SocketLevel),
     /// No line names a certificate.
     #[error(
         "no certificate is named here, so there is nothing to staple for: HAProxy's are named on a \

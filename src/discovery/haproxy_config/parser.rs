@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::condition::{Truth, evaluate};
-use super::environment::{Environment, Value};
-use super::notice::{Notice, Place, Remark};
-use super::wanted::{Entry, Options, Settings, Wanted, What, known};
+use super::environment::{Environment, VariableValue};
+use super::notice::{ConfigNotice, LineLocation, Remark};
+use super::wanted::{CertificateOptions, Settings, Wanted, WantedCertificate, What, known};
 use super::words::{Word, split};
-use super::{ControlSocket, Level, control_socket};
+use super::{ControlSocket, SocketLevel, control_socket};
 use crate::discovery::source::Naming;
 
 /// The keywords that begin a section (the manual's chapters 3, 4, 11 and 12).
@@ -64,7 +64,7 @@ pub struct Parsed {
     /// Its control sockets, the most powerful first.
     pub sockets: Vec<ControlSocket>,
     /// What there is to say about its lines.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<ConfigNotice>,
 }
 
 /// The state between two lines.
@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
         self.change_folder(&path);
         let mut blocks = Blocks::default();
         for (index, line) in text.split('\n').enumerate() {
-            let place = Place {
+            let place = LineLocation {
                 file: path.clone(),
                 line: index + 1,
             };
@@ -136,7 +136,7 @@ impl<'a> Parser<'a> {
         }
         for line in blocks.unended() {
             let file = path.clone();
-            self.remark(&Place { file, line }, Remark::Unended);
+            self.remark(&LineLocation { file, line }, Remark::Unended);
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> Parser<'a> {
         let sockets = &mut self.parsed.sockets;
         sockets.sort_by_key(|socket| std::cmp::Reverse(socket.level));
         if let Some(best) = sockets.first()
-            && best.level < Level::Admin
+            && best.level < SocketLevel::Admin
         {
             let (place, level) = (best.place.clone(), best.level);
             self.remark(&place, Remark::LevelTooLow(level));
@@ -153,18 +153,23 @@ impl<'a> Parser<'a> {
         self.parsed
     }
 
-    fn remark(&mut self, place: &Place, remark: Remark) {
-        self.parsed.notices.push(Notice {
+    fn remark(&mut self, place: &LineLocation, remark: Remark) {
+        self.parsed.notices.push(ConfigNotice {
             place: place.clone(),
             remark,
         });
     }
 
-    fn line(&mut self, place: &Place, line: &str, blocks: &mut Blocks) -> Result<(), Remark> {
+    fn line(
+        &mut self,
+        place: &LineLocation,
+        line: &str,
+        blocks: &mut Blocks,
+    ) -> Result<(), Remark> {
         let value = |name: &str| match name {
-            ".FILE" => Value::Known(place.file.to_string_lossy().into_owned()),
-            ".LINE" => Value::Known(place.line.to_string()),
-            ".SECTION" => Value::Known(self.section_name.clone()),
+            ".FILE" => VariableValue::Known(place.file.to_string_lossy().into_owned()),
+            ".LINE" => VariableValue::Known(place.line.to_string()),
+            ".SECTION" => VariableValue::Known(self.section_name.clone()),
             _ => self.environment.get(name),
         };
         let words = match split(line, value) {
@@ -197,7 +202,7 @@ impl<'a> Parser<'a> {
     /// A line that begins with a dot (§2.4); `.notice` and its like mean nothing here.
     fn directive(
         &mut self,
-        place: &Place,
+        place: &LineLocation,
         line: &str,
         keyword: &str,
         arguments: &[Word],
@@ -267,7 +272,12 @@ impl<'a> Parser<'a> {
         settings.depends_on_start = depends_on_start;
     }
 
-    fn global(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+    fn global(
+        &mut self,
+        place: &LineLocation,
+        keyword: &str,
+        arguments: &[Word],
+    ) -> Result<(), Remark> {
         let first = arguments.first();
         match keyword {
             "crt-base" => self.settings().crt_base = first.cloned(),
@@ -313,8 +323,10 @@ impl<'a> Parser<'a> {
             "setenv" | "presetenv" => {
                 let name = known(first, keyword)?;
                 let value = match arguments.get(1) {
-                    Some(word) if word.unknown.is_some() => Value::Unknown,
-                    word => Value::Known(word.map(|word| word.text.clone()).unwrap_or_default()),
+                    Some(word) if word.unknown.is_some() => VariableValue::Unknown,
+                    word => {
+                        VariableValue::Known(word.map(|word| word.text.clone()).unwrap_or_default())
+                    }
                 };
                 if keyword == "setenv" {
                     self.environment.set(&name, value);
@@ -334,7 +346,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn want(&mut self, place: &Place, what: What) {
+    fn want(&mut self, place: &LineLocation, what: What) {
         self.parsed.wanted.push(Wanted {
             place: place.clone(),
             settings: self.settings.clone(),
@@ -342,22 +354,30 @@ impl<'a> Parser<'a> {
         });
     }
 
-    fn binding(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+    fn binding(
+        &mut self,
+        place: &LineLocation,
+        keyword: &str,
+        arguments: &[Word],
+    ) -> Result<(), Remark> {
         match keyword {
             // The first word is its address.
             "bind" => self.bind(place, arguments.get(1..).unwrap_or_default()),
             "default-bind" => self.bind(place, arguments),
             "ssl-f-use" => {
-                let options = Options::read(arguments)?;
+                let options = CertificateOptions::read(arguments)?;
                 let name = self.settings.complete(options.certificate()?)?;
-                self.want(place, What::Certificate(Entry::by_name(name, options)));
+                self.want(
+                    place,
+                    What::Certificate(WantedCertificate::by_name(name, options)),
+                );
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn bind(&mut self, place: &Place, arguments: &[Word]) -> Result<(), Remark> {
+    fn bind(&mut self, place: &LineLocation, arguments: &[Word]) -> Result<(), Remark> {
         let mut arguments = arguments.iter();
         // What is wrong with one name does not lose the others of the line.
         let mut result = Ok(());
@@ -366,7 +386,12 @@ impl<'a> Parser<'a> {
             let what = match keyword {
                 "crt" | "default-crt" => known(arguments.next(), keyword)
                     .and_then(|name| self.settings.complete(&name))
-                    .map(|name| What::Certificate(Entry::by_name(name, Options::default()))),
+                    .map(|name| {
+                        What::Certificate(WantedCertificate::by_name(
+                            name,
+                            CertificateOptions::default(),
+                        ))
+                    }),
                 "crt-list" => known(arguments.next(), keyword).map(What::List),
                 _ if NAMING_KEYWORDS.contains(&keyword) => {
                     arguments.next();
@@ -382,7 +407,12 @@ impl<'a> Parser<'a> {
         result
     }
 
-    fn store(&mut self, place: &Place, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+    fn store(
+        &mut self,
+        place: &LineLocation,
+        keyword: &str,
+        arguments: &[Word],
+    ) -> Result<(), Remark> {
         let Section::Store { name, crt_base } = &mut self.section else {
             return Ok(());
         };
@@ -391,8 +421,8 @@ impl<'a> Parser<'a> {
             "load" => {
                 let global_base = self.settings.crt_base.as_ref();
                 let bases = [crt_base.as_ref().or(global_base), global_base];
-                let options = Options::read(arguments)?;
-                let entry = Entry::of_store(name.as_deref(), bases, options)?;
+                let options = CertificateOptions::read(arguments)?;
+                let entry = WantedCertificate::of_store(name.as_deref(), bases, options)?;
                 self.want(place, What::Certificate(entry));
             }
             _ => {}

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::notice::{Place, Remark};
+use super::notice::{LineLocation, Remark};
 use super::words::Word;
 use crate::discovery::source::{Companions, Naming};
 
@@ -17,7 +17,8 @@ pub struct Settings {
     pub crt_base: Option<Word>,
     /// How companions are named.
     pub naming: Naming,
-    /// `ssl-load-extra-files` with `bundle`: a missing `a.pem` may be `a.pem.rsa` and `a.pem.ecdsa`.
+    /// `ssl-load-extra-files` with `bundle`: a missing `a.pem` may be `a.pem.rsa` and
+    /// `a.pem.ecdsa`.
     pub bundles: bool,
     /// The folder that relative names are in.
     pub folder: PathBuf,
@@ -40,7 +41,7 @@ impl Settings {
     }
 
     /// The companions of a certificate that a line names with these options.
-    pub fn companions(&self, certificate: &Path, options: &Options) -> Companions {
+    pub fn companions(&self, certificate: &Path, options: &CertificateOptions) -> Companions {
         let mut companions = self.naming.companions(certificate);
         if options.names_files {
             companions.issuer = options.issuer.as_deref().map(|issuer| self.locate(issuer));
@@ -67,7 +68,7 @@ fn below(base: Option<&Word>, name: &str) -> Result<String, Remark> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     /// The line.
-    pub place: Place,
+    pub place: LineLocation,
     /// What holds there.
     pub settings: Rc<Settings>,
     /// What is asked for.
@@ -78,26 +79,26 @@ pub struct Wanted {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
     /// A certificate, or by its name a folder, a bundle or a store.
-    Certificate(Entry),
+    Certificate(WantedCertificate),
     /// `crt-list FILE`.
     List(String),
 }
 
 /// A certificate as a line names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub struct WantedCertificate {
     /// Its store's name.
     pub name: String,
     /// Its file; where the name is all there is, that is the file.
     pub file: String,
     /// What the line says about it.
-    pub options: Options,
+    pub options: CertificateOptions,
 }
 
-impl Entry {
+impl WantedCertificate {
     /// A certificate by its name.
-    pub fn by_name(name: String, options: Options) -> Self {
-        Entry {
+    pub fn by_name(name: String, options: CertificateOptions) -> Self {
+        WantedCertificate {
             file: name.clone(),
             name,
             options,
@@ -112,7 +113,7 @@ impl Entry {
     pub fn of_store(
         store: Option<&str>,
         [base, global_base]: [Option<&Word>; 2],
-        mut options: Options,
+        mut options: CertificateOptions,
     ) -> Result<Self, Remark> {
         options.names_files = true;
         for companion in [&mut options.staple, &mut options.issuer]
@@ -128,7 +129,7 @@ impl Entry {
             (Some(store), None) => format!("@{store}/{}", certificate.trim_start_matches('/')),
             (store, Some(alias)) => format!("@{}/{alias}", store.unwrap_or_default()),
         };
-        Ok(Entry {
+        Ok(WantedCertificate {
             name,
             file,
             options,
@@ -149,7 +150,7 @@ impl Entry {
 
 /// The options of a certificate that matter here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Options {
+pub struct CertificateOptions {
     /// `crt`.
     pub certificate: Option<String>,
     /// `alias`.
@@ -165,13 +166,13 @@ pub struct Options {
     pub renewed_by_haproxy: bool,
 }
 
-impl Options {
+impl CertificateOptions {
     /// Picks the options from the words of a line.
     ///
     /// # Errors
     /// One of them has a variable whose value is not known, or lacks its value.
-    pub fn read(words: &[Word]) -> Result<Options, Remark> {
-        let mut options = Options::default();
+    pub fn read(words: &[Word]) -> Result<CertificateOptions, Remark> {
+        let mut options = CertificateOptions::default();
         let mut words = words.iter();
         while let Some(keyword) = words.next() {
             let mut value = || known(words.next(), &keyword.text).map(Some);

@@ -4,7 +4,7 @@
 //! variables, which count within double quotes only). A backslash at the end of a line does not
 //! continue it: HAProxy knows no such thing.
 
-use super::environment::Value;
+use super::environment::VariableValue;
 use super::notice::Remark;
 
 /// More than this, variables in place, no line has: values that contain one another grow fast.
@@ -32,7 +32,7 @@ impl From<&str> for Word {
 ///
 /// # Errors
 /// HAProxy refuses such a line, and with it the configuration.
-pub fn split(line: &str, value: impl Fn(&str) -> Value) -> Result<Vec<Word>, Remark> {
+pub fn split(line: &str, value: impl Fn(&str) -> VariableValue) -> Result<Vec<Word>, Remark> {
     let mut splitter = Splitter {
         rest: line.as_bytes(),
         words: Vec::new(),
@@ -46,7 +46,7 @@ pub fn split(line: &str, value: impl Fn(&str) -> Value) -> Result<Vec<Word>, Rem
 
 /// A word that is not finished.
 #[derive(Default)]
-struct Draft {
+struct WordDraft {
     text: Vec<u8>,
     unknown: Option<String>,
 }
@@ -54,12 +54,12 @@ struct Draft {
 struct Splitter<'a> {
     rest: &'a [u8],
     words: Vec<Word>,
-    current: Option<Draft>,
+    current: Option<WordDraft>,
     length: usize,
 }
 
-/// What ends a word for HAProxy: C's isspace in the C locale, which has the vertical tab and none of
-/// Unicode's spaces.
+/// What ends a word for HAProxy: C's isspace in the C locale, which has the vertical tab and none
+/// of Unicode's spaces.
 pub fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t'..='\r')
 }
@@ -70,7 +70,7 @@ pub fn plain_words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Splitter<'_> {
-    fn run(&mut self, value: impl Fn(&str) -> Value) -> Result<(), Remark> {
+    fn run(&mut self, value: impl Fn(&str) -> VariableValue) -> Result<(), Remark> {
         let mut quote = None;
         while let Some(byte) = self.next() {
             match (byte, quote) {
@@ -116,7 +116,7 @@ impl Splitter<'_> {
         String::from_utf8_lossy(taken).into_owned()
     }
 
-    fn word(&mut self) -> &mut Draft {
+    fn word(&mut self) -> &mut WordDraft {
         self.current.get_or_insert_default()
     }
 
@@ -165,7 +165,7 @@ impl Splitter<'_> {
     }
 
     /// `$NAME`, `${NAME}`, `${NAME-default}`, `${NAME[*]}`: what follows the dollar sign.
-    fn variable(&mut self, value: impl Fn(&str) -> Value) -> Result<(), Remark> {
+    fn variable(&mut self, value: impl Fn(&str) -> VariableValue) -> Result<(), Remark> {
         let in_braces = self.take_if(b'{');
         let dot = if self.take_if(b'.') { "." } else { "" };
         let name = self.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -190,9 +190,9 @@ impl Splitter<'_> {
             }
         }
         let text = match (value(&name), default) {
-            (Value::Known(text), _) | (_, Some(text)) => text,
-            (Value::Unset, None) => String::new(),
-            (Value::Unknown, None) => {
+            (VariableValue::Known(text), _) | (_, Some(text)) => text,
+            (VariableValue::Unset, None) => String::new(),
+            (VariableValue::Unknown, None) => {
                 self.word().unknown = Some(name);
                 return Ok(());
             }
@@ -221,14 +221,14 @@ mod tests {
 
     use super::*;
 
-    fn value(name: &str) -> Value {
+    fn value(name: &str) -> VariableValue {
         match name {
-            "HOME" => Value::Known("/home/me".into()),
-            "LIST" => Value::Known("one  two three".into()),
-            "EMPTY" => Value::Known(String::new()),
-            "GONE" => Value::Unset,
-            ".LINE" => Value::Known("7".into()),
-            _ => Value::Unknown,
+            "HOME" => VariableValue::Known("/home/me".into()),
+            "LIST" => VariableValue::Known("one  two three".into()),
+            "EMPTY" => VariableValue::Known(String::new()),
+            "GONE" => VariableValue::Unset,
+            ".LINE" => VariableValue::Known("7".into()),
+            _ => VariableValue::Unknown,
         }
     }
 
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn values_cannot_grow_without_end() {
-        let large = |_: &str| Value::Known("x".repeat(LONGEST_LINE));
+        let large = |_: &str| VariableValue::Known("x".repeat(LONGEST_LINE));
         assert!(split(r#""$A""#, large).is_ok());
         let remark = split(r#""$A" "$A""#, large).unwrap_err();
         assert_eq!(remark, Remark::LineTooLong(LONGEST_LINE));

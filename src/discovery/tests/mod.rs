@@ -37,7 +37,7 @@ impl Bench {
             recursive: false,
             naming: Naming::default(),
         });
-        let scanner = Scanner::new([(SourceNumber(0), source)], Selection::default());
+        let scanner = Scanner::new([(SourceId(0), source)], Selection::default());
         Bench {
             directory,
             scanner,
@@ -55,7 +55,7 @@ impl Bench {
             recursive: true,
             naming: Naming::default(),
         });
-        self.scanner = Scanner::new([(SourceNumber(0), source)], selection);
+        self.scanner = Scanner::new([(SourceId(0), source)], selection);
         self
     }
 
@@ -428,7 +428,7 @@ fn what_is_to_be_reported_again_is() {
     let mut bench = Bench::new();
     bench.write("a.pem", &[&bench.leaf(1), &bench.world.issuer]);
     bench.scan();
-    bench.scanner.report_again(SourceNumber(0));
+    bench.scanner.report_again(SourceId(0));
     assert_eq!(bench.scan(), ["+a.pem"]);
     assert!(bench.scan().is_empty());
 }

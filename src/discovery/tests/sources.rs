@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use super::*;
 use crate::discovery::source::{CertificateFile, Companions, Masks};
 
-const FIRST: SourceNumber = SourceNumber(1);
-const SECOND: SourceNumber = SourceNumber(2);
+const FIRST: SourceId = SourceId(1);
+const SECOND: SourceId = SourceId(2);
 
 impl Bench {
     /// The same folder, looked at through these sources.
-    fn with(mut self, sources: impl IntoIterator<Item = (SourceNumber, Source)>) -> Self {
+    fn with(mut self, sources: impl IntoIterator<Item = (SourceId, Source)>) -> Self {
         self.scanner = Scanner::new(sources, Selection::default());
         self
     }

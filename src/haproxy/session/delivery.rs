@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Conversation, Delivery, Failure, Parting, STORES_LEVEL, Session, unless_lost};
+use super::{CommandFailure, Conversation, Offer, Parting, STORES_LEVEL, Session, unless_lost};
 use crate::haproxy::command;
-use crate::haproxy::outcome::{Delivered, DeliveryError};
+use crate::haproxy::outcome::{Arrival, DeliveryError};
 use crate::haproxy::reply::{self, Slot};
 use crate::haproxy::versions::{Push, Replacing, SHOWS_BASE64};
 use crate::ocsp::Staple;
@@ -28,8 +28,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     pub(super) async fn deliver(
         &mut self,
         conversation: &mut Conversation,
-        delivery: &Delivery,
-    ) -> Result<Result<Delivered, DeliveryError>, Parting> {
+        delivery: &Offer,
+    ) -> Result<Result<Arrival, DeliveryError>, Parting> {
         let staple = &delivery.staple;
         // It was long enough when it was verified; that can have been a while ago.
         if staple.expires().since((self.now)()) < MIN_STAPLE_LIFE {
@@ -41,8 +41,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     async fn make_live(
         &mut self,
         conversation: &mut Conversation,
-        delivery: &Delivery,
-    ) -> Result<Delivered, Failure> {
+        delivery: &Offer,
+    ) -> Result<Arrival, CommandFailure> {
         let staple = &delivery.staple;
         if self.settings.push == Push::Never {
             return Err(DeliveryError::PushWithheld.into());
@@ -84,12 +84,14 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         }
         if without_slot.is_empty() && staple.matches_by_cert_id() {
             match conversation.push(staple).await {
-                Err(Failure::Delivery(DeliveryError::NoSlot)) if knows_stores => {}
-                Err(Failure::Delivery(DeliveryError::NoSlot)) if conversation.hides_stores => {
+                Err(CommandFailure::Delivery(DeliveryError::NoSlot)) if knows_stores => {}
+                Err(CommandFailure::Delivery(DeliveryError::NoSlot))
+                    if conversation.hides_stores =>
+                {
                     return Err(DeliveryError::NotShown.into());
                 }
                 Err(failure) => return Err(failure),
-                Ok(()) => return Ok(Delivered::Pushed),
+                Ok(()) => return Ok(Arrival::Pushed),
             }
         }
         let to_attach: Vec<String> = if without_slot.is_empty() {
@@ -104,7 +106,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             self.attach(conversation, store, delivery).await?;
         }
         conversation.verify_attached(&to_attach, staple).await?;
-        Ok(Delivered::Attached)
+        Ok(Arrival::Attached)
     }
 
     /// Whether a staple may be replaced in this process.
@@ -119,14 +121,16 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 }
 
 impl Conversation {
-    async fn push(&mut self, staple: &Staple) -> Result<(), Failure> {
+    async fn push(&mut self, staple: &Staple) -> Result<(), CommandFailure> {
         let answer = self
             .exchange(command::set_ocsp_response(staple.der()))
             .await?;
         reply::updated(&answer)?;
         match self.verify(staple).await {
             // It has just said that it has a place.
-            Err(Failure::Delivery(DeliveryError::NoSlot)) => Err(DeliveryError::NotHeld.into()),
+            Err(CommandFailure::Delivery(DeliveryError::NoSlot)) => {
+                Err(DeliveryError::NotHeld.into())
+            }
             verified => verified,
         }
     }
@@ -135,13 +139,17 @@ impl Conversation {
     ///
     /// A store that only `server` lines use gets none, whatever is put into it: HAProxy staples for
     /// its own clients only. It is left alone from then on.
-    async fn verify_attached(&mut self, stores: &[String], staple: &Staple) -> Result<(), Failure> {
+    async fn verify_attached(
+        &mut self,
+        stores: &[String],
+        staple: &Staple,
+    ) -> Result<(), CommandFailure> {
         let verified = self.verify(staple).await;
         let mut is_served = false;
         let now = Instant::now();
         for store in stores {
             let has_place = match &verified {
-                Err(Failure::Delivery(DeliveryError::NoSlot)) => false,
+                Err(CommandFailure::Delivery(DeliveryError::NoSlot)) => false,
                 _ => self.has_place(store).await?,
             };
             if has_place {
@@ -154,7 +162,9 @@ impl Conversation {
             }
         }
         match verified {
-            Err(Failure::Delivery(DeliveryError::NoSlot)) => Err(DeliveryError::NotHeld.into()),
+            Err(CommandFailure::Delivery(DeliveryError::NoSlot)) => {
+                Err(DeliveryError::NotHeld.into())
+            }
             verified if is_served => verified,
             _ => Err(DeliveryError::NotHeld.into()),
         }
@@ -168,7 +178,7 @@ impl Conversation {
     }
 
     /// Whether HAProxy shows that a store has a place for a staple; true where it does not show it.
-    async fn has_place(&mut self, store: &str) -> Result<bool, Failure> {
+    async fn has_place(&mut self, store: &str) -> Result<bool, CommandFailure> {
         // Before, the response that was given makes it look so.
         if self.process.version < SHOWS_BASE64 {
             return Ok(true);
@@ -179,7 +189,7 @@ impl Conversation {
     }
 
     /// Reads back what HAProxy holds after it said yes.
-    async fn verify(&mut self, staple: &Staple) -> Result<(), Failure> {
+    async fn verify(&mut self, staple: &Staple) -> Result<(), CommandFailure> {
         let Some(question) = self.read_back(staple) else {
             return Ok(());
         };

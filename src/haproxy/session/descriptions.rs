@@ -1,9 +1,9 @@
 //! Which certificates HAProxy may end over when it is asked to describe them.
 //!
 //! HAProxy 2.6 ends over the description of a certificate whose names leave just too little room in
-//! its buffer for what follows them, whoever asks. How long the names are is told by the file, where
-//! a store has the name of one: what HAProxy has loaded from it may be another certificate, but
-//! mostly it is this one.
+//! its buffer for what follows them, whoever asks. How long the names are is told by the file,
+//! where a store has the name of one: what HAProxy has loaded from it may be another certificate,
+//! but mostly it is this one.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -14,9 +14,9 @@ use crate::files::{self, Reach};
 use crate::x509::bundle::MAX_PEM_BYTES;
 use crate::x509::{Bundle, Certificate};
 
-/// Between the end of the names and that of the buffer there is room for the line with the algorithm
-/// and none for the fingerprint: it ends with 21 to 71 bytes left, and lives with 11 and 81. Some more
-/// are left alone, since not every field before the names is known to the byte.
+/// Between the end of the names and that of the buffer there is room for the line with the
+/// algorithm and none for the fingerprint: it ends with 21 to 71 bytes left, and lives with 11 and
+/// 81. Some more are left alone, since not every field before the names is known to the byte.
 const FATAL_ROOM: std::ops::Range<usize> = 0..112;
 
 /// HAProxy shows a name with less than so many characters for each byte that it takes in a PEM file
@@ -38,7 +38,8 @@ impl Descriptions {
         }
     }
 
-    /// Whether the names in the certificate that lies in this store's file leave so little room in a buffer.
+    /// Whether the names in the certificate that lies in this store's file leave so little room in
+    /// a buffer.
     pub(super) fn fill(&mut self, store: &str, buffer: usize) -> bool {
         let Ok(metadata) = fs::metadata(store) else {
             return false;

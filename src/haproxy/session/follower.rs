@@ -1,23 +1,24 @@
 //! Several control sockets of one process: one session serves it, the others hand theirs over.
 //!
-//! HAProxy has one transaction and one lock for all its clients, and 3.4.0 does not survive two that
-//! are busy at once. So whoever comes second closes its connection, passes its deliveries to the
-//! first and is told what the first is told of the process. When the first ends, each connects anew.
+//! HAProxy has one transaction and one lock for all its clients, and 3.4.0 does not survive two
+//! that are busy at once. So whoever comes second closes its connection, passes its deliveries to
+//! the first and is told what the first is told of the process. When the first ends, each connects
+//! anew.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Conversation, Ended, Order, Parting, Session};
-use crate::haproxy::notice::Notice;
-use crate::haproxy::outcome::{DeliveryError, Error, Process, Report};
-use crate::haproxy::processes::{Handed, Server};
-use crate::haproxy::session::Delivery;
+use super::{Conversation, Ended, Parting, PendingOffer, Session};
+use crate::haproxy::notice::ProcessNotice;
+use crate::haproxy::outcome::{DeliveryError, Error, Process, SessionReport};
+use crate::haproxy::processes::{Handed, ServingSession};
+use crate::haproxy::session::Offer;
 use crate::time::Timestamp;
 
-impl From<Delivery> for Order {
+impl From<Offer> for PendingOffer {
     /// One of this session's own.
-    fn from(delivery: Delivery) -> Self {
-        Order {
+    fn from(delivery: Offer) -> Self {
+        PendingOffer {
             delivery,
             answer: None,
         }
@@ -29,16 +30,19 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     pub(super) async fn follow(
         &mut self,
         mut process: Process,
-        server: Server,
+        server: ServingSession,
         stop: &CancellationToken,
     ) -> Parting {
         // What counts is what the other connection may do.
         process.level = server.level;
-        let second = Notice::SecondSocket {
+        let second = ProcessNotice::SecondSocket {
             first: server.address.clone(),
         };
         let following = server.orders.send(Handed::Follow(self.reports.clone()));
-        let reports = [Report::Connected(process), Report::Noticed(vec![second])];
+        let reports = [
+            SessionReport::Connected(process),
+            SessionReport::Noticed(vec![second]),
+        ];
         for report in reports {
             if self.report(report).await.is_err() {
                 return Parting::Ended;
@@ -61,7 +65,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             if let Err(mpsc::error::SendError(Handed::Deliver(delivery, _))) =
                 server.orders.send(handed)
             {
-                let order = Order::from(delivery);
+                let order = PendingOffer::from(delivery);
                 let answer = self.answer(&order, Err(DeliveryError::Disconnected));
                 if answer.await.is_err() {
                     return Parting::Ended;
@@ -75,7 +79,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     pub(super) async fn report_to_all(
         &self,
         conversation: &mut Conversation,
-        report: Report,
+        report: SessionReport,
     ) -> Result<(), Ended> {
         for follower in &conversation.followers {
             // One that is gone does not concern this session.
@@ -87,9 +91,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 
 impl Conversation {
     /// Takes what another session hands over: a delivery, or that it wants to be told.
-    pub(super) fn accept(&mut self, handed: Handed) -> Option<Order> {
+    pub(super) fn accept(&mut self, handed: Handed) -> Option<PendingOffer> {
         match handed {
-            Handed::Deliver(delivery, answer) => Some(Order {
+            Handed::Deliver(delivery, answer) => Some(PendingOffer {
                 delivery,
                 answer: Some(answer),
             }),
@@ -104,14 +108,14 @@ impl Conversation {
     pub(super) async fn tell_new_followers(&mut self) {
         for follower in std::mem::take(&mut self.new_followers) {
             if let Some(names) = &self.told.loaded {
-                let _ = follower.send(Report::Loaded(names.clone())).await;
+                let _ = follower.send(SessionReport::Loaded(names.clone())).await;
             }
             if let Some(served) = &self.told.served {
                 let served = served.iter().cloned().collect();
-                let _ = follower.send(Report::Serves(served)).await;
+                let _ = follower.send(SessionReport::Serves(served)).await;
             }
             let quarantined = self.told.quarantined.clone().unwrap_or_default();
-            let _ = follower.send(Report::Quarantined(quarantined)).await;
+            let _ = follower.send(SessionReport::Quarantined(quarantined)).await;
             self.followers.push(follower);
         }
         self.followers.retain(|follower| !follower.is_closed());

@@ -3,12 +3,12 @@
 //! Asked for a whole batch at once, before anything is pushed: a reload comes with ten thousand
 //! staples most of which the new process has read from disk. What it holds are foreign bytes, and
 //! HAProxy checks no signature: a response counts as a newer one only when it is verified. Versions
-//! from 2.5 to 2.7 show text that cannot be verified; there the dates have to do, and the wrong that
-//! a forged one can do ends with the next renewal.
+//! from 2.5 to 2.7 show text that cannot be verified; there the dates have to do, and the wrong
+//! that a forged one can do ends with the next renewal.
 
 use std::collections::VecDeque;
 
-use super::{Conversation, Delivery, Order, STORES_LEVEL};
+use super::{Conversation, Offer, PendingOffer, STORES_LEVEL};
 use crate::haproxy::command::{self, Command};
 use crate::haproxy::connection::QUESTIONS_AT_ONCE;
 use crate::haproxy::outcome::Error;
@@ -35,11 +35,11 @@ impl Conversation {
     /// What this process holds in place of each of the deliveries in `batch`.
     pub(super) async fn compare(
         &mut self,
-        batch: &VecDeque<Order>,
+        batch: &VecDeque<PendingOffer>,
         now: Timestamp,
     ) -> Result<VecDeque<Held>, Error> {
         let mut held: VecDeque<Held> = batch.iter().map(|_| Held::Other).collect();
-        let mut asked: Vec<(&mut Held, &Delivery, Command)> = held
+        let mut asked: Vec<(&mut Held, &Offer, Command)> = held
             .iter_mut()
             .zip(batch.iter().map(|order| &order.delivery))
             .filter(|(_, delivery)| self.may_hold_a_response(delivery))
@@ -58,14 +58,14 @@ impl Conversation {
         Ok(held)
     }
 
-    fn may_hold_a_response(&self, delivery: &Delivery) -> bool {
+    fn may_hold_a_response(&self, delivery: &Offer) -> bool {
         let stores = self.stores.holding(&delivery.certificate);
         let has_a_slot = stores.iter().any(|(_, slot)| *slot != Slot::Absent);
         // Below that level it is not known which certificates are loaded.
         has_a_slot || self.process.level < STORES_LEVEL || (stores.is_empty() && self.hides_stores)
     }
 
-    fn judge(&self, answer: &str, delivery: &Delivery, now: Timestamp) -> Held {
+    fn judge(&self, answer: &str, delivery: &Offer, now: Timestamp) -> Held {
         let staple = &*delivery.staple;
         if self.shows(answer, staple) {
             let stores = self.stores.holding(&delivery.certificate);
@@ -123,7 +123,7 @@ impl Conversation {
 
 /// What a response says, if it is valid, may follow the staple of the delivery, and is newer; of
 /// use to a client, or a revocation.
-fn newer_response(bytes: &[u8], delivery: &Delivery, now: Timestamp) -> Option<Assessment> {
+fn newer_response(bytes: &[u8], delivery: &Offer, now: Timestamp) -> Option<Assessment> {
     let held = delivery.staple.standing();
     // Before its signature is checked, which takes longer: most that differ are older.
     let decoded = response::decode(bytes).ok()?;

@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::descriptions::leaf;
-use super::{Conversation, Delivery, Failure, Session};
+use super::{CommandFailure, Conversation, Offer, Session};
 use crate::haproxy::command::{self, Command};
-use crate::haproxy::notice::Notice;
+use crate::haproxy::notice::ProcessNotice;
 use crate::haproxy::outcome::{DeliveryError, Error};
-use crate::haproxy::processes::{Identity, Unfinished};
+use crate::haproxy::processes::{ProcessIdentity, Unfinished};
 use crate::haproxy::reply::{self, Level, StoreDetails};
 use crate::haproxy::versions::{KEEPS_TRANSACTIONS_APART, SURVIVES_FAILED_COMMIT};
 use crate::time::Timestamp;
@@ -51,8 +51,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         conversation: &mut Conversation,
         store: &str,
-        delivery: &Delivery,
-    ) -> Result<(), Failure> {
+        delivery: &Offer,
+    ) -> Result<(), CommandFailure> {
         if conversation.process.level < Level::Admin {
             return Err(DeliveryError::PermissionDenied.into());
         }
@@ -84,8 +84,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         &mut self,
         conversation: &mut Conversation,
         store: &str,
-        delivery: &Delivery,
-    ) -> Result<(), Failure> {
+        delivery: &Offer,
+    ) -> Result<(), CommandFailure> {
         let begun = Unfinished::Transaction(store.to_owned());
         self.processes.remember(&conversation.identity, begun).await;
         let issuer = command::set_certificate_issuer(store, &delivery.issuer);
@@ -111,7 +111,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         conversation: &mut Conversation,
         store: &str,
         certificate: &Certificate,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let identity = conversation.identity.clone();
         let may_mix = conversation.process.version < KEEPS_TRANSACTIONS_APART;
         let kept = may_mix.then(|| CertificateReference::all(certificate).to_vec());
@@ -160,7 +160,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     /// A commit for this store came to its end.
     async fn note_committed(
         &self,
-        identity: &Identity,
+        identity: &ProcessIdentity,
         store: String,
         certificate: Vec<CertificateReference>,
     ) {
@@ -274,17 +274,17 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// What is to be said about transactions in this process.
-    pub(super) fn transaction_notices(&self, conversation: &Conversation) -> Vec<Notice> {
+    pub(super) fn transaction_notices(&self, conversation: &Conversation) -> Vec<ProcessNotice> {
         let mut notices = Vec::new();
         if let Some(Unfinished::Commit(store, _) | Unfinished::FailedCommit(store)) =
             self.processes.unfinished(&conversation.identity)
         {
-            notices.push(Notice::CommitUnseen { store });
+            notices.push(ProcessNotice::CommitUnseen { store });
         }
         if let Some(foreign) = &conversation.foreign
             && foreign.since.elapsed() >= STUCK_AFTER
         {
-            notices.push(Notice::TransactionStuck {
+            notices.push(ProcessNotice::TransactionStuck {
                 store: foreign.store.clone(),
                 after: STUCK_AFTER,
             });
@@ -295,7 +295,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 
 impl Conversation {
     /// Which transaction is open.
-    async fn look_for_transaction(&mut self) -> Result<Option<String>, Failure> {
+    async fn look_for_transaction(&mut self) -> Result<Option<String>, CommandFailure> {
         let answer = self.exchange(command::ask_for_transaction()).await?;
         let open = reply::open_transaction(&answer)?.map(str::to_owned);
         self.note_foreign(open.as_deref());
@@ -303,7 +303,7 @@ impl Conversation {
     }
 
     /// Looks again at somebody else's transaction, once it has been seen.
-    pub(super) async fn watch_foreign_transaction(&mut self) -> Result<(), Failure> {
+    pub(super) async fn watch_foreign_transaction(&mut self) -> Result<(), CommandFailure> {
         let due = |foreign: &ForeignTransaction| foreign.looked.elapsed() >= WATCH_SPACING;
         if self.process.level == Level::Admin && self.foreign.as_ref().is_some_and(due) {
             self.look_for_transaction().await?;
@@ -325,7 +325,11 @@ impl Conversation {
     }
 
     /// The certificate may have been replaced since the store was read.
-    async fn check_store(&mut self, store: &str, wanted: &Certificate) -> Result<(), Failure> {
+    async fn check_store(
+        &mut self,
+        store: &str,
+        wanted: &Certificate,
+    ) -> Result<(), CommandFailure> {
         let shown = self.show_store(store).await??.certificate;
         if shown.is_some_and(|shown| shown.fits(wanted)) {
             Ok(())
@@ -334,8 +338,8 @@ impl Conversation {
         }
     }
 
-    /// Whether the open transaction leaves the certificate of `store` as it is, as all of this program's
-    /// do. None while that cannot be seen.
+    /// Whether the open transaction leaves the certificate of `store` as it is, as all of this
+    /// program's do. None while that cannot be seen.
     async fn leaves_certificate(&mut self, store: &str) -> Result<Option<bool>, Error> {
         let questions = [
             command::show_certificate(store),
@@ -374,7 +378,8 @@ impl Conversation {
     }
 }
 
-/// Whether this certificate lies in the file that has the name of a store: then it was deployed there.
+/// Whether this certificate lies in the file that has the name of a store: then it was deployed
+/// there.
 fn lies_in_file(store: &str, certificate: &CertificateReference) -> bool {
     leaf(store).is_some_and(|leaf| certificate.fits(&leaf))
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::process::{Error, Tail, execute};
 use super::*;
 use crate::agent::{
-    Action, Agent, Answer, Content, Event as AgentEvent, Failure, FoundFile, Settings, Subject,
-    Validators,
+    Action, Agent, Answered, CacheValidators, Event as AgentEvent, Failure, FileContent, FoundFile,
+    IssuedCertificate, Settings,
 };
 use crate::ocsp::{self, Policy};
 use crate::pki::{CertificateBuilder, Key, NOW, ResponseBuilder, basic_constraints};
@@ -20,14 +20,19 @@ use crate::time::Now;
 const AMPLE: Duration = Duration::from_secs(60);
 
 /// The reports of a certificate's first minutes: no answer twice, then a staple, which is written.
-fn reports() -> Vec<(Report, Option<Facts>)> {
+fn reports() -> Vec<(Notice, Option<HookFacts>)> {
     let key = Key::p256();
     let issuer = CertificateBuilder::new("Issuer", "Issuer", &[1])
         .with(basic_constraints(true))
         .sign(&key, &key);
     let leaf = CertificateBuilder::new("Issuer", "leaf\n", &[0x10, 1]).sign(&Key::p256(), &key);
     let urls = leaf.ocsp_urls().to_vec();
-    let subject = Arc::new(Subject::new(leaf, issuer.clone(), urls, Policy::default()));
+    let subject = Arc::new(IssuedCertificate::new(
+        leaf,
+        issuer.clone(),
+        urls,
+        Policy::default(),
+    ));
     let bytes = ResponseBuilder::good(&subject.cert_id, &issuer).sign(&key);
     let settings = Settings {
         schedule: schedule::Settings::default(),
@@ -38,7 +43,7 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
     let mut agent = Agent::new(settings, 1);
     let now = Now {
         wall: NOW,
-        steady: Duration::ZERO,
+        monotonic: Duration::ZERO,
     };
     let mut told = Vec::new();
     let mut number = None;
@@ -47,8 +52,8 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
             match action {
                 Action::Request { certificate, .. } => number = Some(certificate),
                 Action::Report(report) => {
-                    let facts = Event::of(&report).and_then(|(event, path)| {
-                        Facts::new(event, &report, &agent.status_of(path, NOW)?)
+                    let facts = HookEvent::of(&report).and_then(|(event, path)| {
+                        HookFacts::new(event, &report, &agent.status_of(path, NOW)?)
                     });
                     told.push((report, facts));
                 }
@@ -62,7 +67,7 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
         path: path.clone(),
         staple_path: "/certs/a.pem.ocsp".into(),
         targets: Arc::default(),
-        content: Content::Certificate {
+        content: FileContent::Certificate {
             subject: Arc::clone(&subject),
             staple: None.into(),
         },
@@ -81,10 +86,10 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
     let assessment = ocsp::verify(&bytes, subject.as_ocsp(), None, NOW, Policy::default()).unwrap();
     give(AgentEvent::Answered {
         certificate: number,
-        result: Ok(Answer {
+        result: Ok(Answered {
             assessment: Some(assessment),
             fresh_for: None,
-            validators: Validators::default(),
+            validators: CacheValidators::default(),
         }),
     });
     give(AgentEvent::Written {
@@ -95,16 +100,16 @@ fn reports() -> Vec<(Report, Option<Facts>)> {
     told
 }
 
-fn facts() -> Facts {
+fn facts() -> HookFacts {
     let told = reports();
     told.into_iter().find_map(|(_, facts)| facts).unwrap()
 }
 
-fn order_for(certificate: &str, event: Event, command: &[&str]) -> Order {
+fn order_for(certificate: &str, event: HookEvent, command: &[&str]) -> HookRun {
     let mut facts = facts();
     facts.certificate = certificate.into();
     facts.event = event;
-    Order {
+    HookRun {
         command: Invocation {
             program: command[0].into(),
             arguments: command[1..].iter().map(ToString::to_string).collect(),
@@ -115,11 +120,11 @@ fn order_for(certificate: &str, event: Event, command: &[&str]) -> Order {
 }
 
 /// A hook whose words are for the shell that it starts itself.
-fn script(text: &str) -> Order {
-    order_for("/a.pem", Event::Renewed, &["/bin/sh", "-c", text])
+fn script(text: &str) -> HookRun {
+    order_for("/a.pem", HookEvent::Renewed, &["/bin/sh", "-c", text])
 }
 
-fn run_alone(order: &Order) -> (Result<(), Error>, Vec<String>) {
+fn run_alone(order: &HookRun) -> (Result<(), Error>, Vec<String>) {
     block_on(async {
         let mut output = Tail::default();
         let result = execute(order, &CancellationToken::new(), &mut output).await;
@@ -135,14 +140,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn hooks_are_for_written_staples_and_for_the_first_failure_of_a_kind() {
     let told = reports();
-    let events: Vec<Event> = told
+    let events: Vec<HookEvent> = told
         .iter()
         .filter_map(|(_, facts)| facts.as_ref().map(|facts| facts.event))
         .collect();
-    assert_eq!(events, [Event::Failing, Event::Renewed]);
+    assert_eq!(events, [HookEvent::Failing, HookEvent::Renewed]);
     assert!(
         told.iter()
-            .any(|(report, facts)| { matches!(report, Report::Renewed { .. }) && facts.is_none() }),
+            .any(|(report, facts)| { matches!(report, Notice::Renewed { .. }) && facts.is_none() }),
         "the staple is not on disk yet"
     );
 }
@@ -150,7 +155,7 @@ fn hooks_are_for_written_staples_and_for_the_first_failure_of_a_kind() {
 #[test]
 fn the_facts_are_the_same_in_the_environment_and_on_standard_input() {
     let told = reports();
-    let all: Vec<&Facts> = told
+    let all: Vec<&HookFacts> = told
         .iter()
         .filter_map(|(_, facts)| facts.as_ref())
         .collect();
@@ -193,7 +198,7 @@ fn the_facts_are_the_same_in_the_environment_and_on_standard_input() {
 fn a_hook_gets_its_words_as_they_are_and_the_facts_twice() {
     let order = order_for(
         "/a b;$(false).pem",
-        Event::Renewed,
+        HookEvent::Renewed,
         &[
             "/bin/sh",
             "-c",
@@ -240,7 +245,7 @@ fn of_the_output_of_both_kinds_the_end_is_kept_in_order() {
 
 #[test]
 fn a_hook_that_cannot_be_started_is_one_clear_line() {
-    let order = order_for("/a.pem", Event::Renewed, &["/nowhere/hook"]);
+    let order = order_for("/a.pem", HookEvent::Renewed, &["/nowhere/hook"]);
     let (result, lines) = run_alone(&order);
     let error = result.unwrap_err();
     assert_eq!(error.kind(), "hook_not_started");
@@ -325,10 +330,10 @@ fn at_the_end_running_hooks_are_killed_after_a_moment_and_waiting_ones_are_not_r
         sender.send(order).unwrap();
     };
     give(
-        Event::Renewed,
+        HookEvent::Renewed,
         &format!("echo $$ > {}; sleep 1000", path("pid")),
     );
-    give(Event::Failing, &format!("echo > {}", path("never")));
+    give(HookEvent::Failing, &format!("echo > {}", path("never")));
     wait_for(|| fs::read_to_string(path("pid")).is_ok_and(|pid| pid.ends_with('\n')));
     stop.cancel();
     worker.join().unwrap();
@@ -342,15 +347,15 @@ fn one_hook_at_a_time_runs_for_a_certificate_eight_at_once_over_all() {
     let mut queue = Queue::default();
     for number in 0..10 {
         let certificate = format!("/{number}.pem");
-        for event in [Event::Failing, Event::Expiring] {
+        for event in [HookEvent::Failing, HookEvent::Expiring] {
             assert!(queue.push(order_for(&certificate, event, &["/bin/true"])));
         }
     }
-    let first: Vec<(PathBuf, Event)> = std::iter::from_fn(|| queue.next())
+    let first: Vec<(PathBuf, HookEvent)> = std::iter::from_fn(|| queue.next())
         .map(|order| (order.facts.certificate, order.facts.event))
         .collect();
-    let expected: Vec<(PathBuf, Event)> = (0..8)
-        .map(|number| (format!("/{number}.pem").into(), Event::Failing))
+    let expected: Vec<(PathBuf, HookEvent)> = (0..8)
+        .map(|number| (format!("/{number}.pem").into(), HookEvent::Failing))
         .collect();
     assert_eq!(first, expected);
     queue.finished(Path::new("/3.pem"));
@@ -360,7 +365,7 @@ fn one_hook_at_a_time_runs_for_a_certificate_eight_at_once_over_all() {
         Path::new("/3.pem"),
         "the first that may"
     );
-    assert_eq!(next.facts.event, Event::Expiring);
+    assert_eq!(next.facts.event, HookEvent::Expiring);
     assert!(queue.next().is_none());
     assert_eq!(queue.waiting(), 11);
 }
@@ -369,11 +374,11 @@ fn one_hook_at_a_time_runs_for_a_certificate_eight_at_once_over_all() {
 fn of_two_events_of_a_kind_the_newer_one_waits_in_the_place_of_the_older() {
     let mut queue = Queue::default();
     let order = |certificate, event, word| order_for(certificate, event, &["/bin/echo", word]);
-    queue.push(order("/a.pem", Event::Renewed, "running"));
+    queue.push(order("/a.pem", HookEvent::Renewed, "running"));
     let running = queue.next().unwrap();
-    queue.push(order("/a.pem", Event::Renewed, "old"));
-    queue.push(order("/a.pem", Event::Failing, "other"));
-    queue.push(order("/a.pem", Event::Renewed, "new"));
+    queue.push(order("/a.pem", HookEvent::Renewed, "old"));
+    queue.push(order("/a.pem", HookEvent::Failing, "other"));
+    queue.push(order("/a.pem", HookEvent::Renewed, "new"));
     assert_eq!(queue.waiting(), 2);
     queue.finished(&running.facts.certificate);
     assert_eq!(queue.next().unwrap().command.arguments, ["new"]);
@@ -385,7 +390,7 @@ fn of_two_events_of_a_kind_the_newer_one_waits_in_the_place_of_the_older() {
 #[test]
 fn a_full_queue_takes_no_more_but_newer_facts_of_what_waits() {
     let mut queue = Queue::default();
-    let order = order_for("/0.pem", Event::Renewed, &["/bin/true"]);
+    let order = order_for("/0.pem", HookEvent::Renewed, &["/bin/true"]);
     let numbered = |number: usize| {
         let mut order = order.clone();
         order.facts.certificate = format!("/{number}.pem").into();

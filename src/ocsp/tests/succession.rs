@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{WORLD, judge};
-use crate::ocsp::{CertificateStatus, RevocationReason, Setback, Standing, check_succession};
+use crate::ocsp::{
+    CertificateStatus, RevocationReason, Standing, SuccessionError, check_succession,
+};
 use crate::pki::{DAY, HOUR, NOW};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,7 +56,10 @@ fn good_follows_a_hold_but_no_other_revocation() {
     assert_eq!(check_succession(&hold, &good(), NOW), Ok(()));
     for reason in [None, Some(RevocationReason::KeyCompromise)] {
         let setback = check_succession(&revoked(reason), &good(), NOW).unwrap_err();
-        assert_eq!(setback, Setback::GoodAfterRevoked { revoked_at: NOW });
+        assert_eq!(
+            setback,
+            SuccessionError::GoodAfterRevoked { revoked_at: NOW }
+        );
         assert_eq!(setback.kind(), "good_after_revoked");
         let long_after = NOW.saturating_add(30 * DAY);
         assert!(check_succession(&revoked(reason), &good(), long_after).is_err());

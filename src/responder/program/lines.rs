@@ -1,7 +1,7 @@
 //! What is said on the pipes between the responder and a program that knows statuses.
 //!
-//! Pure: a question becomes a line, a line becomes an answer. Both are JSON objects (RFC 8259) in one
-//! line each. An answer repeats the serial number of its question, so that one that is late or
+//! Pure: a question becomes a line, a line becomes an answer. Both are JSON objects (RFC 8259) in
+//! one line each. An answer repeats the serial number of its question, so that one that is late or
 //! lost never becomes another certificate's.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub const CACHED: Duration = Duration::from_secs(60);
 const LONGEST_CACHED: Duration = Duration::from_secs(3600);
 
 #[derive(Serialize)]
-struct Question<'a> {
+struct QuestionLine<'a> {
     serial: &'a str,
     issuer: &'a str,
 }
@@ -31,12 +31,12 @@ pub(super) struct Line {
     /// The serial number that it is about, as the question had it.
     pub(super) serial: String,
     /// What it says; or what is wrong with it.
-    pub(super) answer: Result<Told, NoStatus>,
+    pub(super) answer: Result<ToldStatus, NoStatus>,
 }
 
 /// A status, and how long it counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Told {
+pub(super) struct ToldStatus {
     pub(super) status: CertificateStatus,
     pub(super) cached: Duration,
 }
@@ -57,10 +57,10 @@ struct Whose {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
+struct AnswerLine {
     #[serde(rename = "serial")]
     _serial: String,
-    status: Option<Status>,
+    status: Option<StatusLine>,
     revoked_at: Option<Timestamp>,
     reason: Option<String>,
     cache_seconds: Option<u64>,
@@ -69,7 +69,7 @@ struct Answer {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Status {
+enum StatusLine {
     Good,
     Revoked,
     Unknown,
@@ -78,7 +78,7 @@ enum Status {
 /// The line that asks for a serial number of an authority, its end included.
 pub(super) fn question(serial: &str, issuer: &str) -> Vec<u8> {
     // Strings alone: there is nothing that cannot be written.
-    let mut line = serde_json::to_vec(&Question { serial, issuer }).unwrap_or_default();
+    let mut line = serde_json::to_vec(&QuestionLine { serial, issuer }).unwrap_or_default();
     line.push(b'\n');
     line
 }
@@ -89,15 +89,15 @@ pub(super) fn question(serial: &str, issuer: &str) -> Vec<u8> {
 /// What is wrong, where it does not even say which question it answers.
 pub(super) fn read(line: &str) -> Result<Line, String> {
     let Whose { serial } = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let answer = match serde_json::from_str::<Answer>(line) {
+    let answer = match serde_json::from_str::<AnswerLine>(line) {
         Ok(answer) => answer.told(),
         Err(error) => Err(NoStatus::Malformed(error.to_string())),
     };
     Ok(Line { serial, answer })
 }
 
-impl Answer {
-    fn told(self) -> Result<Told, NoStatus> {
+impl AnswerLine {
+    fn told(self) -> Result<ToldStatus, NoStatus> {
         if let Some(error) = self.error {
             return Err(NoStatus::Error(error));
         }
@@ -108,10 +108,10 @@ impl Answer {
         }
         let status = match (self.status, self.revoked_at) {
             (None, _) => return Err(malformed("there is neither 'status' nor 'error'")),
-            (Some(Status::Revoked), None) => {
+            (Some(StatusLine::Revoked), None) => {
                 return Err(malformed("'revoked' needs 'revoked_at'"));
             }
-            (Some(Status::Revoked), Some(at)) => CertificateStatus::Revoked {
+            (Some(StatusLine::Revoked), Some(at)) => CertificateStatus::Revoked {
                 at,
                 reason: match self.reason.as_deref() {
                     None => None,
@@ -121,14 +121,15 @@ impl Answer {
                 },
             },
             (Some(_), Some(_)) => return Err(malformed("'revoked_at' without 'revoked'")),
-            (Some(Status::Good), None) => CertificateStatus::Good,
-            (Some(Status::Unknown), None) => CertificateStatus::Unknown,
+            (Some(StatusLine::Good), None) => CertificateStatus::Good,
+            (Some(StatusLine::Unknown), None) => CertificateStatus::Unknown,
         };
-        Ok(Told { status, cached })
+        Ok(ToldStatus { status, cached })
     }
 }
 
-/// The reason with this name in RFC 5280 §5.3.1, in whatever case and with `_` between its words or not.
+/// The reason with this name in RFC 5280 §5.3.1, in whatever case and with `_` between its words or
+/// not.
 fn reason(name: &str) -> Option<RevocationReason> {
     let name = name.replace('_', "");
     let mut numbers = 0..=u8::MAX;
@@ -144,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    fn told(line: &str) -> Result<Told, NoStatus> {
+    fn told(line: &str) -> Result<ToldStatus, NoStatus> {
         let line = read(line).unwrap();
         assert_eq!(line.serial, "80");
         line.answer
@@ -168,7 +169,7 @@ mod tests {
         let told = |line: &str| told(line).unwrap();
         assert_eq!(
             told(r#"{"serial":"80","status":"good"}"#),
-            Told {
+            ToldStatus {
                 status: CertificateStatus::Good,
                 cached: CACHED
             }

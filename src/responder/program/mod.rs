@@ -9,12 +9,13 @@
 //! {"serial":"77","status":"unknown"}
 //! {"serial":"80","error":"the database is away"}
 //! ```
-//! Questions do not wait for earlier answers, and answers may come in any order: `serial` says whose
-//! they are. It is the number in hexadecimal ([`super::serial::to_hexadecimal`]). An answer counts
-//! for `cache_seconds` (60 unless it says so, 3,600 at most), one that says `unknown` for its question
-//! alone. A program that leaves a question unanswered for five seconds or writes what is no answer is
-//! killed with its process group. It is started again, as one that has ended is, after a pause that
-//! grows from a tenth of a second to thirty seconds while nothing is answered. At most 256 questions wait for it at a time.
+//! Questions do not wait for earlier answers, and answers may come in any order: `serial` says
+//! whose they are. It is the number in hexadecimal ([`super::serial::to_hexadecimal`]). An answer
+//! counts for `cache_seconds` (60 unless it says so, 3,600 at most), one that says `unknown` for
+//! its question alone. A program that leaves a question unanswered for five seconds or writes what
+//! is no answer is killed with its process group. It is started again, as one that has ended is,
+//! after a pause that grows from a tenth of a second to thirty seconds while nothing is answered.
+//! At most 256 questions wait for it at a time.
 
 mod lines;
 mod process;
@@ -27,8 +28,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use self::lines::Told;
-use self::process::{Asked, MAX_WAITING, Process};
+use self::lines::ToldStatus;
+use self::process::{Asked, MAX_WAITING, ProgramProcess};
 use super::serial;
 use super::status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
 use crate::ocsp::CertificateStatus;
@@ -111,13 +112,13 @@ impl ProgramError {
 }
 
 /// Statuses by serial number, and until when each counts.
-type Remembered = HashMap<Box<[u8]>, (Instant, CertificateStatus)>;
+type RememberedStatuses = HashMap<Box<[u8]>, (Instant, CertificateStatus)>;
 
 /// A program that is asked.
 pub struct Program {
     questions: mpsc::Sender<Asked>,
     name: String,
-    remembered: Mutex<Remembered>,
+    remembered: Mutex<RememberedStatuses>,
 }
 
 impl Program {
@@ -130,7 +131,7 @@ impl Program {
         let name = program.printable().to_string();
         let start = {
             let (program, arguments) = (program.to_owned(), arguments.to_owned());
-            move || Process::start(&program, &arguments)
+            move || ProgramProcess::start(&program, &arguments)
         };
         let first = start()?;
         let (questions, receiver) = mpsc::channel(MAX_WAITING);
@@ -177,7 +178,7 @@ impl Program {
     }
 
     /// Anybody can ask about numbers that no certificate has: they are not worth memory.
-    fn remember(&self, serial: &[u8], told: Told) {
+    fn remember(&self, serial: &[u8], told: ToldStatus) {
         if told.status == CertificateStatus::Unknown || told.cached.is_zero() {
             return;
         }
@@ -201,8 +202,8 @@ impl StatusSource for Program {
 
 /// Keeps the program running while somebody may ask.
 async fn keep(
-    start: impl Fn() -> Result<Process, ProgramError>,
-    first: Process,
+    start: impl Fn() -> Result<ProgramProcess, ProgramError>,
+    first: ProgramProcess,
     mut questions: mpsc::Receiver<Asked>,
 ) {
     let mut process = Ok(first);

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::ProgramError;
-use super::lines::{self, Line, MAX_LINE_BYTES, NoStatus, Told};
+use super::lines::{self, Line, MAX_LINE_BYTES, NoStatus, ToldStatus};
 use crate::printable::Printable;
 
 /// How long an answer may take.
@@ -38,17 +38,17 @@ pub(super) struct Asked {
     pub(super) serial: String,
     /// The subject of the authority.
     pub(super) issuer: String,
-    pub(super) reply: oneshot::Sender<Result<Told, ProgramError>>,
+    pub(super) reply: oneshot::Sender<Result<ToldStatus, ProgramError>>,
 }
 
 /// Those who wait for the status of one certificate.
 struct Waiting {
     until: Instant,
-    replies: Vec<oneshot::Sender<Result<Told, ProgramError>>>,
+    replies: Vec<oneshot::Sender<Result<ToldStatus, ProgramError>>>,
 }
 
 /// A program that runs.
-pub(super) struct Process {
+pub(super) struct ProgramProcess {
     program: String,
     child: Child,
     input: ChildStdin,
@@ -60,7 +60,7 @@ pub(super) struct Process {
     pub(super) has_answered: bool,
 }
 
-impl Process {
+impl ProgramProcess {
     /// Starts it. To be called within a tokio runtime.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Process {
             return Err(failed(io::ErrorKind::BrokenPipe.into()));
         };
         let codec = LinesCodec::new_with_max_length(MAX_LINE_BYTES);
-        Ok(Process {
+        Ok(ProgramProcess {
             program: name,
             child,
             input,
@@ -214,7 +214,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ProgramProcess {
     /// Kills what it has started, too.
     fn drop(&mut self) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
@@ -225,7 +225,7 @@ impl Drop for Process {
 }
 
 impl Waiting {
-    fn tell(self, answer: Result<Told, &ProgramError>) {
+    fn tell(self, answer: Result<ToldStatus, &ProgramError>) {
         for reply in self.replies {
             let _ = reply.send(answer.map_err(ProgramError::clone));
         }

@@ -5,15 +5,15 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use staplerd::control::{Names, Request};
+use staplerd::control::{Names, ControlRequest};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(request) = Request::parse(bytes) else {
+    let Ok(request) = ControlRequest::parse(bytes) else {
         return;
     };
     let line = serde_json::to_vec(&request).unwrap();
-    assert_eq!(Request::parse(&line).as_ref(), Ok(&request));
-    let (Request::Status { names } | Request::Renew { names }) = request else {
+    assert_eq!(ControlRequest::parse(&line).as_ref(), Ok(&request));
+    let (ControlRequest::Status { names } | ControlRequest::Renew { names }) = request else {
         return;
     };
     let count = names.len();

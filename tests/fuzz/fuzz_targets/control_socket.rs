@@ -1,5 +1,6 @@
 //! No bytes from a control socket make the codec or the readers of replies panic; whatever stands
-//! in replies, and however the bytes are cut, each is found between its sentinel and the one before.
+//! in replies, and however the bytes are cut, each is found between its sentinel and the one
+//! before.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Whatever stands in the certificate stores of strangers, and however HAProxy's replies are cut: the
-//! session goes on over its one connection, and the honest certificates get their staples.
+//! Whatever stands in the certificate stores of strangers, and however HAProxy's replies are cut:
+//! the session goes on over its one connection, and the honest certificates get their staples.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -105,7 +105,7 @@ fn remember(directory: &Path, haproxy: &Haproxy, cases: &[Case]) {
         }
         if case.is_revoked {
             let policy = staplerd::ocsp::Policy::default();
-            let subject = staplerd::agent::Subject::new(
+            let subject = staplerd::agent::IssuedCertificate::new(
                 case.issued.certificate.clone(),
                 case.issued.issuer.clone(),
                 Vec::new(),

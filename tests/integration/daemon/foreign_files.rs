@@ -143,7 +143,7 @@ fn clients_that_say_nothing_keep_nobody_from_the_control_socket() {
         let _ = client.write_all(b"{");
         silent.push(client);
     }
-    let request = staplerd::control::Request::Status { names: Vec::new() };
+    let request = staplerd::control::ControlRequest::Status { names: Vec::new() };
     let reply = staplerd::control::ask(&daemon.control_socket(), &request);
     assert!(reply.is_ok(), "{reply:?}");
 }

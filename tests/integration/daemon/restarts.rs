@@ -1,5 +1,5 @@
-//! What outlives the program, killed or not: revocations, what processes were given, transactions that
-//! it had opened.
+//! What outlives the program, killed or not: revocations, what processes were given, transactions
+//! that it had opened.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ fn methods(responder: &ScriptedResponder) -> Vec<String> {
 }
 
 /// Fetches from `urls` and judges as the daemon does, for a certificate made up on the spot.
-fn fetch_verified(urls: &[String]) -> Result<Judged, Failure> {
+fn fetch_verified(urls: &[String]) -> Result<Judged, UrlFailure> {
     let certified = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
     let certificate = staplerd::x509::Certificate::from_der(certified.cert.der()).unwrap();
     let now = Timestamp::from_unix(1_795_163_400);
@@ -32,8 +32,8 @@ fn fetch_verified(urls: &[String]) -> Result<Judged, Failure> {
     };
     let report = fetch_jobs(settings(), vec![job(0, urls)], judge).remove(0);
     report.outcome.map(|answer| match answer {
-        Answer::Judged { judgement, .. } => judgement,
-        Answer::NotModified { .. } => panic!("nothing was held"),
+        FetchedAnswer::Judged { judgement, .. } => judgement,
+        FetchedAnswer::NotModified { .. } => panic!("nothing was held"),
     })
 }
 
@@ -132,7 +132,7 @@ fn a_conditional_request_may_be_answered_by_304() {
         last_modified: Some("Fri, 20 Nov 2026 08:00:00 GMT".to_owned()),
     });
     let report = fetch_all(settings(), vec![job]).remove(0);
-    let Ok(Answer::NotModified { caching, url }) = report.outcome else {
+    let Ok(FetchedAnswer::NotModified { caching, url }) = report.outcome else {
         panic!("{:?}", report.outcome);
     };
     assert_eq!(caching.fresh_for(), Some(Duration::from_secs(60)));
@@ -150,7 +150,8 @@ fn an_unasked_for_304_is_an_error() {
 fn the_headers_about_caching_come_with_the_answer() {
     let headers = "Cache-Control: public, max-age=600\r\nAge: 100\r\nETag: \"7\"\r\n";
     let responder = ScriptedResponder::always(answer("200 OK", headers, RESPONSE));
-    let Ok(Answer::Judged { caching, .. }) = fetch_one(settings(), &[responder.url()]) else {
+    let Ok(FetchedAnswer::Judged { caching, .. }) = fetch_one(settings(), &[responder.url()])
+    else {
         panic!("no answer");
     };
     assert_eq!(caching.fresh_for(), Some(Duration::from_secs(500)));

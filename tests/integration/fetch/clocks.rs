@@ -94,7 +94,7 @@ fn how_long_an_answer_stays_the_newest_is_read_by_the_responders_clock() {
             ..settings()
         };
         match fetch_one(settings, &[responder.url()]) {
-            Ok(Answer::Judged { caching, .. }) => Caching::fresh_for(&caching),
+            Ok(FetchedAnswer::Judged { caching, .. }) => Caching::fresh_for(&caching),
             other => panic!("no answer: {other:?}"),
         }
     };

@@ -74,7 +74,7 @@ fn check(settings: Settings, cases: Vec<Case>) {
     for report in fetch_all(settings, jobs) {
         let (name, expected) = &cases[report.key];
         let is_expected = match (&report.outcome, expected) {
-            (Ok(Answer::Judged { judgement, .. }), Good) => judgement == RESPONSE,
+            (Ok(FetchedAnswer::Judged { judgement, .. }), Good) => judgement == RESPONSE,
             (Err(failure), Bad(kind)) => failure.error.kind() == *kind,
             _ => false,
         };

@@ -69,7 +69,7 @@ fn mangled_answers_end_in_an_outcome_and_never_in_half_a_response() {
     let mut answered = 0;
     for _ in 0..FETCHES {
         let outcome = fetch_one(impatient(), &[responder.url()]);
-        if let Ok(Answer::Judged { judgement, .. }) = &outcome {
+        if let Ok(FetchedAnswer::Judged { judgement, .. }) = &outcome {
             answered += 1;
             assert!(judgement.starts_with(&[0x30]), "{judgement:02x?}");
             assert_eq!(judgement.len(), usize::from(judgement[1]) + 2);

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use staplerd::fetch::{
-    AddressRules, Answer, Error, Failure, Job, Need, Overrides, Report, Settings, Verdict, run,
+    AddressRules, Error, FetchedAnswer, Job, JobReport, Need, Overrides, Settings, UrlFailure,
+    Verdict, run,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -61,10 +62,10 @@ fn job<K>(key: K, urls: &[String]) -> Job<K> {
     }
 }
 
-type Outcome = Result<Answer<Vec<u8>>, Failure>;
+type Outcome = Result<FetchedAnswer<Vec<u8>>, UrlFailure>;
 
 /// Fetches all jobs with everything accepted that comes.
-fn fetch_all(settings: Settings, jobs: Vec<Job<usize>>) -> Vec<Report<usize, Vec<u8>>> {
+fn fetch_all(settings: Settings, jobs: Vec<Job<usize>>) -> Vec<JobReport<usize, Vec<u8>>> {
     fetch_jobs(settings, jobs, |_, body| Verdict::Settled(body.to_vec()))
 }
 
@@ -73,7 +74,7 @@ fn fetch_jobs<A: Send + 'static>(
     settings: Settings,
     jobs: Vec<Job<usize>>,
     judge: impl Fn(&usize, &[u8]) -> Verdict<A> + Send + Sync + 'static,
-) -> Vec<Report<usize, A>> {
+) -> Vec<JobReport<usize, A>> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let expected: HashSet<usize> = jobs.iter().map(|job| job.key).collect();
     let reports = runtime.block_on(async {
@@ -115,7 +116,7 @@ fn fetch_one(settings: Settings, urls: &[String]) -> Outcome {
 /// The bytes of an answer that must be there.
 fn body(outcome: &Outcome) -> &[u8] {
     match outcome {
-        Ok(Answer::Judged { judgement, .. }) => judgement,
+        Ok(FetchedAnswer::Judged { judgement, .. }) => judgement,
         other => panic!("no answer: {other:?}"),
     }
 }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use staplerd::fetch::{Listener, ListenerKind, OffLimits, Proxies, Validators};
+use staplerd::fetch::{ForeignListener, ListenerKind, OffLimits, Proxies, Validators};
 
 use super::*;
 use crate::scripted_responder::{Request, ScriptedResponder, Step, answer, ocsp_answer};
@@ -80,7 +80,7 @@ fn no_url_and_no_serial_number_gives_a_command_to_haproxys_stats_socket() {
 
         // Where it is known for what it is, not even a connection is made.
         let off_limits = OffLimits::default();
-        off_limits.replace(vec![Listener {
+        off_limits.replace(vec![ForeignListener {
             address: Some(socket.ip()),
             port: socket.port(),
             kind: ListenerKind::ControlSocket,
@@ -236,7 +236,7 @@ fn the_operators_own_url_needs_no_permission_and_is_sent_as_it_is() {
 fn the_programs_own_responder_is_asked_by_the_operators_word_only() {
     let own = ScriptedResponder::always(ocsp_answer(RESPONSE));
     let off_limits = OffLimits::default();
-    off_limits.replace(vec![Listener {
+    off_limits.replace(vec![ForeignListener {
         address: Some(own.address.ip()),
         port: own.address.port(),
         kind: ListenerKind::OwnResponder,
@@ -271,7 +271,7 @@ fn validators_go_to_the_url_that_gave_them_and_to_no_other() {
     });
     let location = format!("Location: {}there\r\n", target.url());
     let first = ScriptedResponder::always(answer("302 Found", &location, b""));
-    let Ok(Answer::Judged { caching, .. }) = fetch_one(settings(), &[first.url()]) else {
+    let Ok(FetchedAnswer::Judged { caching, .. }) = fetch_one(settings(), &[first.url()]) else {
         panic!("no answer");
     };
     assert_eq!(caching.validators.url, format!("{}there", target.url()));
@@ -280,7 +280,7 @@ fn validators_go_to_the_url_that_gave_them_and_to_no_other() {
     again.conditional = Some(caching.validators);
     let outcome = fetch_all(settings(), vec![again]).remove(0).outcome;
     assert!(
-        matches!(outcome, Ok(Answer::NotModified { .. })),
+        matches!(outcome, Ok(FetchedAnswer::NotModified { .. })),
         "{outcome:?}"
     );
     let asked = |responder: &ScriptedResponder| {
@@ -338,7 +338,7 @@ fn a_responder_that_is_silent_when_asked_by_get_is_asked_by_post_next_time() {
 fn a_name_that_a_proxy_resolves_does_not_lead_to_a_control_sockets_port() {
     let proxy = ScriptedResponder::always(ocsp_answer(RESPONSE));
     let off_limits = OffLimits::default();
-    off_limits.replace(vec![Listener {
+    off_limits.replace(vec![ForeignListener {
         address: Some([10, 0, 0, 5].into()),
         port: 9999,
         kind: ListenerKind::ControlSocket,

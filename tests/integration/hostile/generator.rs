@@ -94,8 +94,8 @@ fn trial(seed: u64, place: usize) -> Trial {
     }
 }
 
-/// Whether HAProxy gives this certificate to the clients of another one, or does not start with it: it
-/// reads a name up to its first zero byte (2.2 then takes the file that it has read last).
+/// Whether HAProxy gives this certificate to the clients of another one, or does not start with it:
+/// it reads a name up to its first zero byte (2.2 then takes the file that it has read last).
 fn is_another(stranger: &Stranger) -> bool {
     let mut names = stranger.names.iter().chain([&stranger.subject]);
     !stranger.loaded || names.any(|name| name.contains(&0))

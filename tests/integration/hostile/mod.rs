@@ -6,9 +6,9 @@
 //! right, and nothing happens that nobody ordered. Many rows share a HAProxy and a daemon; where a
 //! shared run breaks the promise, halves of it are run until the guilty rows are known.
 //!
-//! `STAPLERD_HOSTILE_ROW=serial` runs only the rows with this word in their names. The [`generator`]
-//! puts strangers together at random: `STAPLERD_HOSTILE_SEEDS=100` runs so many seeds,
-//! `STAPLERD_HOSTILE_SEED=7` replays one.
+//! `STAPLERD_HOSTILE_ROW=serial` runs only the rows with this word in their names. The
+//! [`generator`] puts strangers together at random: `STAPLERD_HOSTILE_SEEDS=100` runs so many
+//! seeds, `STAPLERD_HOSTILE_SEED=7` replays one.
 
 mod answers;
 mod cast;

@@ -89,8 +89,8 @@ fn wait_for_a_lasting_connection(scene: &Scene, earlier: usize) -> usize {
     served(scene, 0).len()
 }
 
-/// How often the process was looked at over each connection but the `earlier` ones. Those over which
-/// it never was ask whether there is room for one more, and are closed at once.
+/// How often the process was looked at over each connection but the `earlier` ones. Those over
+/// which it never was ask whether there is room for one more, and are closed at once.
 fn served(scene: &Scene, earlier: usize) -> Vec<usize> {
     let heard = scene.relay.heard();
     let checks = heard.iter().skip(earlier).map(|bytes| {

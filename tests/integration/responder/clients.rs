@@ -1,7 +1,8 @@
 //! Requests as clients and proxies form them.
 //!
-//! Promises: what RFC 9112 allows is answered, however the client spells it; what it forbids gets an
-//! error below 500 and the next client does not notice; oversize is refused and the client reads so.
+//! Promises: what RFC 9112 allows is answered, however the client spells it; what it forbids gets
+//! an error below 500 and the next client does not notice; oversize is refused and the client reads
+//! so.
 
 use std::future::{Future as _, poll_fn};
 use std::io::{Read as _, Write as _};

@@ -1,9 +1,9 @@
 //! `--status-command`: statuses from a program of any language.
 //!
 //! Promises: the Python example's statuses are what `openssl ocsp` sees; whatever a program does
-//! wrong, clients are told tryLater or internalError, the log says the reason, the program and what it
-//! has started are gone, and it is started again; an answer counts for the time it states, also while
-//! the program is away.
+//! wrong, clients are told tryLater or internalError, the log says the reason, the program and what
+//! it has started are gone, and it is started again; an answer counts for the time it states, also
+//! while the program is away.
 
 use std::fs;
 use std::io::Read as _;
@@ -30,7 +30,8 @@ struct Asking {
 }
 
 impl Asking {
-    /// A program in the language of the shell; `answer STATUS` there answers what is in `$question`.
+    /// A program in the language of the shell; `answer STATUS` there answers what is in
+    /// `$question`.
     fn start(script: &str) -> Self {
         let files = Files::new(KEYS[0].1);
         let common = r#"#!/bin/sh

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::agent::Subject;
+use staplerd::agent::IssuedCertificate;
 use staplerd::time::Timestamp;
 use staplerd::x509::Certificate;
 
@@ -25,7 +25,7 @@ const KEY_COMPROMISE: u8 = 1;
 
 /// One certificate, and what its responder knows of it.
 pub struct Case {
-    pub subject: Arc<Subject>,
+    pub subject: Arc<IssuedCertificate>,
     /// Who answers for it, in the order of its URLs.
     pub responders: Vec<usize>,
     /// From when until when it is revoked.
@@ -110,7 +110,7 @@ impl Authority {
         }
         let leaf = builder.sign(&self.leaf_key, &self.key);
         self.cases.push(Case {
-            subject: Arc::new(Subject::new(
+            subject: Arc::new(IssuedCertificate::new(
                 leaf,
                 self.issuer.clone(),
                 Vec::new(),
@@ -124,7 +124,7 @@ impl Authority {
     }
 
     /// The place in `cases` of a certificate that was issued here.
-    pub fn place_of(&self, subject: &Subject) -> usize {
+    pub fn place_of(&self, subject: &IssuedCertificate) -> usize {
         let serial = subject.certificate.serial();
         let number: [u8; 4] = serial[serial.len() - 4..].try_into().unwrap();
         u32::from_be_bytes(number) as usize

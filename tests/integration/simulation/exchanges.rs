@@ -1,12 +1,13 @@
 //! Requests on their way: through the real limits, from one URL to the next, to an answer.
 //!
-//! Plays what `fetch::run` and `run` do with a request. The limits and circuit breakers, the verdict
-//! on an answer and its validation are the real ones; what responders say is made by the authority.
+//! Plays what `fetch::run` and `run` do with a request. The limits and circuit breakers, the
+//! verdict on an answer and its validation are the real ones; what responders say is made by the
+//! authority.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::agent::{Answer, CertificateNumber, Event, RequestFailure, Validators};
+use staplerd::agent::{Answered, CacheValidators, CertificateId, Event, RequestFailure};
 use staplerd::fetch::{Dismissed, Health, Need, RETRY_AFTER_MAX, Verdict, verdict};
 use staplerd::ocsp::{Policy, Standing, verify};
 
@@ -20,7 +21,7 @@ const STATUSES: [u8; 5] = [1, 2, 3, 5, 6];
 
 /// A request of the agent's.
 pub struct Request {
-    pub certificate: CertificateNumber,
+    pub certificate: CertificateId,
     pub case: usize,
     pub need: Need,
     pub held: Option<Standing>,
@@ -35,7 +36,7 @@ pub struct Request {
 
 /// What came of one URL.
 pub struct Outcome {
-    result: Result<Answer, RequestFailure>,
+    result: Result<Answered, RequestFailure>,
     /// The responder said something, useful or not.
     is_answer: bool,
     /// Another URL cannot do better.
@@ -43,7 +44,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn settled(answer: Answer) -> Self {
+    fn settled(answer: Answered) -> Self {
         Outcome {
             result: Ok(answer),
             is_answer: true,
@@ -194,10 +195,10 @@ impl World {
         };
         if request.etag.is_some() && says_not_modified && speaks {
             self.figures.not_modified += 1;
-            let answer = Answer {
+            let answer = Answered {
                 assessment: None,
                 fresh_for,
-                validators: Validators::default(),
+                validators: CacheValidators::default(),
             };
             return (Health::Answered(took), Outcome::settled(answer));
         }
@@ -252,10 +253,10 @@ impl World {
         | Verdict::NextUrl(judged)
         | Verdict::Unable(judged)) = verdict;
         let result = match judged {
-            Ok(assessment) => Ok(Answer {
+            Ok(assessment) => Ok(Answered {
                 assessment: Some(assessment),
                 fresh_for: None,
-                validators: Validators::default(),
+                validators: CacheValidators::default(),
             }),
             Err(rejection) => Err(words(rejection.kind()).into()),
         };
@@ -280,7 +281,7 @@ impl World {
             Some(outcome) => outcome.result,
             None => Err(words("no_url").into()),
         };
-        if let Ok(Answer {
+        if let Ok(Answered {
             assessment: Some(assessment),
             ..
         }) = &result
@@ -306,7 +307,8 @@ impl World {
 }
 
 impl Request {
-    /// Goes on to the next URL; an answer outranks a failure, and that outranks not having been asked.
+    /// Goes on to the next URL; an answer outranks a failure, and that outranks not having been
+    /// asked.
     fn moved_on(mut self, outcome: Outcome) -> Self {
         let worth = |outcome: &Outcome| match &outcome.result {
             _ if outcome.is_answer => 2,

@@ -2,10 +2,10 @@
 //! HAProxy processes, with faults drawn at random.
 //!
 //! The deciding parts are the real ones (agent, schedule, fetch's limits, `ocsp::verify`); the
-//! network, the disks, the processes and the clocks are played. Everything follows from a seed, which
-//! is fixed unless `STAPLERD_SEED` gives another; a failing one is printed. The large runs are ignored by
-//! default; `cargo test --profile simulation --test integration simulation -- --include-ignored --nocapture`
-//! runs them.
+//! network, the disks, the processes and the clocks are played. Everything follows from a seed,
+//! which is fixed unless `STAPLERD_SEED` gives another; a failing one is printed. The large runs
+//! are ignored by default; `cargo test --profile simulation --test integration simulation --
+//! --include-ignored --nocapture` runs them.
 
 mod authority;
 mod exchanges;

@@ -1,10 +1,11 @@
-//! Staples on their way to the disk and into HAProxy processes, and the comings and goings of these.
+//! Staples on their way to the disk and into HAProxy processes, and the comings and goings of
+//! these.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::agent::{CertificateNumber, DeliveryRetry, Event, SHORTEST_LIFE, TargetId};
+use staplerd::agent::{CertificateId, DeliveryRetry, Event, SHORTEST_LIFE, TargetId};
 use staplerd::ocsp::verify::CLOCK_SKEW;
 use staplerd::ocsp::{Assessment, Policy, Staple, check_succession, verify};
 
@@ -18,13 +19,13 @@ pub const DELIVERY_TAKES: Duration = Duration::from_micros(300);
 
 /// A staple on its way to the disk.
 pub struct Write {
-    certificate: CertificateNumber,
+    certificate: CertificateId,
     file: usize,
     staple: Arc<Staple>,
 }
 
 impl World {
-    pub fn write(&mut self, certificate: CertificateNumber, file: usize, staple: Arc<Staple>) {
+    pub fn write(&mut self, certificate: CertificateId, file: usize, staple: Arc<Staple>) {
         self.counter += 1;
         let write = Write {
             certificate,

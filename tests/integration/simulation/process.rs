@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::agent::{CertificateNumber, Delivery, DeliveryFailure, DeliveryRetry, Failure};
+use staplerd::agent::{CertificateId, Delivered, DeliveryFailure, DeliveryRetry, Failure};
 use staplerd::ocsp::Staple;
 use staplerd::time::Timestamp;
 
@@ -26,7 +26,7 @@ pub struct Store {
 
 /// One delivery that waits for its turn.
 pub struct Order {
-    pub certificate: CertificateNumber,
+    pub certificate: CertificateId,
     pub case: usize,
     pub staple: Arc<Staple>,
 }
@@ -160,7 +160,7 @@ impl Process {
         order: &Order,
         is_locked: bool,
         wall: Timestamp,
-    ) -> Result<Delivery, DeliveryFailure> {
+    ) -> Result<Delivered, DeliveryFailure> {
         let (case, staple) = (order.case, &order.staple);
         assert!(
             staple.expires().since(wall) > MARGIN,
@@ -189,10 +189,10 @@ impl Process {
         let held = self.staples.insert(case, Arc::clone(staple));
         Ok(match held {
             Some(held) if shows && held.der() == staple.der() && lacking.is_empty() => {
-                Delivery::AlreadyHeld
+                Delivered::AlreadyHeld
             }
-            _ if lacking.is_empty() => Delivery::Pushed,
-            _ => Delivery::Attached,
+            _ if lacking.is_empty() => Delivered::Pushed,
+            _ => Delivered::Attached,
         })
     }
 

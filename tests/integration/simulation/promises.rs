@@ -34,8 +34,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 /// Requests to a responder within an hour that bring nothing, however many certificates wait for it
 /// and however often it goes away: then it is only probed. The README states this number.
 const FRUITLESS_REQUESTS: u64 = 600;
-/// Requests for one certificate in an hour, whatever happens: two URLs, each by GET and by POST, every
-/// time that anything goes wrong.
+/// Requests for one certificate in an hour, whatever happens: two URLs, each by GET and by POST,
+/// every time that anything goes wrong.
 const REQUESTS_FOR_ONE: u32 = 128;
 
 #[derive(Default)]
@@ -168,8 +168,8 @@ impl World {
         self.told_revoked.retain(is_remembered);
     }
 
-    /// A HAProxy process starts: under `zero-warning` it does, as far as it is up to this program. A
-    /// minute after anything has changed nothing of its own lies there that would be refused.
+    /// A HAProxy process starts: under `zero-warning` it does, as far as it is up to this program.
+    /// A minute after anything has changed nothing of its own lies there that would be refused.
     pub fn check_start(&self, target: usize) {
         let wall = self.wall();
         let is_settled = |since: Duration| since == Duration::ZERO || since + SETTLED < self.time;
@@ -222,8 +222,8 @@ impl World {
             && case.subject.certificate.not_after() > self.true_wall().saturating_add(HOUR)
     }
 
-    /// A staple that was accepted has come to its end. Where its responder was reachable for an hour
-    /// within the last half of its life, its successor is live.
+    /// A staple that was accepted has come to its end. Where its responder was reachable for an
+    /// hour within the last half of its life, its successor is live.
     pub fn lapses(&mut self, number: u64) {
         let Some((case, this_update, expires)) = self.lapsing.remove(&number) else {
             return;
@@ -295,8 +295,9 @@ impl World {
         }
     }
 
-    /// The alarm comes only where a person has something to look at: not when the responder was there
-    /// for an hour beyond the longest pause that it may have asked for, and nothing else was wrong.
+    /// The alarm comes only where a person has something to look at: not when the responder was
+    /// there for an hour beyond the longest pause that it may have asked for, and nothing else was
+    /// wrong.
     pub fn expires_soon(&mut self, path: &Path) {
         self.figures.told_expiring += 1;
         let file = &self.files[self.file_of[path]];
@@ -426,7 +427,7 @@ impl World {
 
     /// At every step: what the agent keeps in mind is bounded by what it looks after.
     pub fn check_burden(&mut self) {
-        let burden = self.agent.burden();
+        let burden = self.agent.footprint();
         let processes = self.processes.len();
         let figures = &mut self.figures;
         figures.most_timers = figures.most_timers.max(burden.timers);
@@ -440,12 +441,13 @@ impl World {
         assert!(self.open.len() <= self.files.len() * (2 + processes));
     }
 
-    /// Once an hour: the bytes held, too, are bounded by the certificates looked after. A certificate
-    /// has one staple, and for a while another one, which is being replaced somewhere; where so much
-    /// goes wrong at once as in the swarm, disk and process can lag behind with one each.
+    /// Once an hour: the bytes held, too, are bounded by the certificates looked after. A
+    /// certificate has one staple, and for a while another one, which is being replaced somewhere;
+    /// where so much goes wrong at once as in the swarm, disk and process can lag behind with one
+    /// each.
     fn check_bytes(&mut self) {
         let (staples, bytes) = self.agent.staples_held();
-        let burden = self.agent.burden();
+        let burden = self.agent.footprint();
         self.figures.most_staples = self.figures.most_staples.max(staples);
         self.figures.most_staple_bytes = self.figures.most_staple_bytes.max(bytes);
         let each = match self.scale.weather {

@@ -22,7 +22,8 @@ pub struct Peculiarity {
     pub commit_takes: Duration,
     /// HAProxy 2.2 to 2.4: it does not say which response it holds, nor whether it has a slot.
     pub shows_nothing: bool,
-    /// Somebody asks for its certificates all the time, and one command in so many finds them locked.
+    /// Somebody asks for its certificates all the time, and one command in so many finds them
+    /// locked.
     pub locked_once_in: Option<u32>,
 }
 

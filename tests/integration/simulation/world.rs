@@ -1,6 +1,6 @@
 //! The simulated world around the agent: clocks, orders under way, and what they lead to.
 //!
-//! Everything happens at a moment of true time. The agent's steady clock stands still while its
+//! Everything happens at a moment of true time. The agent's monotonic clock stands still while its
 //! machine is suspended, its wall clock may be set wrong. What happens at random is in `faults`,
 //! what must hold in `promises`.
 
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{
-    Action, Agent, CertificateNumber, Content, Event, Exclusion, Failure, FoundFile, Identity,
-    Recollection, Report, StapleFile, TargetId,
+    Action, Agent, CertificateId, Event, Exclusion, Failure, FileContent, FoundFile, Identity,
+    Notice, Recollection, StapleFile, TargetId,
 };
 use staplerd::fetch::{Limits, Need, RENEWAL_THREADS};
 use staplerd::ocsp::{Policy, Staple, verify};
@@ -107,9 +107,9 @@ pub enum Hidden {
 /// What at most one order may be under way for.
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub enum Open {
-    Request(CertificateNumber),
-    Write(CertificateNumber, usize),
-    Delivery(CertificateNumber, usize),
+    Request(CertificateId),
+    Write(CertificateId, usize),
+    Delivery(CertificateId, usize),
 }
 
 /// How large the world is and how long it lasts.
@@ -275,7 +275,7 @@ impl World {
     pub fn now(&self) -> Now {
         Now {
             wall: self.wall(),
-            steady: self.time - self.suspended,
+            monotonic: self.time - self.suspended,
         }
     }
 
@@ -399,18 +399,18 @@ impl World {
         }
     }
 
-    fn reported(&mut self, report: &Report) {
+    fn reported(&mut self, report: &Notice) {
         match report {
-            Report::Renewed {
+            Notice::Renewed {
                 path,
                 this_update,
                 until,
                 ..
             } => self.renewed(path, *this_update, *until),
-            Report::Expiring { path, .. } => self.expires_soon(path),
-            Report::RequestFailed { .. } => self.figures.failures += 1,
-            Report::RequestPostponed { .. } => self.figures.postponed += 1,
-            Report::StapleExpired { path } => self.staple_expired(path),
+            Notice::Expiring { path, .. } => self.expires_soon(path),
+            Notice::RequestFailed { .. } => self.figures.failures += 1,
+            Notice::RequestPostponed { .. } => self.figures.postponed += 1,
+            Notice::StapleExpired { path } => self.staple_expired(path),
             _ => {}
         }
     }
@@ -427,13 +427,13 @@ impl World {
         let path = file.path.clone();
         let content = match file.hidden {
             Some(Hidden::Deleted) => return self.event(Event::FileGone(path)),
-            Some(Hidden::HalfWritten) => Content::Excluded(Exclusion::Unreadable {
+            Some(Hidden::HalfWritten) => FileContent::Excluded(Exclusion::Unreadable {
                 reason: "no END".to_owned(),
             }),
             None => {
                 let subject = Arc::clone(&self.authority.cases[file.case].subject);
                 let staple = self.lying_beside(number);
-                Content::Certificate { subject, staple }
+                FileContent::Certificate { subject, staple }
             }
         };
         let file = &self.files[number];
@@ -462,8 +462,8 @@ impl World {
         }
     }
 
-    /// The program ends and starts again: it knows what it has remembered and what lies on disk, and
-    /// nothing else.
+    /// The program ends and starts again: it knows what it has remembered and what lies on disk,
+    /// and nothing else.
     pub fn restart_agent(&mut self) {
         self.agent = agent(self.random.u64(..));
         let wall = self.wall();

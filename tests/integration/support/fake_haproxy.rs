@@ -213,7 +213,8 @@ impl State {
     }
 
     fn answer(&mut self, command: &str, payload: String) -> Answer {
-        // What says where a reply ends stands in every conversation, and is not what a test is about.
+        // What says where a reply ends stands in every conversation, and is not what a test is
+        // about.
         if let Some(answer) = self.sentinel(command) {
             return Answer::Text(answer);
         }

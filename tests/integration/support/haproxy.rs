@@ -81,8 +81,8 @@ fn probe(binary: &Path) -> Option<(u16, u16)> {
 pub struct Setup {
     /// Lines for the global section.
     pub global: String,
-    /// What follows `bind ADDRESS ssl`; default: `crt {dir}/certs`. Here and in `global`, `{dir}` is
-    /// the temporary directory and `{other_tls}` a second free address.
+    /// What follows `bind ADDRESS ssl`; default: `crt {dir}/certs`. Here and in `global`, `{dir}`
+    /// is the temporary directory and `{other_tls}` a second free address.
     pub bind: Option<String>,
     /// Start a master with workers, and the master CLI at `{dir}/master.sock`.
     pub master: bool,

@@ -6,7 +6,8 @@ use std::path::Path;
 /// Names the folder they are kept in; without it none is kept.
 const FOLDER: &str = "STAPLERD_TEST_JUDGED";
 
-/// Keeps a response of `issuer`, and the one certificate it is about if it is about one; both as PEM.
+/// Keeps a response of `issuer`, and the one certificate it is about if it is about one; both as
+/// PEM.
 pub fn keep(response: &[u8], issuer: &[u8], certificate: Option<&[u8]>) {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;

@@ -1,5 +1,5 @@
-//! What several integration tests share: a throwaway CA, real and fake HAProxys, TLS handshakes, and
-//! what is kept to be judged by others.
+//! What several integration tests share: a throwaway CA, real and fake HAProxys, TLS handshakes,
+//! and what is kept to be judged by others.
 
 pub mod cutter;
 pub mod fake_haproxy;

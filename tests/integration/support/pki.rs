@@ -1,7 +1,7 @@
 //! A throwaway certification authority and its OCSP responses, in memory.
 //!
-//! Certificates come from rcgen; responses are written and signed here, byte by byte, so that a test
-//! can have any of them: short-lived, large, with a CertID of another form.
+//! Certificates come from rcgen; responses are written and signed here, byte by byte, so that a
+//! test can have any of them: short-lived, large, with a CertID of another form.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
     PKCS_ECDSA_P256_SHA256, SerialNumber, SigningKey,
 };
-use staplerd::haproxy::Delivery;
+use staplerd::haproxy::Offer;
 use staplerd::ocsp::{CertId, Policy, Staple, Subject, verify};
 use staplerd::time::Timestamp;
 use staplerd::x509::Certificate;
@@ -202,7 +202,7 @@ impl Authority {
             Timestamp::from_unix(at),
             Policy::default(),
         );
-        StapleOffer(Delivery {
+        StapleOffer(Offer {
             staple: Arc::new(assessment.unwrap().stapling.unwrap()),
             certificate: issued.certificate.clone(),
             issuer: issued.issuer.clone(),
@@ -217,7 +217,7 @@ impl Authority {
 
 /// A delivery that can be looked at as the staple it is about.
 #[derive(Clone)]
-pub struct StapleOffer(pub Delivery);
+pub struct StapleOffer(pub Offer);
 
 impl Deref for StapleOffer {
     type Target = Staple;

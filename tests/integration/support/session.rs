@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::haproxy::{
-    self, Delivered, Delivery, DeliveryError, Error, Notice, Process, Processes, Push, Quarantine,
-    Report, Settings,
+    self, Arrival, DeliveryError, Error, Offer, Process, ProcessNotice, Processes, Push,
+    Quarantine, SessionReport, Settings,
 };
 use staplerd::ocsp::Staple;
 use staplerd::x509::CertificateReference;
@@ -32,10 +32,10 @@ pub fn settings(refresh_interval: Duration, push: Push) -> Settings {
 
 /// A running session.
 pub struct Session {
-    deliveries: mpsc::UnboundedSender<Delivery>,
-    reports: mpsc::Receiver<Report>,
+    deliveries: mpsc::UnboundedSender<Offer>,
+    reports: mpsc::Receiver<SessionReport>,
     /// Reports that were not what a test waited for.
-    others: VecDeque<Report>,
+    others: VecDeque<SessionReport>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -87,7 +87,7 @@ impl Session {
     pub async fn report<T>(
         &mut self,
         what: &str,
-        mut wanted: impl FnMut(&Report) -> Option<T>,
+        mut wanted: impl FnMut(&SessionReport) -> Option<T>,
     ) -> T {
         let kept = self
             .others
@@ -113,7 +113,7 @@ impl Session {
     /// Waits for a connection.
     pub async fn connected(&mut self) -> Process {
         self.report("a connection", |report| match report {
-            Report::Connected(process) => Some(process.clone()),
+            SessionReport::Connected(process) => Some(process.clone()),
             _ => None,
         })
         .await
@@ -122,16 +122,18 @@ impl Session {
     /// Waits for the loss of the connection, or for a failure to make one.
     pub async fn disconnected(&mut self) -> Error {
         self.report("a disconnection", |report| match report {
-            Report::Disconnected(error) => Some(error.clone()),
+            SessionReport::Disconnected(error) => Some(error.clone()),
             _ => None,
         })
         .await
     }
 
     /// Waits until something is said about the process that `wanted` accepts.
-    pub async fn noticed(&mut self, wanted: impl Fn(&Notice) -> bool) -> Notice {
+    pub async fn noticed(&mut self, wanted: impl Fn(&ProcessNotice) -> bool) -> ProcessNotice {
         self.report("a notice", |report| match report {
-            Report::Noticed(notices) => notices.iter().find(|notice| wanted(notice)).cloned(),
+            SessionReport::Noticed(notices) => {
+                notices.iter().find(|notice| wanted(notice)).cloned()
+            }
             _ => None,
         })
         .await
@@ -140,7 +142,7 @@ impl Session {
     /// Waits for the report that a store has changed.
     pub async fn store_changed(&mut self) -> (String, CertificateReference) {
         self.report("a changed store", |report| match report {
-            Report::StoreChanged { store, certificate } => {
+            SessionReport::StoreChanged { store, certificate } => {
                 Some((store.clone(), certificate.clone()))
             }
             _ => None,
@@ -149,7 +151,7 @@ impl Session {
     }
 
     /// A report that came while something else was waited for.
-    pub fn kept(&mut self, wanted: impl Fn(&Report) -> bool) -> Option<Report> {
+    pub fn kept(&mut self, wanted: impl Fn(&SessionReport) -> bool) -> Option<SessionReport> {
         while let Ok(report) = self.reports.try_recv() {
             self.others.push_back(report);
         }
@@ -159,7 +161,7 @@ impl Session {
     /// Waits for the stores that are left alone.
     pub async fn quarantined(&mut self) -> BTreeMap<String, Quarantine> {
         self.report("stores in quarantine", |report| match report {
-            Report::Quarantined(stores) => Some(stores.clone()),
+            SessionReport::Quarantined(stores) => Some(stores.clone()),
             _ => None,
         })
         .await
@@ -168,7 +170,7 @@ impl Session {
     /// Waits for the names of the stores.
     pub async fn loaded(&mut self) -> Vec<String> {
         self.report("the names of the stores", |report| match report {
-            Report::Loaded(stores) => Some(stores.clone()),
+            SessionReport::Loaded(stores) => Some(stores.clone()),
             _ => None,
         })
         .await
@@ -180,10 +182,10 @@ impl Session {
     }
 
     /// Waits for the outcome of a delivery for this staple's certificate.
-    pub async fn outcome(&mut self, staple: &Staple) -> Result<Delivered, DeliveryError> {
+    pub async fn outcome(&mut self, staple: &Staple) -> Result<Arrival, DeliveryError> {
         let wanted = staple.certificate_fingerprint();
         self.report("the outcome of a delivery", |report| match report {
-            Report::Delivered {
+            SessionReport::Delivered {
                 fingerprint,
                 outcome,
             } if *fingerprint == wanted => Some(outcome.clone()),
@@ -193,7 +195,7 @@ impl Session {
     }
 
     /// Delivers and waits for the outcome.
-    pub async fn deliver(&mut self, staple: &StapleOffer) -> Result<Delivered, DeliveryError> {
+    pub async fn deliver(&mut self, staple: &StapleOffer) -> Result<Arrival, DeliveryError> {
         self.send(staple);
         self.outcome(staple).await
     }
@@ -205,10 +207,7 @@ impl Session {
     }
 
     /// Delivers as the agent does: again after every connection that was lost.
-    pub async fn deliver_again(
-        &mut self,
-        staple: &StapleOffer,
-    ) -> Result<Delivered, DeliveryError> {
+    pub async fn deliver_again(&mut self, staple: &StapleOffer) -> Result<Arrival, DeliveryError> {
         loop {
             match self.deliver(staple).await {
                 Err(DeliveryError::Disconnected) => self.connected().await,

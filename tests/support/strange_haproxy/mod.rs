@@ -1,9 +1,9 @@
 //! A session with a HAProxy whose certificate stores strangers have filled, beside two honest ones.
 //!
-//! What strangers choose (names of stores, subjects, alternative names, where a reply breaks off) are
-//! the bytes of a fuzzer or of seeds; [`speech`] says around them what real HAProxys say. The
-//! promise: the one connection lasts, every reply is taken for the answer to its own command, nothing
-//! is sent that strangers have written, and the honest certificates get their staples.
+//! What strangers choose (names of stores, subjects, alternative names, where a reply breaks off)
+//! are the bytes of a fuzzer or of seeds; [`speech`] says around them what real HAProxys say. The
+//! promise: the one connection lasts, every reply is taken for the answer to its own command,
+//! nothing is sent that strangers have written, and the honest certificates get their staples.
 #![allow(
     dead_code,
     missing_docs,
@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use staplerd::haproxy::{self, Delivered, Delivery, Processes, Push, Report, Settings};
+use staplerd::haproxy::{self, Arrival, Offer, Processes, Push, SessionReport, Settings};
 use staplerd::ocsp::{CertId, Policy, Subject, verify};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -40,7 +40,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const PIECES: usize = 64;
 
 /// An honest certificate and its staple.
-static DELIVERIES: LazyLock<[Delivery; 2]> = LazyLock::new(|| {
+static DELIVERIES: LazyLock<[Offer; 2]> = LazyLock::new(|| {
     let world = pki::World::new();
     let deliver = |subject: &str, serial: &[u8]| {
         let key = pki::Key::p256();
@@ -55,7 +55,7 @@ static DELIVERIES: LazyLock<[Delivery; 2]> = LazyLock::new(|| {
         };
         let der = response.sign(&world.issuer_key);
         let assessment = verify(&der, subject, None, world.now, Policy::default()).unwrap();
-        Delivery {
+        Offer {
             staple: Arc::new(assessment.stapling.unwrap()),
             issuer: world.issuer.clone(),
             policy: Policy::default(),
@@ -69,8 +69,8 @@ static DELIVERIES: LazyLock<[Delivery; 2]> = LazyLock::new(|| {
 });
 
 /// Holds a session with the HAProxy that these bytes describe to the promise; panics where it is
-/// broken. The first byte chooses version and command line, the second how replies are cut, and what
-/// follows are the strangers.
+/// broken. The first byte chooses version and command line, the second how replies are cut, and
+/// what follows are the strangers.
 pub fn live_through(bytes: &[u8]) {
     thread_local! {
         static RUNTIME: (Runtime, tempfile::TempDir) = (
@@ -154,36 +154,36 @@ async fn converse(folder: &Path, process: &Arc<Mutex<Process>>, step: usize) {
     assert_eq!(process.misunderstood, Vec::<String>::new());
 }
 
-async fn connected(reports: &mut mpsc::Receiver<Report>) {
+async fn connected(reports: &mut mpsc::Receiver<SessionReport>) {
     match timeout(DEADLINE, reports.recv()).await {
-        Ok(Some(Report::Connected(_))) => {}
+        Ok(Some(SessionReport::Connected(_))) => {}
         other => panic!("no connection: {other:?}"),
     }
 }
 
 /// Waits for what became of a delivery. Nothing may be said meanwhile that is not true.
 async fn outcome(
-    reports: &mut mpsc::Receiver<Report>,
-    delivery: &Delivery,
-) -> Result<Delivered, String> {
+    reports: &mut mpsc::Receiver<SessionReport>,
+    delivery: &Offer,
+) -> Result<Arrival, String> {
     loop {
         let report = timeout(DEADLINE, reports.recv())
             .await
             .map_err(|_| "no outcome in time".to_owned())?
             .ok_or("the session ended")?;
         match report {
-            Report::Disconnected(error) => return Err(format!("disconnected: {error}")),
-            Report::Quarantined(stores) => {
+            SessionReport::Disconnected(error) => return Err(format!("disconnected: {error}")),
+            SessionReport::Quarantined(stores) => {
                 for name in HONEST {
                     assert!(!stores.contains_key(name), "{stores:?}");
                 }
             }
-            Report::Loaded(names) => {
+            SessionReport::Loaded(names) => {
                 for honest in HONEST {
                     assert!(names.iter().any(|name| name == honest), "{names:?}");
                 }
             }
-            Report::Delivered {
+            SessionReport::Delivered {
                 fingerprint,
                 outcome,
             } if fingerprint == delivery.staple.certificate_fingerprint() => {

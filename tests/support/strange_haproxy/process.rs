@@ -324,7 +324,8 @@ impl Process {
     }
 }
 
-/// The commands of a line, each as its arguments: a `;` ends one, and what follows a `\` means itself.
+/// The commands of a line, each as its arguments: a `;` ends one, and what follows a `\` means
+/// itself.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![String::new()]];
     let mut characters = line.chars();

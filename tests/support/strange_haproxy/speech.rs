@@ -2,7 +2,8 @@
 
 use super::process::{Store, hexadecimal};
 
-/// The versions: their number, and whether `prompt i` makes them silent (then they know `echo`, too).
+/// The versions: their number, and whether `prompt i` makes them silent (then they know `echo`,
+/// too).
 const VERSIONS: [(&str, bool); 4] = [
     ("2.2.9", false),
     ("2.6.12", false),

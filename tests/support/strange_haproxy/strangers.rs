@@ -1,6 +1,6 @@
 //! The stores of strangers, read from bytes that mean no harm to anybody's own program.
 
-use staplerd::haproxy::Delivery;
+use staplerd::haproxy::Offer;
 
 use super::process::Store;
 use super::speech::Break;
@@ -11,7 +11,7 @@ const SEPARATOR: u8 = 0xff;
 const MOST: usize = 48;
 
 /// The strangers that these bytes describe: each by a byte that says what it chooses, and what.
-pub fn read(bytes: &[u8], honest: &Delivery) -> Vec<Store> {
+pub fn read(bytes: &[u8], honest: &Offer) -> Vec<Store> {
     let strangers = bytes.split(|byte| *byte == SEPARATOR).take(MOST);
     strangers
         .enumerate()
@@ -22,7 +22,7 @@ pub fn read(bytes: &[u8], honest: &Delivery) -> Vec<Store> {
         .collect()
 }
 
-fn stranger(number: usize, kind: u8, chosen: &[u8], honest: &Delivery) -> Store {
+fn stranger(number: usize, kind: u8, chosen: &[u8], honest: &Offer) -> Store {
     let mut store = Store {
         name: format!("/certs/{number}.pem").into_bytes(),
         serial: vec![0x33, number as u8],

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::style::{Style, width_of};
 use super::{table, timeline};
 use crate::control::{
-    CertificateStatus, DirectoryStatus, LiveStatus, PlaceStatus, Problem, Process, SCHEMA,
-    SocketStatus, StapleStatus, Status,
+    CertificateView, DirectoryStatus, LiveStatus, PlaceView, Problem, ProcessView, SCHEMA,
+    SocketStatus, StapleStatus, StatusView,
 };
 use crate::time::Timestamp;
 
@@ -28,8 +28,8 @@ fn wide(width: usize) -> Style {
     }
 }
 
-fn place(error: Option<(&str, &str)>) -> PlaceStatus {
-    PlaceStatus {
+fn place(error: Option<(&str, &str)>) -> PlaceView {
+    PlaceView {
         current: error.is_none(),
         error: error.map(|(reason, message)| Problem {
             reason: reason.to_owned(),
@@ -46,9 +46,9 @@ fn live(socket: &str, error: Option<(&str, &str)>) -> LiveStatus {
 }
 
 /// A certificate with a staple from a day ago until in three days, renewed in a day.
-fn fresh(path: &str) -> CertificateStatus {
+fn fresh(path: &str) -> CertificateView {
     let until = NOW.saturating_add(3 * DAY);
-    CertificateStatus {
+    CertificateView {
         path: path.to_owned(),
         state: "fresh".to_owned(),
         message: "a valid staple is held".to_owned(),
@@ -61,12 +61,12 @@ fn fresh(path: &str) -> CertificateStatus {
         next_request: Some(NOW.saturating_add(DAY)),
         disk: Some(place(None)),
         live: vec![live("/run/haproxy/admin.sock", None)],
-        ..CertificateStatus::default()
+        ..CertificateView::default()
     }
 }
 
-fn failing(path: &str) -> CertificateStatus {
-    CertificateStatus {
+fn failing(path: &str) -> CertificateView {
+    CertificateView {
         state: "failing".to_owned(),
         message: "http://ocsp.example: connection refused".to_owned(),
         reason: Some("connect_refused".to_owned()),
@@ -79,8 +79,8 @@ fn failing(path: &str) -> CertificateStatus {
     }
 }
 
-fn status(certificates: Vec<CertificateStatus>) -> Status {
-    Status {
+fn status(certificates: Vec<CertificateView>) -> StatusView {
+    StatusView {
         schema: SCHEMA,
         version: "1.2.3".to_owned(),
         pid: 7,
@@ -90,7 +90,7 @@ fn status(certificates: Vec<CertificateStatus>) -> Status {
         sockets: vec![SocketStatus {
             socket: "/run/haproxy/admin.sock".to_owned(),
             needs_attention: false,
-            process: Some(Process {
+            process: Some(ProcessView {
                 version: "3.2".to_owned(),
                 release: "3.2.26-1".to_owned(),
                 pid: 4711,
