@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
+use super::failure::Failure;
 use super::inventory::{
-    CertificateId, FoundFile, Identity, IssuedCertificate, Recollection, StapleFile, TargetId,
+    CacheValidators, CertificateId, FoundFile, Identity, IssuedCertificate, Recollection,
+    StapleFile, TargetId,
 };
 use super::state::{Exclusion, Outdated};
 use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
@@ -214,26 +216,6 @@ pub struct Answered {
     pub fresh_for: Option<Duration>,
     /// For the next request.
     pub validators: CacheValidators,
-}
-
-/// What a conditional request repeats (RFC 9110 §8.8).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct CacheValidators {
-    /// The URL that gave them: to others they are not repeated. Empty where there are none.
-    pub url: String,
-    /// `ETag` of the answer held.
-    pub etag: Option<String>,
-    /// `Last-Modified` of the answer held.
-    pub last_modified: Option<String>,
-}
-
-/// Something that failed, in words.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// The kind in snake_case: metric label and log reason.
-    pub kind: &'static str,
-    /// A sentence for the operator.
-    pub message: String,
 }
 
 /// A request that brought no validated response.

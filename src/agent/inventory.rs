@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-use super::event::{CacheValidators, Failure};
+use super::failure::Failure;
 use super::state::{Exclusion, Outdated, State};
 use super::{SHORTEST_LIFE, Settings};
 use crate::ocsp::verify::CLOCK_SKEW;
@@ -95,6 +95,17 @@ impl IssuedCertificate {
         }
         Identity(identity)
     }
+}
+
+/// What a conditional request repeats (RFC 9110 §8.8).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CacheValidators {
+    /// The URL that gave them: to others they are not repeated. Empty where there are none.
+    pub url: String,
+    /// `ETag` of the answer held.
+    pub etag: Option<String>,
+    /// `Last-Modified` of the answer held.
+    pub last_modified: Option<String>,
 }
 
 /// What makes two files hold the same certificate: SHA-256 over the leaf's fingerprint and its

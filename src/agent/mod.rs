@@ -8,6 +8,7 @@
 
 mod disk;
 mod event;
+mod failure;
 mod inventory;
 mod placement;
 mod requests;
@@ -25,12 +26,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{
-    Action, Answered, CacheValidators, Delivered, DeliveryFailure, DeliveryRetry, Event, Failure,
-    Notice, RequestFailure, StapleReader,
+    Action, Answered, Delivered, DeliveryFailure, DeliveryRetry, Event, Notice, RequestFailure,
+    StapleReader,
 };
+pub use failure::Failure;
 pub use inventory::{
-    CertificateId, FileContent, FoundFile, Identity, IssuedCertificate, Recollection, StapleFile,
-    TargetId,
+    CacheValidators, CertificateId, FileContent, FoundFile, Identity, IssuedCertificate,
+    Recollection, StapleFile, TargetId,
 };
 pub use state::{Exclusion, Outdated, State};
 pub use status::{CertificateSummary, FileStatus, PlaceSummary};

@@ -3,7 +3,7 @@
 //! Logs, the status page and metrics all take a state's name and reason from here, so that they
 //! cannot disagree. Pure data; the transitions are made by the modules beside this one.
 
-use super::event::Failure;
+use super::failure::Failure;
 use crate::ocsp::RevocationReason;
 use crate::time::Timestamp;
 

@@ -14,6 +14,7 @@ use super::logging::{LogFilePattern, Logging};
 use super::ocspbot::{Domain, Include, ScanKey};
 use super::policies::{OnRevoked, Policies};
 use super::responder::ResponderConfig;
+use super::sockets::sockets;
 use crate::fetch::{AddressRules, Overrides, Proxies};
 use crate::haproxy::{Address, Push};
 use crate::store;
@@ -255,12 +256,6 @@ impl ConfigFile {
 
 fn owned(value: Value<'_>) -> Option<String> {
     value.text().map(str::to_owned)
-}
-
-/// A list of control sockets.
-pub(super) fn sockets(table: &Table<'_>, key: &'static str) -> Vec<Address> {
-    let parsed = table.read(key, |value| value.list(|item| item.parsed(str::parse)));
-    parsed.unwrap_or_default()
 }
 
 /// An extension without its dot.

@@ -14,6 +14,8 @@ mod logging;
 mod ocspbot;
 mod policies;
 pub mod responder;
+mod responder_override;
+mod sockets;
 mod sources;
 pub mod stapled_file;
 mod units;
@@ -35,7 +37,8 @@ pub use invocation::Invocation;
 pub use logging::{InvalidLogFile, LogFilePattern, Logging};
 pub use policies::{InvalidIssuer, OnRevoked, Policies};
 pub use responder::{AuthorityConfig, ResponderConfig, Statuses};
-pub use sources::{Backups, ConfiguredSource, Origin, ResponderOverride};
+pub use responder_override::ResponderOverride;
+pub use sources::{Backups, ConfiguredSource, Origin};
 pub use units::parse_duration;
 pub use yaml::MAX_BYTES;
 

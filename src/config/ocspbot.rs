@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Location, Table, Value};
-use super::file::sockets;
-use super::sources::ResponderOverride;
+use super::responder_override::ResponderOverride;
+use super::sockets::sockets;
 use crate::discovery::source::{CertificateFile, Companions, Masks};
 use crate::fetch::Overrides;
 use crate::haproxy::Address;

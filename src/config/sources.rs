@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use super::document::{DocumentRemark, Location};
 use super::file::{ConfigFile, FileDirectory};
 use super::ocspbot::{Domain, ScanKey};
+use super::responder_override::ResponderOverride;
 use super::{Config, Error, by_components, comparable, with_folder};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
-use crate::fetch::Overrides;
 use crate::haproxy::Address;
 use crate::printable::Printable;
-use crate::x509::Certificate;
 
 /// A place to look for certificates.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,32 +27,6 @@ pub struct ConfiguredSource {
     pub responder: Option<ResponderOverride>,
     /// What the operator calls it in the log: ocspbot's domain identifier.
     pub name: Option<String>,
-}
-
-/// ocspbot's `ocsp_responder_uri`; it outranks the `responders` of the whole configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ResponderOverride {
-    /// This URL is asked.
-    Url(String),
-    /// The URLs that the certificate names are asked.
-    Certificate,
-}
-
-impl ResponderOverride {
-    /// Whom to ask about a certificate: as its source is `given`, or else as the whole
-    /// configuration says. Nobody where it is empty.
-    pub fn responders(
-        given: Option<&Self>,
-        overrides: &Overrides,
-        certificate: &Certificate,
-        issuer: &Certificate,
-    ) -> Vec<String> {
-        match given {
-            Some(ResponderOverride::Url(url)) => vec![url.clone()],
-            Some(ResponderOverride::Certificate) => certificate.ocsp_urls().to_vec(),
-            None => overrides.apply(issuer.subject_display(), certificate.ocsp_urls()),
-        }
-    }
 }
 
 /// Where the names of the certificates come from.

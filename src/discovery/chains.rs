@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::certificate_file::{FileRefusal, read_bundle};
-use super::listing::Stamp;
+use super::pem_file::{FileRefusal, read_bundle};
+use super::stamp::Stamp;
 use crate::files::Reach;
 use crate::x509::{Bundle, Certificate};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirEntry, Metadata};
+use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -12,48 +12,8 @@ use std::sync::Arc;
 use super::Selection;
 use super::chains::Chains;
 use super::source::{CertificateFile, Masks, Naming};
+use super::stamp::Stamp;
 use crate::files::{self, Reach};
-
-/// What changes when a file is replaced, written to, or given to others to read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-    mode: u32,
-    group: u32,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            mode: metadata.mode() & 0o7777,
-            group: metadata.gid(),
-        }
-    }
-
-    /// Of the file at this path, if there is one.
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().as_ref().map(Stamp::of)
-    }
-
-    /// The file's permissions.
-    pub fn mode(&self) -> u32 {
-        self.mode
-    }
-
-    /// The number of the file's group.
-    pub fn group(&self) -> u32 {
-        self.group
-    }
-}
 
 /// What tells that a certificate file and those its issuer may be in are as they were.
 #[derive(Clone, PartialEq, Eq, Debug)]

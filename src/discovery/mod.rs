@@ -1,5 +1,4 @@
-//! Finding certificates: scans of directories, hints that one has changed, and HAProxy's own
-//! configuration, which says where to look.
+//! Finding certificates: scans of directories, and hints that one has changed.
 //!
 //! The scan is the truth; file-system events only say that it is time for one. What it finds are
 //! files as HAProxy would load them from a directory or by name (configuration manual §5.1, `crt`),
@@ -8,19 +7,21 @@
 
 mod certificate_file;
 mod chains;
-pub mod haproxy_config;
 mod listing;
+mod pem_file;
 mod scan;
 mod selection;
 pub mod source;
+mod stamp;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use certificate_file::{FileRefusal, Finding, LARGEST_FILE, read};
+pub use certificate_file::{Finding, read};
 pub use chains::Chains;
-pub use listing::Stamp;
+pub use pem_file::{FileRefusal, LARGEST_FILE};
 pub use scan::{Change, DirectoryError, PATIENCE, Scanner, SourceId};
-pub use selection::{Pattern, Selection, is_loaded_by_haproxy};
+pub use selection::{BUNDLE_SUFFIXES, Pattern, Selection, is_loaded_by_haproxy};
+pub use stamp::Stamp;
 pub use watch::{Hints, Interest, Interests};

@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Selection;
-use super::certificate_file::{self, FileRefusal, Finding, is_shortage};
+use super::certificate_file::{self, Finding};
 use super::chains::Chains;
-use super::listing::{Item, Listing, Stamp, Stamps};
+use super::listing::{Item, Listing, Stamps};
+use super::pem_file::{FileRefusal, MOST_HELD, is_shortage};
 use super::source::Source;
+use super::stamp::Stamp;
 use super::watch::{Interest, Interests};
 use crate::files::{self, on_the_way};
 use crate::x509::Certificate;
@@ -24,9 +26,6 @@ use crate::x509::Certificate;
 /// How long a file has to be the same before something wrong with it is believed: until then its
 /// writer may only be slow.
 pub const PATIENCE: Duration = Duration::from_secs(1);
-/// What the certificates of all files may take of memory, in bytes: half of what the unit allows
-/// the program (`MemoryMax=`). It is room for eighty thousand ordinary ones.
-pub const MOST_HELD: usize = 256 * 1024 * 1024;
 /// How many folders deep a recursive scan goes.
 const DEEPEST: usize = 16;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Names that HAProxy's directory loader passes over because they belong to a certificate.
 const COMPANION_SUFFIXES: [&str; 4] = [".issuer", ".ocsp", ".sctl", ".key"];
 /// What follows the extension of a certificate that is one of a bundle's.
-pub(super) const BUNDLE_SUFFIXES: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
+pub const BUNDLE_SUFFIXES: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
 
 /// Whether HAProxy's directory loader would load a file of this name (since 2.6 it passes over
 /// names that begin with a dot).

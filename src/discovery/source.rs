@@ -7,7 +7,6 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::certificate_file::with_suffix;
 use crate::files::Reach;
 
 /// What stands in a mask for the part that differs.
@@ -205,6 +204,13 @@ fn differing_part<'name>(mask: &str, name: &'name str) -> Option<&'name str> {
     let length = name.len().checked_sub(fixed)? / places;
     let domain = name.get(start..start + length)?;
     (!domain.is_empty() && filled(mask, domain) == name).then_some(domain)
+}
+
+/// `path` with `suffix` appended to its name, as HAProxy forms `.ocsp` and `.issuer` names.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use super::connection::{Dial, IDLE_MAX, StaleConnection, Watch};
 use super::outcome::{Fetched, HttpReply, OuterForm, outer_form, shown};
 use super::proxy::{Proxies, Route};
 use super::resolver::{AddressBook, ResponderResolver};
+use super::url::parse_url;
 use super::wire;
 use super::{Error, Settings};
 
@@ -38,8 +39,6 @@ pub const REDIRECTS_MAX: usize = 3;
 pub const BODY_MAX: usize = 64 * 1024;
 /// Longest response header read.
 pub const HEADER_MAX: usize = 16 * 1024;
-/// Longest URL asked.
-pub const URL_MAX: usize = 2048;
 /// Responders remembered that are silent when they are asked by GET.
 const SILENT_MAX: usize = 1024;
 /// Room for an answer as it arrives; more than a header may take, so that a longer one is noticed.
@@ -342,39 +341,6 @@ fn agent(
     Agent::with_parts(config.clone(), connector, resolver)
 }
 
-/// Reads a URL an OCSP request may be sent to.
-///
-/// # Errors
-/// [`Error::InvalidUrl`] with what is wrong.
-pub(super) fn parse_url(url: &str) -> Result<Uri, Error> {
-    let invalid = |reason| Error::InvalidUrl {
-        url: shown(url.as_bytes()),
-        reason,
-    };
-    if url.len() > URL_MAX {
-        return Err(invalid("it is too long"));
-    }
-    if url.contains('#') {
-        return Err(invalid("it has a fragment"));
-    }
-    let uri: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
-    let Some(authority) = uri.authority() else {
-        return Err(invalid("it has no host"));
-    };
-    if authority.as_str().contains('@') {
-        return Err(invalid("it has a user name"));
-    }
-    if !wire::is_plain_host(authority.host()) {
-        return Err(invalid("its host is neither a name nor an address"));
-    }
-    let rest = authority.as_str().strip_prefix(authority.host());
-    if rest.is_none_or(|rest| !rest.is_empty() && authority.port_u16().is_none()) {
-        return Err(invalid("its port is no port"));
-    }
-    Proxies::default().route(&uri)?;
-    Ok(uri)
-}
-
 /// The responder a URL belongs to: scheme, host and port. Faults and permits are counted per
 /// responder; what `https://CA:80/` comes to says nothing about `http://CA/`.
 pub(super) fn responder_of(url: &str) -> Result<String, Error> {
@@ -499,6 +465,7 @@ fn explain_io(error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::URL_MAX;
 
     #[test]
     fn urls_that_no_request_can_be_sent_to_are_refused() {

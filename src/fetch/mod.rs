@@ -24,6 +24,7 @@ mod race;
 mod resolver;
 mod tcp;
 mod this_machine;
+mod url;
 mod verdict;
 mod wire;
 
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use address::{AddressKind, AddressRules, Author, InvalidNetwork, RefusedAddress};
 pub use caching::{Caching, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Validators};
-pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX, URL_MAX};
+pub use client::{BODY_MAX, HEADER_MAX, REDIRECTS_MAX};
 pub use limits::{Dismissed, Health, Limits, Need};
 pub use off_limits::{ForeignListener, ListenerKind, OffLimits};
 pub use outcome::{Error, NextStep};
@@ -46,6 +47,7 @@ pub use overrides::{InvalidOverride, Overrides};
 pub use pauses::Pauses;
 pub use proxy::{InvalidProxy, Proxies};
 pub use resolver::{Destinations, LOOKUPS_MAX, Lookup, system_lookup};
+pub use url::URL_MAX;
 pub use verdict::{Judged, verdict};
 
 use attempt::Attempt;

@@ -5,7 +5,7 @@
 //! permission by the address rules; what it is signed by is still the issuer's business.
 
 use super::Error;
-use super::client::parse_url;
+use super::url::parse_url;
 use crate::x509::NamePattern;
 
 /// The operator's map.

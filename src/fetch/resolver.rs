@@ -23,9 +23,9 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use super::address::{AddressRules, Author, RefusedAddress, inner};
-use super::client::parse_url;
 use super::off_limits::OffLimits;
 use super::proxy::{Proxies, Route};
+use super::url::parse_url;
 use super::{Error, Settings, this_machine};
 
 /// How long the addresses of a host are used without asking again.

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
 
 use super::address::Cli;
-use super::command::{self, Command};
+use super::command::{self, Command, CommandReply};
 use super::sentinel::Guard;
 
 /// The longest reply that is read. `show ssl cert` is the longest one asked for: this is room for
@@ -47,17 +47,6 @@ pub enum CodecError {
     /// The connection ended in the middle of a reply or before one.
     #[error("the connection was closed before the reply was complete")]
     ClosedInReply,
-}
-
-/// One reply.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CommandReply {
-    /// Its text, without line feeds at its end, continuation marks and severity mark.
-    pub text: String,
-    /// Its bytes as they came, with the prompt behind them.
-    pub raw: Bytes,
-    /// How many bytes HAProxy gave for it, without the prompt.
-    pub length: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

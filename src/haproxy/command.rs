@@ -1,4 +1,5 @@
-//! The text of every command this program gives HAProxy (management guide §9.3), one function each.
+//! The text of every command this program gives HAProxy (management guide §9.3), one function each,
+//! and what a reply consists of.
 //!
 //! Pure: nothing is sent here. Arguments are escaped as the command line's parser wants it: space,
 //! tab, `;` and `\` by a `\`, and a leading `*`, which would mean a transaction, too. Base64 needs
@@ -8,6 +9,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio_util::bytes::Bytes;
 
 use crate::x509::Certificate;
 
@@ -51,6 +53,17 @@ impl Command {
             payload: None,
         }
     }
+}
+
+/// One reply.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommandReply {
+    /// Its text, without line feeds at its end, continuation marks and severity mark.
+    pub text: String,
+    /// Its bytes as they came, with the prompt behind them.
+    pub raw: Bytes,
+    /// How many bytes HAProxy gave for it, without the prompt.
+    pub length: usize,
 }
 
 /// A name that no certificate store can have, for asking whether a transaction is open.

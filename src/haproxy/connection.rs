@@ -20,9 +20,10 @@ use tokio::time::timeout;
 use tokio_util::bytes::BytesMut;
 
 use super::address::{Address, Cli, Endpoint};
-use super::codec::{Codec, CodecError, CommandReply, MAX_REPLY_BYTES};
-use super::command::{self, Command};
-use super::outcome::{Error, Process};
+use super::codec::{Codec, CodecError, MAX_REPLY_BYTES};
+use super::command::{self, Command, CommandReply};
+use super::error::Error;
+use super::process::Process;
 use super::reply;
 use super::sentinel::{self, Guard, Sentinel};
 use crate::time::Timestamp;

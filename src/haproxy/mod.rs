@@ -1,8 +1,7 @@
 //! The way to HAProxy: staples into a running process, over its control socket.
 //!
-//! `address`, `codec`, `sentinel`, `command`, `reply`, `notice`, `outcome`, `quarantine`, `stores`
-//! and `versions` are pure; `connection` and
-//! `session` do the talking, one session for each control socket. This room does not decide what
+//! `connection`, `processes` and `session` do the talking, one session for each control socket; the
+//! other files are pure. This room does not decide what
 //! to deliver or when to try again: it carries out single deliveries and reports what became of
 //! them. HAProxy's management guide §9.3 and §9.4 describe the commands, §9.1 the levels.
 
@@ -10,8 +9,12 @@ pub mod address;
 pub mod codec;
 pub mod command;
 pub mod connection;
+pub mod error;
+pub mod level;
 pub mod notice;
+pub mod offer;
 pub mod outcome;
+pub mod process;
 pub mod processes;
 mod quarantine;
 pub mod reply;
@@ -21,10 +24,14 @@ mod stores;
 pub mod versions;
 
 pub use address::Address;
+pub use error::{DeliveryError, Error};
+pub use level::Level;
 pub use notice::ProcessNotice;
-pub use outcome::{Arrival, DeliveryError, Error, Process, SessionReport};
+pub use offer::Offer;
+pub use outcome::{Arrival, SessionReport};
+pub use process::Process;
 pub use processes::Processes;
 pub use quarantine::Quarantine;
 pub use reply::Fingerprint;
-pub use session::{Offer, Settings, run};
+pub use session::{Settings, run};
 pub use versions::Push;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::address::Address;
-use super::outcome::Process;
+use super::process::Process;
 use super::versions::{Push, Replacing};
 
 /// Something worth knowing about a process.

@@ -17,9 +17,10 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::address::Address;
-use super::outcome::{Process, SessionReport};
-use super::reply::Level;
-use super::session::Offer;
+use super::level::Level;
+use super::offer::Offer;
+use super::outcome::SessionReport;
+use super::process::Process;
 use crate::memory::{Memory, ProcessRecord, Record, RecordKey, Stage, TransactionRecord};
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;

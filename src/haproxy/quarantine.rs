@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use super::command;
-use super::outcome::Error;
+use super::error::Error;
 use super::reply::Doubt;
 use crate::x509::CertificateReference;
 

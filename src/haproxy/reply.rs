@@ -8,36 +8,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::codec::CommandReply;
-use super::outcome::DeliveryError;
+use super::command::CommandReply;
+use super::error::DeliveryError;
+use super::level::Level;
 use super::versions::Release;
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
 /// The SHA-1 hash of a certificate's DER, by which HAProxy shows what a store holds.
 pub type Fingerprint = [u8; 20];
-
-/// How much a connection to HAProxy may do (`level` on the `stats socket` line).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Level {
-    /// Looking at counters.
-    User,
-    /// Looking at everything, changing little: the default.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-impl Level {
-    /// The word haproxy.cfg has for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Level::User => "user",
-            Level::Operator => "operator",
-            Level::Admin => "admin",
-        }
-    }
-}
 
 /// What `show info` says about the process at the other end.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,8 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::codec::CommandReply;
-use super::command::{self, Command};
+use super::command::{self, Command, CommandReply};
 
 /// How unlikely it is that content contains the answer to a sequence: 2 to the power of minus this
 /// many. A sequence costs its questions, and the master CLI makes a connection for each. Content

@@ -28,16 +28,19 @@ use self::transaction::ForeignTransaction;
 use super::address::Address;
 use super::command;
 use super::connection::{Connection, QUESTIONS_AT_ONCE, answers_another, connect};
+use super::error::{DeliveryError, Error};
+use super::level::Level;
 use super::notice::ProcessNotice;
-use super::outcome::{Arrival, DeliveryError, Error, Process, SessionReport};
+use super::offer::Offer;
+use super::outcome::{Arrival, SessionReport};
+use super::process::Process;
 use super::processes::{ProcessIdentity, Processes, ServingRight};
 use super::quarantine::{Quarantine, Quarantined};
-use super::reply::{self, Level};
+use super::reply;
 use super::stores::Stores;
 use super::versions::{ENDS_OVER_DESCRIPTIONS, Push, SHOWS_TEXT};
-use crate::ocsp::{Policy, Staple};
 use crate::time::Timestamp;
-use crate::x509::{Certificate, CertificateReference};
+use crate::x509::CertificateReference;
 
 /// How often the process is asked whether it is stopping: one short command, and what a reload
 /// costs before the new process is found.
@@ -67,20 +70,6 @@ const LIST_SPACING: Duration = Duration::from_secs(1);
 
 /// The level that `show ssl cert` takes.
 const STORES_LEVEL: Level = Level::Operator;
-
-/// A staple to be made live in this session's HAProxy.
-#[derive(Clone, Debug)]
-pub struct Offer {
-    /// What to deliver.
-    pub staple: Arc<Staple>,
-    /// The certificate it is for.
-    pub certificate: Certificate,
-    /// Its issuer, for a HAProxy that has not read the `.issuer` beside the certificate, and for
-    /// what HAProxy holds to be verified by.
-    pub issuer: Certificate,
-    /// What is accepted of its responders.
-    pub policy: Policy,
-}
 
 /// How a session behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

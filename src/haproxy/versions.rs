@@ -4,7 +4,7 @@
 //! the upstream number does not tell, because distributions repair old numbers, the date may. Facts
 //! that a reply shows by itself are not in here.
 
-use super::reply::Level;
+use super::level::Level;
 
 /// A branch of HAProxy.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -16,10 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::RoomNews;
 use super::finder::{next_hint, skip_waiting_hints};
-use crate::discovery::haproxy_config::{
-    self, ConfigNotice, Error, HaproxyConfig, LineLocation, Remark,
-};
 use crate::discovery::{Hints, Interest, Interests};
+use crate::haproxy_config::{self, ConfigNotice, Error, HaproxyConfig, LineLocation, Remark};
 
 /// How long to wait after a hint, so that all files of a deployment are in place.
 const SETTLING: Duration = Duration::from_millis(500);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::haproxy_files;
 use super::plan::{Ids, Plan, World};
 use crate::config::{Config, ResponderOverride};
-use crate::discovery::haproxy_config::{self, ConfigNotice};
 use crate::discovery::source::Source;
 use crate::haproxy::Address;
+use crate::haproxy_config::{self, ConfigNotice};
 
 /// What would be looked after.
 pub struct Intent {

@@ -2,10 +2,10 @@
 //! that the same configuration sets up.
 
 use crate::config::Config;
-use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::fetch::{ForeignListener, ListenerKind, OffLimits};
 use crate::haproxy::Address;
 use crate::haproxy::address::Endpoint;
+use crate::haproxy_config::HaproxyConfig;
 
 /// What this configuration and HAProxy's say.
 pub(super) fn of(config: &Config, haproxy: &[HaproxyConfig]) -> OffLimits {

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use crate::agent::TargetId;
 use crate::config::{Config, Origin, Policies, ResponderOverride};
-use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::discovery::source::{CertificateFile, Naming, Source};
 use crate::discovery::{Selection, SourceId};
 use crate::fetch::Overrides;
 use crate::files::Reach;
 use crate::haproxy::{self, Address};
+use crate::haproxy_config::HaproxyConfig;
 use crate::x509::Certificate;
 
 /// What is looked after.

@@ -22,9 +22,9 @@ use super::{
 };
 use crate::agent::{Action, Event, TargetId};
 use crate::config::Config;
-use crate::discovery::haproxy_config::HaproxyConfig;
 use crate::fetch::{self, OffLimits, Pauses};
 use crate::haproxy::Processes;
+use crate::haproxy_config::HaproxyConfig;
 use crate::hooks;
 use crate::memory::Memory;
 use crate::store::{Claims, Ownership, UnknownGroup};

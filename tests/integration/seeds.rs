@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use fastrand::Rng;
 use staplerd::config::{Config, Options, Surroundings};
-use staplerd::discovery::haproxy_config::certificate_list;
-use staplerd::discovery::haproxy_config::parser::Parser;
+use staplerd::haproxy_config::certificate_list;
+use staplerd::haproxy_config::parser::Parser;
 use staplerd::ocsp::request::Request;
 use staplerd::ocsp::{Policy, Subject, verify};
 use staplerd::responder::crl::ReceivedList;

@@ -26,6 +26,16 @@ pub(in crate::config) struct Table<'a> {
     known: RefCell<BTreeSet<&'static str>>,
 }
 
+impl<'a> Value<'a> {
+    /// Known keys with their values. Those that `read` does not ask for are unknown.
+    pub fn table<T>(&self, read: impl FnOnce(&Table<'a>) -> Option<T>) -> Option<T> {
+        let table = Table::new(self.clone(), self.entries()?);
+        let result = read(&table);
+        table.refuse_unknown();
+        result
+    }
+}
+
 impl<'a> Table<'a> {
     pub(super) fn new(value: Value<'a>, entries: BTreeMap<&'a str, Value<'a>>) -> Self {
         Table {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Document, LONGEST_LINE, Location, Table, push};
+use super::{Document, LONGEST_LINE, Location, push};
 use crate::config::units::{DURATION, parse_duration, shown_duration};
 use crate::config::yaml::{Node, NodeContent, Position};
 
@@ -269,14 +269,6 @@ impl<'a> Value<'a> {
                 path => format!("{path}.{key}"),
             },
         }
-    }
-
-    /// Known keys with their values. Those that `read` does not ask for are unknown.
-    pub fn table<T>(&self, read: impl FnOnce(&Table<'a>) -> Option<T>) -> Option<T> {
-        let table = Table::new(self.clone(), self.entries()?);
-        let result = read(&table);
-        table.refuse_unknown();
-        result
     }
 
     /// Where a key of this mapping stands, or its value, if it is merged into it.

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::{CommandFailure, Conversation, Offer, Parting, STORES_LEVEL, Session, unless_lost};
 use crate::haproxy::command;
-use crate::haproxy::outcome::{Arrival, DeliveryError};
+use crate::haproxy::error::DeliveryError;
+use crate::haproxy::outcome::Arrival;
 use crate::haproxy::reply::{self, Slot};
 use crate::haproxy::versions::{Push, Replacing, SHOWS_BASE64};
 use crate::ocsp::Staple;

@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Conversation, Ended, Parting, PendingOffer, Session};
+use crate::haproxy::error::{DeliveryError, Error};
 use crate::haproxy::notice::ProcessNotice;
-use crate::haproxy::outcome::{DeliveryError, Error, Process, SessionReport};
+use crate::haproxy::offer::Offer;
+use crate::haproxy::outcome::SessionReport;
+use crate::haproxy::process::Process;
 use crate::haproxy::processes::{Handed, ServingSession};
-use crate::haproxy::session::Offer;
 use crate::time::Timestamp;
 
 impl From<Offer> for PendingOffer {

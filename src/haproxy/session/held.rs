@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use super::{Conversation, Offer, PendingOffer, STORES_LEVEL};
 use crate::haproxy::command::{self, Command};
 use crate::haproxy::connection::QUESTIONS_AT_ONCE;
-use crate::haproxy::outcome::Error;
+use crate::haproxy::error::Error;
 use crate::haproxy::reply::{self, Slot};
 use crate::haproxy::versions::{SHOWS_BASE64, SHOWS_TEXT};
 use crate::ocsp::verify::{CLOCK_SKEW, MIN_STAPLE_LIFE};

@@ -17,6 +17,7 @@
 //! after a pause that grows from a tenth of a second to thirty seconds while nothing is answered.
 //! At most 256 questions wait for it at a time.
 
+mod error;
 mod lines;
 mod process;
 
@@ -28,8 +29,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+pub use self::error::ProgramError;
 use self::lines::ToldStatus;
-use self::process::{Asked, MAX_WAITING, ProgramProcess};
+
+use self::error::MAX_WAITING;
+use self::process::{Asked, ProgramProcess};
 use super::serial;
 use super::status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
 use crate::ocsp::CertificateStatus;
@@ -44,72 +48,6 @@ const MAX_REMEMBERED: usize = 100_000;
 /// The longest serial number that is asked for, in octets; certificates have 20 at most (RFC 5280
 /// §4.1.2.2), with a few exceptions.
 const MAX_SERIAL_BYTES: usize = 64;
-
-/// Why a program has no status.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ProgramError {
-    /// No process.
-    #[error(
-        "{program} cannot be started: {error}; check its path and first line (#!), and that the \
-         responder's user may execute it"
-    )]
-    NotStarted {
-        /// The program.
-        program: String,
-        /// What the system says.
-        error: String,
-    },
-    /// It is not there any more.
-    #[error("{program} {how}")]
-    Ended {
-        /// The program.
-        program: String,
-        /// In what way.
-        how: String,
-    },
-    /// It took too long over an answer.
-    #[error("{program} has not answered within five seconds")]
-    Timeout {
-        /// The program.
-        program: String,
-    },
-    /// What it wrote is no answer.
-    #[error("{program} does not answer as it should: {text}")]
-    Malformed {
-        /// The program.
-        program: String,
-        /// What is wrong with the line.
-        text: String,
-    },
-    /// It says so itself.
-    #[error("{program} says: {text}")]
-    Unavailable {
-        /// The program.
-        program: String,
-        /// Its words.
-        text: String,
-    },
-    /// So many questions wait for it that this one is not asked.
-    #[error("{program} has {MAX_WAITING} questions to answer")]
-    Busy {
-        /// The program.
-        program: String,
-    },
-}
-
-impl ProgramError {
-    /// The kind in snake_case: log reason.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            ProgramError::NotStarted { .. } => "status_command_not_started",
-            ProgramError::Ended { .. } => "status_command_ended",
-            ProgramError::Timeout { .. } => "status_command_timeout",
-            ProgramError::Malformed { .. } => "status_command_malformed",
-            ProgramError::Unavailable { .. } => "status_command_unavailable",
-            ProgramError::Busy { .. } => "status_command_busy",
-        }
-    }
-}
 
 /// Statuses by serial number, and until when each counts.
 type RememberedStatuses = HashMap<Box<[u8]>, (Instant, CertificateStatus)>;

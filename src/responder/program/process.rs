@@ -19,14 +19,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
-use super::ProgramError;
+use super::error::{MAX_WAITING, ProgramError};
 use super::lines::{self, Line, MAX_LINE_BYTES, NoStatus, ToldStatus};
 use crate::printable::Printable;
 
 /// How long an answer may take.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// The most serial numbers that are asked for at a time.
-pub(super) const MAX_WAITING: usize = 256;
 /// How many characters of a line that is no answer are shown.
 const SHOWN: usize = 80;
 /// How long a program that has closed its output has to end by itself.

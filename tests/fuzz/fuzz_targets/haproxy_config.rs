@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use staplerd::discovery::haproxy_config::certificate_list;
-use staplerd::discovery::haproxy_config::parser::Parser;
+use staplerd::haproxy_config::certificate_list;
+use staplerd::haproxy_config::parser::Parser;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);

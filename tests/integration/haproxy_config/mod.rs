@@ -8,7 +8,7 @@ mod scene;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 
-use staplerd::discovery::haproxy_config::SocketLevel;
+use staplerd::haproxy::Level;
 use staplerd::haproxy::address::{Address, Endpoint};
 
 use crate::support::haproxy::free_addresses;
@@ -462,8 +462,8 @@ fn control_sockets_answer_at_the_addresses_that_are_told() {
     );
     assert_eq!(scene.notices(), [(6, "relative_path")]);
     let config = scene.read();
-    let levels: Vec<SocketLevel> = config.sockets.iter().map(|socket| socket.level).collect();
-    use SocketLevel::{Admin, Operator, User};
+    let levels: Vec<Level> = config.sockets.iter().map(|socket| socket.level).collect();
+    use Level::{Admin, Operator, User};
     assert_eq!(levels, [Admin, Admin, Admin, Operator, User]);
     let mut answered = 0;
     scene.each_running("control sockets", (2, 6), || {

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use staplerd::discovery::haproxy_config::{Error, SocketLevel, read};
+use staplerd::haproxy::Level;
+use staplerd::haproxy_config::{Error, read};
 
 use super::scene::Scene;
 use crate::skip::skipped;
@@ -38,7 +39,7 @@ fn debians_configuration_names_its_socket_and_no_certificate() {
             .iter()
             .map(|socket| (socket.address.as_str(), socket.level))
             .collect();
-        assert_eq!(sockets, [("/run/haproxy/admin.sock", SocketLevel::Admin)]);
+        assert_eq!(sockets, [("/run/haproxy/admin.sock", Level::Admin)]);
     }
 }
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use staplerd::discovery::haproxy_config::{HaproxyConfig, Store, read};
 use staplerd::discovery::is_loaded_by_haproxy;
 use staplerd::discovery::source::{Companions, Source};
+use staplerd::haproxy_config::{HaproxyConfig, Store, read};
 use tempfile::TempDir;
 
 use crate::skip::skipped;

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
+use super::ControlSocket;
 use super::notice::{LineLocation, Remark};
 use super::wanted::known;
 use super::words::Word;
-use super::{ControlSocket, SocketLevel};
+use crate::haproxy::Level;
 
 /// What separates the parts of a list of addresses.
 const SEPARATOR: char = ',';
@@ -48,18 +49,18 @@ pub fn read(
     (sockets, remark)
 }
 
-fn address_and_level(arguments: &[Word]) -> Result<(String, SocketLevel), Remark> {
+fn address_and_level(arguments: &[Word]) -> Result<(String, Level), Remark> {
     let written = known(arguments.first(), "stats socket")?;
-    let mut level = SocketLevel::Operator;
+    let mut level = Level::Operator;
     let mut parameters = arguments.iter().skip(1);
     while let Some(parameter) = parameters.next() {
         match parameter.text.as_str() {
             "ssl" => return Err(Remark::TlsSocket(written)),
             "level" => {
                 level = match known(parameters.next(), "level")?.as_str() {
-                    "user" => SocketLevel::User,
-                    "admin" => SocketLevel::Admin,
-                    _ => SocketLevel::Operator,
+                    "user" => Level::User,
+                    "admin" => Level::Admin,
+                    _ => Level::Operator,
                 };
             }
             _ => {}

@@ -22,14 +22,14 @@ pub mod wanted;
 pub mod words;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::path::PathBuf;
 
 pub use environment::VariableValue;
 pub use files::{Error, LARGEST_FILE, MOST_STORES, read};
 pub use notice::{ConfigNotice, LineLocation, Remark};
 
-use super::source::Source;
+use crate::discovery::source::Source;
+use crate::haproxy::Level;
 
 #[cfg(test)]
 mod tests;
@@ -78,28 +78,7 @@ pub struct ControlSocket {
     /// What to connect to: a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`.
     pub address: String,
     /// What may be done there.
-    pub level: SocketLevel,
+    pub level: Level,
     /// The line that opens it.
     pub place: LineLocation,
-}
-
-/// What may be done at a control socket (configuration manual §5.1, `level`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum SocketLevel {
-    /// Looking at what is not sensitive.
-    User,
-    /// Most things; what HAProxy allows where nothing is said.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-impl fmt::Display for SocketLevel {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            SocketLevel::User => "user",
-            SocketLevel::Operator => "operator",
-            SocketLevel::Admin => "admin",
-        })
-    }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::SocketLevel;
+use crate::haproxy::Level;
 use crate::printable::Printable;
 
 /// A line of a file.
@@ -148,10 +148,11 @@ pub enum Remark {
     TlsSocket(String),
     /// The best control socket does not allow what has to be done.
     #[error(
-        "this control socket has level {0}, which does not suffice for all versions of HAProxy and \
-         never for a certificate's first staple: add 'level admin'"
+        "this control socket has level {}, which does not suffice for all versions of HAProxy and \
+         never for a certificate's first staple: add 'level admin'",
+        .0.word()
     )]
-    LevelTooLow(SocketLevel),
+    LevelTooLow(Level),
     /// No line names a certificate.
     #[error(
         "no certificate is named here, so there is nothing to staple for: HAProxy's are named on a \

@@ -16,9 +16,8 @@ use super::parser::Parser;
 use super::wanted::{CertificateOptions, Wanted, WantedCertificate, What};
 use super::words::Word;
 use super::{HaproxyConfig, Store};
-use crate::discovery::certificate_file::with_suffix;
-use crate::discovery::selection::BUNDLE_SUFFIXES;
-use crate::discovery::source::{CertificateFile, Directory, Source};
+use crate::discovery::BUNDLE_SUFFIXES;
+use crate::discovery::source::{CertificateFile, Directory, Source, with_suffix};
 use crate::files::{self, Reach};
 use crate::printable::Printable;
 

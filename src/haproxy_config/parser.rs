@@ -14,8 +14,9 @@ use super::environment::{Environment, VariableValue};
 use super::notice::{ConfigNotice, LineLocation, Remark};
 use super::wanted::{CertificateOptions, Settings, Wanted, WantedCertificate, What, known};
 use super::words::{Word, split};
-use super::{ControlSocket, SocketLevel, control_socket};
+use super::{ControlSocket, control_socket};
 use crate::discovery::source::Naming;
+use crate::haproxy::Level;
 
 /// The keywords that begin a section (the manual's chapters 3, 4, 11 and 12).
 const SECTIONS: &[&str] = &[
@@ -145,7 +146,7 @@ impl<'a> Parser<'a> {
         let sockets = &mut self.parsed.sockets;
         sockets.sort_by_key(|socket| std::cmp::Reverse(socket.level));
         if let Some(best) = sockets.first()
-            && best.level < SocketLevel::Admin
+            && best.level < Level::Admin
         {
             let (place, level) = (best.place.clone(), best.level);
             self.remark(&place, Remark::LevelTooLow(level));

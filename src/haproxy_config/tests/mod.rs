@@ -5,9 +5,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::Remark;
 use super::parser::{Parsed, Parser};
 use super::wanted::{Wanted, What};
-use super::{Remark, SocketLevel};
+use crate::haproxy::Level;
 
 fn outside(name: &str) -> Option<String> {
     (name == "CERTS").then(|| "/certs".to_owned())
@@ -336,10 +337,10 @@ fn control_sockets_are_found_and_the_most_powerful_is_first() {
     assert_eq!(
         sockets,
         [
-            ("tcp://127.0.0.1:9999", SocketLevel::Admin, 4),
-            ("/start/rel.sock", SocketLevel::Admin, 4),
-            ("/run/operator.sock", SocketLevel::Operator, 2),
-            ("/run/user.sock", SocketLevel::User, 3),
+            ("tcp://127.0.0.1:9999", Level::Admin, 4),
+            ("/start/rel.sock", Level::Admin, 4),
+            ("/run/operator.sock", Level::Operator, 2),
+            ("/run/user.sock", Level::User, 3),
         ]
     );
     assert_eq!(
