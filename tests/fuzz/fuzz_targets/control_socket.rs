@@ -5,7 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use staplerd::haproxy::address::Cli;
-use staplerd::haproxy::codec::{Codec, CommandReply};
+use staplerd::haproxy::codec::Codec;
+use staplerd::haproxy::command::CommandReply;
 use staplerd::haproxy::sentinel::Guard;
 use staplerd::haproxy::{command, reply};
 use tokio_util::bytes::BytesMut;
