@@ -11,7 +11,7 @@ pub(super) use arguments::{DaemonArguments, DaemonOptions};
 
 use super::configuration::{self, Loaded, first_line};
 use super::user::User;
-use super::{EXIT_CONFIGURATION, once};
+use super::{EXIT_CONFIGURATION, once, panics};
 use crate::background::{self, StartOutcome};
 use crate::config::{Config, Error, Logging};
 use crate::run;
@@ -51,6 +51,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    panics::end_the_process();
     for place in &loaded.passed_over {
         tracing::warn!("{place}");
     }

@@ -11,6 +11,7 @@ mod generate;
 mod input;
 mod limits;
 mod once;
+mod panics;
 mod probe;
 mod reload;
 mod renew;

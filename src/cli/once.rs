@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::{ArgAction, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::configuration;
+use super::{configuration, panics};
 use crate::config::{Config, Error, LogFilePattern, Options, Origin};
 use crate::files;
 use crate::printable::Printable;
@@ -89,6 +89,7 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{}", configuration::first_line(warning));
     }
+    panics::end_the_process();
     match once(config, arguments.dry_run, &bar) {
         Ok(summary) => {
             let words = in_words(&summary, arguments.dry_run);
