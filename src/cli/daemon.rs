@@ -14,7 +14,7 @@ use super::user::User;
 use super::{EXIT_CONFIGURATION, once, panics};
 use crate::background::{self, StartOutcome};
 use crate::config::{Config, Error, Logging};
-use crate::run;
+use crate::run::{self, Extent};
 use crate::systemd;
 use crate::telemetry::{self, Verbosity};
 
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: DaemonArguments) -> ExitCode {
 
 /// stapled's `--one-off`.
 fn run_once(config: Config) -> ExitCode {
-    match once::once(config, false, &once::bar(true)) {
+    match once::once(config, Extent::Everything, &once::bar(true)) {
         Ok(summary) => {
             tracing::info!("{}", once::in_words(&summary, false));
             match summary.is_success() {
@@ -93,7 +93,8 @@ fn run_once(config: Config) -> ExitCode {
     }
 }
 
-fn cannot_run(error: &run::Error) -> ExitCode {
+/// The exit code of a program that could not start, which is logged.
+pub(super) fn cannot_run(error: &run::Error) -> ExitCode {
     tracing::error!("{error}");
     match error {
         run::Error::Group(_) | run::Error::HaproxyConfig(_) => ExitCode::from(EXIT_CONFIGURATION),
@@ -135,7 +136,8 @@ fn start_in_background() -> ExitCode {
     }
 }
 
-fn log_settings(logging: &Logging) -> telemetry::Settings {
+/// What the configuration says of the log.
+pub(super) fn log_settings(logging: &Logging) -> telemetry::Settings {
     telemetry::Settings {
         verbosity: match logging.verbosity {
             Some(0) => Verbosity::Quiet,

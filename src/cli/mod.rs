@@ -3,6 +3,7 @@
 //! Each subcommand has a file here that reads its arguments, calls the rooms that do the work and
 //! prints. The daemon is the default: `staplerd DIR…` and `staplerd run DIR…` are the same.
 
+mod clear;
 mod configuration;
 mod control;
 mod daemon;
@@ -89,6 +90,15 @@ Examples:
   staplerd reload
   staplerd reload -c /etc/staplerd/staplerd.yaml")]
     Reload(daemon::DaemonArguments),
+    /// Remove staples that would keep HAProxy from starting, asking nobody.
+    ///
+    /// Takes the daemon's options, and is for the time before HAProxy starts: what the daemon
+    /// itself does at its start. While the daemon runs there is nothing to do.
+    #[command(after_help = "\
+Examples:
+  staplerd clear
+  staplerd clear /etc/haproxy/certs")]
+    Clear(daemon::DaemonArguments),
     /// Have the running daemon renew responses now.
     #[command(after_help = "\
 Examples:
@@ -159,6 +169,7 @@ pub fn run() -> ExitCode {
         Some(CliCommand::Once(once)) => once::run(&once),
         Some(CliCommand::Status(status)) => status::run(&status),
         Some(CliCommand::Reload(daemon)) => reload::run(&daemon),
+        Some(CliCommand::Clear(daemon)) => clear::run(&daemon),
         Some(CliCommand::Renew(renew)) => renew::run(&renew),
         Some(CliCommand::Fetch(fetch)) => fetch::run(&fetch),
         Some(CliCommand::Probe(probe)) => probe::run(&probe),

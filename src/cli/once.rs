@@ -16,7 +16,7 @@ use super::{configuration, panics};
 use crate::config::{Config, Error, LogFilePattern, Options, Origin};
 use crate::files;
 use crate::printable::Printable;
-use crate::run::{self, Once, Summary};
+use crate::run::{self, Extent, Once, Summary};
 use crate::telemetry::{self, Sink, Verbosity};
 
 /// The file that ocspbot reads where none is named.
@@ -90,7 +90,11 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
         tracing::warn!("{}", configuration::first_line(warning));
     }
     panics::end_the_process();
-    match once(config, arguments.dry_run, &bar) {
+    let extent = match arguments.dry_run {
+        true => Extent::Nothing,
+        false => Extent::Everything,
+    };
+    match once(config, extent, &bar) {
         Ok(summary) => {
             let words = in_words(&summary, arguments.dry_run);
             if !bar.is_hidden() {
@@ -129,13 +133,17 @@ fn default_file() -> Result<Option<&'static Path>, String> {
 }
 
 /// One run with a bar that shows how far it is.
-pub(super) fn once(config: Config, is_dry: bool, bar: &ProgressBar) -> Result<Summary, run::Error> {
+pub(super) fn once(
+    config: Config,
+    extent: Extent,
+    bar: &ProgressBar,
+) -> Result<Summary, run::Error> {
     let mut progress = |requests: usize, answered: usize| {
         bar.set_length(requests as u64);
         bar.set_position(answered as u64);
     };
     let once = Once {
-        is_dry,
+        extent,
         progress: &mut progress,
     };
     let summary = run::once(config, once);
@@ -214,6 +222,7 @@ pub(super) fn in_words(summary: &Summary, is_dry: bool) -> String {
         not_tried,
         unusable,
         passed_over,
+        cleared: _,
         due,
         is_cut_off,
     } = summary;

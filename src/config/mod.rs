@@ -263,6 +263,16 @@ impl Config {
         }
     }
 
+    /// The same for somebody who speaks to no HAProxy.
+    #[must_use]
+    pub fn without_sockets(mut self) -> Self {
+        self.no_haproxy_sockets = true;
+        self.sockets.clear();
+        let sources = self.sources.iter_mut();
+        sources.for_each(|source| source.sockets.clear());
+        self
+    }
+
     /// Where a single run writes what goes wrong, told by a file that has mistakes in other places.
     pub fn error_log(name: &str, text: &str) -> Option<LogFilePattern> {
         FileReading::of(name, text).file.error_log

@@ -39,7 +39,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use intent::{IntendedPlace, Intent, intent};
-pub use once::{Once, Summary, once};
+pub use once::{Extent, Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 
 use self::commands::Commands;

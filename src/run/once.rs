@@ -23,10 +23,21 @@ const MEETING: Duration = Duration::from_secs(10);
 /// What is tried again within this time is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How much a run does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// Everything that is due.
+    Everything,
+    /// What lies on disk is put in order; no responder and no HAProxy is asked.
+    Disk,
+    /// Nothing: it is said what would be done.
+    Nothing,
+}
+
 /// What a run is asked to do.
 pub struct Once<'a> {
-    /// Say what would be done, and do nothing.
-    pub is_dry: bool,
+    /// How much.
+    pub extent: Extent,
     /// Is told how many requests there are and how many of them are answered.
     pub progress: &'a mut dyn FnMut(usize, usize),
 }
@@ -48,6 +59,8 @@ pub struct Summary {
     pub unusable: usize,
     /// Files that nothing is to be stapled for.
     pub passed_over: usize,
+    /// Staples that were removed, since they would have kept HAProxy from starting.
+    pub cleared: usize,
     /// The certificate files whose responses would have been asked for, had the run not been dry.
     pub due: Vec<String>,
     /// A signal ended the run, or the first error did.
@@ -155,7 +168,8 @@ impl Run<'_> {
             && self.waiting.is_empty()
             && self.open_requests == 0
             && self.open_placements == 0
-            && (self.once.is_dry || wakeup.is_none_or(|wakeup| wakeup > PATIENCE))
+            && (self.once.extent != Extent::Everything
+                || wakeup.is_none_or(|wakeup| wakeup > PATIENCE))
     }
 
     /// The first error has ended the run: what is under way is finished, nothing else is begun.
@@ -173,10 +187,11 @@ impl Run<'_> {
                 self.open_requests -= 1;
                 (self.once.progress)(self.requests, self.requests - self.open_requests);
             }
-            Event::Written { .. }
-            | Event::Cleared { .. }
-            | Event::Delivered { .. }
-            | Event::HeldNewer { .. } => {
+            Event::Cleared { result, .. } => {
+                self.summary.cleared += usize::from(matches!(result, Ok(true)));
+                self.open_placements -= 1;
+            }
+            Event::Written { .. } | Event::Delivered { .. } | Event::HeldNewer { .. } => {
                 self.open_placements -= 1;
             }
             // What a process has loaded is waited for where that is what there is to do.
@@ -252,6 +267,9 @@ impl Run<'_> {
             Notice::RequestFailed { .. } | Notice::Revoked { .. } => self.has_failed = true,
             // That a file is there is news for a daemon only.
             Notice::Adopted { .. } => return,
+            Notice::Cleared { .. } => {}
+            // The daemon will say it.
+            _ if self.once.extent == Extent::Disk => return,
             _ => {}
         }
         self.log(&report);
@@ -264,13 +282,14 @@ impl Run<'_> {
     fn act(&mut self, action: Action) {
         match action {
             Action::Report(report) => self.tell(report),
-            order if self.once.is_dry => {
+            order if self.once.extent == Extent::Nothing => {
                 if let Action::Request { certificate, .. } = order {
                     let names = self.daemon.agent.names_of(certificate);
                     let names = names.map(|name| name.printable().to_string());
                     self.summary.due.extend(names);
                 }
             }
+            Action::Request { .. } if self.once.extent == Extent::Disk => {}
             request @ Action::Request { .. } if self.daemon.config.stop_on_error => {
                 self.waiting.push_back(request);
             }
@@ -313,7 +332,7 @@ impl Run<'_> {
             match file.state {
                 State::Excluded(exclusion) if exclusion.is_normal() => summary.passed_over += 1,
                 State::Fresh | State::Outdated(_) if is_placed => summary.unchanged += 1,
-                State::Waiting if self.once.is_dry => {}
+                State::Waiting if self.once.extent == Extent::Nothing => {}
                 _ => summary.failed += 1,
             }
         }

@@ -162,7 +162,7 @@ pub(in crate::cli) struct DaemonOptions {
 
 impl DaemonArguments {
     /// What they say about the log.
-    pub(super) fn logging(&self) -> Logging {
+    pub(in crate::cli) fn logging(&self) -> Logging {
         self.given.logging()
     }
 

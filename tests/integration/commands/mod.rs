@@ -10,7 +10,7 @@ mod validate;
 use std::process::{Command, Output, Stdio};
 
 /// Runs staplerd with these arguments to its end.
-fn staplerd(arguments: &[&str]) -> Output {
+pub fn staplerd(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_staplerd"))
         .args(arguments)
         .env_remove("http_proxy")
@@ -24,7 +24,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 

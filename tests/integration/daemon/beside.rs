@@ -13,6 +13,7 @@ use staplerd::time::Timestamp;
 use super::Daemon;
 use super::authority::{OpensslAuthority, Signer};
 use super::directories::{daemon_for, wait_until_written};
+use crate::commands::{staplerd, stderr};
 use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
 use crate::support::pki::{Authority, Issued, Response, now};
 
@@ -141,7 +142,10 @@ fn is_accepted(haproxy: &Haproxy) -> bool {
 #[test]
 fn whatever_lay_there_haproxy_starts_once_the_program_is_ready_although_the_responder_is_away() {
     for installation in installations("states of the disk at HAProxy's start") {
-        for global in ["", "zero-warning\n  tune.ssl.default-dh-param 2048"] {
+        let zero_warning = "zero-warning\n  tune.ssl.default-dh-param 2048";
+        for (global, is_cleared_before) in
+            [("", false), (zero_warning, false), (zero_warning, true)]
+        {
             let authority = Authority::new();
             let cases = cases(&authority);
             let pems: Vec<(String, String)> = cases
@@ -181,8 +185,20 @@ fn whatever_lay_there_haproxy_starts_once_the_program_is_ready_although_the_resp
             let configuration =
                 format!("directories: [{certs}]\nstate_directory: {state}\ncontrol_socket: null\n");
             fs::write(haproxy.path("staplerd.yaml"), configuration).unwrap();
-            let daemon = Daemon::start_configured(Path::new(&haproxy.path("staplerd.yaml")));
-            daemon.wait_for_line(&["ready"]);
+            // What runs before HAProxy does as the daemon does.
+            let configuration = haproxy.path("staplerd.yaml");
+            let _daemon = if is_cleared_before {
+                let cleared = staplerd(&["clear", "-c", &configuration]);
+                assert!(cleared.status.success(), "{}", stderr(&cleared));
+                let removed = cases.iter().filter(|case| !case.stays).count();
+                let said = format!("{removed} staples removed");
+                assert!(stderr(&cleared).contains(&said), "{}", stderr(&cleared));
+                None
+            } else {
+                let daemon = Daemon::start_configured(Path::new(&configuration));
+                daemon.wait_for_line(&["ready"]);
+                Some(daemon)
+            };
             for case in &cases {
                 let path = haproxy.certificate(&format!("{}.pem.ocsp", case.name));
                 let lies = fs::read(path).ok();
@@ -191,6 +207,29 @@ fn whatever_lay_there_haproxy_starts_once_the_program_is_ready_although_the_resp
             haproxy.start_again();
         }
     }
+}
+
+#[test]
+fn beside_a_daemon_there_is_nothing_to_clear() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("certs")).unwrap();
+    let [certs, socket] = ["certs", "control.sock"].map(|it| path(it).display().to_string());
+    fs::write(
+        path("staplerd.yaml"),
+        format!("directories: [{certs}]\ncontrol_socket: {socket}\n"),
+    )
+    .unwrap();
+    let configuration = path("staplerd.yaml");
+    let daemon = Daemon::start_configured(&configuration);
+    daemon.wait_for_line(&["ready"]);
+    let cleared = staplerd(&["clear", "-c", configuration.to_str().unwrap()]);
+    assert!(cleared.status.success() && stderr(&cleared).contains("staplerd runs"));
+    drop(daemon);
+    let cleared = staplerd(&["clear", "-c", configuration.to_str().unwrap()]);
+    assert!(stderr(&cleared).contains("0 staples removed"));
+    let wrong = staplerd(&["clear", "-d", "/nowhere/at/all", "--refresh-interval", "0"]);
+    assert_eq!(wrong.status.code(), Some(78));
 }
 
 #[test]
