@@ -76,6 +76,7 @@ pub fn read(
     let mut loader = Loader {
         found: HaproxyConfig {
             stores: Vec::new(),
+            servers: parsed.servers.into_iter().collect(),
             sockets: parsed.sockets,
             notices,
             files,

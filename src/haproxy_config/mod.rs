@@ -2,9 +2,10 @@
 //!
 //! Reads the files as HAProxy reads them (configuration manual §2, §3.1, §5.1, §12.7), without
 //! knowing everything that HAProxy knows: its environment, its version, the folder it was started
-//! in. Where that matters a [`ConfigNotice`] says so, and a line that cannot be read loses nothing
-//! but itself. Reads no certificate: whether the files are there and what they hold is for the
-//! scan. Certificates of `server` lines are passed over, because HAProxy staples for none of them.
+//! in. Where that matters a [`Notice`] says so, and a line that cannot be read loses nothing but
+//! itself. Reads no certificate: whether the files are there and what they hold is for the scan.
+//! Of certificates of `server` lines only the names are told, because HAProxy staples for none of
+//! them.
 //!
 //! Where a staple belongs is where HAProxy looks for it at its next start. For a certificate of a
 //! `crt-store` without `ocsp` that is nowhere; its staple is kept beside it all the same, because
@@ -39,6 +40,8 @@ mod tests;
 pub struct HaproxyConfig {
     /// What HAProxy loads, in its order.
     pub stores: Vec<Store>,
+    /// The names of the certificates that it shows to servers, for which there are no staples.
+    pub servers: HashSet<String>,
     /// Its control sockets, the most powerful first. They all belong to one process.
     pub sockets: Vec<ControlSocket>,
     /// What the operator should know.

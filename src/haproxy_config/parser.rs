@@ -62,6 +62,8 @@ const NAMING_KEYWORDS: &[&str] = &[
 pub struct Parsed {
     /// What it loads, in its order.
     pub wanted: Vec<Wanted>,
+    /// The names of the certificates that it shows to servers.
+    pub servers: Vec<String>,
     /// Its control sockets, the most powerful first.
     pub sockets: Vec<ControlSocket>,
     /// What there is to say about its lines.
@@ -89,8 +91,10 @@ enum DefaultPath {
 
 enum Section {
     Global,
-    /// One that can have `bind` lines.
+    /// One that can have `bind` and `server` lines.
     Binding,
+    /// One that can have `server` lines only.
+    Serving,
     Store {
         name: Option<String>,
         crt_base: Option<Word>,
@@ -195,6 +199,7 @@ impl<'a> Parser<'a> {
         match &self.section {
             Section::Global => self.global(place, keyword, arguments),
             Section::Binding => self.binding(place, keyword, arguments),
+            Section::Serving => self.serving(keyword, arguments),
             Section::Store { .. } => self.store(place, keyword, arguments),
             Section::Other => Ok(()),
         }
@@ -243,6 +248,7 @@ impl<'a> Parser<'a> {
         self.section = match keyword {
             "global" => Section::Global,
             "frontend" | "listen" | "peers" | "log-forward" => Section::Binding,
+            "backend" | "defaults" | "ring" => Section::Serving,
             "crt-store" => Section::Store {
                 name,
                 crt_base: None,
@@ -374,11 +380,31 @@ impl<'a> Parser<'a> {
                 );
                 Ok(())
             }
-            _ => Ok(()),
+            _ => self.serving(keyword, arguments),
         }
     }
 
-    fn bind(&mut self, place: &LineLocation, arguments: &[Word]) -> Result<(), Remark> {
+    /// A certificate of a `server` line is loaded and never stapled.
+    fn serving(&mut self, keyword: &str, arguments: &[Word]) -> Result<(), Remark> {
+        // What stands before its options.
+        let named = match keyword {
+            "server" => 2,
+            "server-template" => 3,
+            "default-server" => 0,
+            _ => return Ok(()),
+        };
+        let mut options = arguments.iter().skip(named);
+        while let Some(option) = options.next() {
+            if option.text == "crt" {
+                let name = known(options.next(), "crt")?;
+                let name = self.settings.complete(&name)?;
+                self.parsed.servers.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, place: &Place, arguments: &[Word]) -> Result<(), Remark> {
         let mut arguments = arguments.iter();
         // What is wrong with one name does not lose the others of the line.
         let mut result = Ok(());

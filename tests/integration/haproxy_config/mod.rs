@@ -2,6 +2,7 @@
 //! versions: both find the same certificates by the same names, and HAProxy finds the staples where
 //! staplerd would write them.
 
+mod generator;
 mod packaged;
 mod scene;
 
