@@ -117,6 +117,16 @@ pub fn without_severity() -> Command {
     Command::text("set severity-output none")
 }
 
+/// The variables that the process has in its environment (level operator).
+pub fn show_environment() -> Command {
+    Command::text("show env")
+}
+
+/// What the process was built with (seen from 3.0 on).
+pub fn show_build() -> Command {
+    Command::text("show dev")
+}
+
 /// The level of this connection.
 pub fn show_cli_level() -> Command {
     Command::text("show cli level")

@@ -29,7 +29,7 @@ pub use level::Level;
 pub use notice::ProcessNotice;
 pub use offer::Offer;
 pub use outcome::{Arrival, SessionReport};
-pub use process::Process;
+pub use process::{Circumstances, Process};
 pub use processes::Processes;
 pub use quarantine::Quarantine;
 pub use reply::Fingerprint;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{DeliveryError, Error};
 use super::notice::ProcessNotice;
-use super::process::Process;
+use super::process::{Circumstances, Process};
 use super::quarantine::Quarantine;
 use super::reply::Fingerprint;
 use crate::x509::CertificateReference;
@@ -25,6 +25,9 @@ pub enum Arrival {
 pub enum SessionReport {
     /// There is a connection, to a process that may hold nothing: every staple is to be delivered.
     Connected(Process),
+    /// How this process was built and started: said once for every connection, where that is
+    /// wanted.
+    Circumstances(Circumstances),
     /// There is no connection; said once for every loss and every new kind of failure.
     Disconnected(Error),
     /// What became of one delivery; exactly one for every delivery taken.

@@ -2,6 +2,8 @@
 //!
 //! Pure: what it lets this connection do is said here, what to do about it is not.
 
+use std::collections::BTreeMap;
+
 use super::address::Address;
 use super::level::Level;
 use super::versions::{Release, Version};
@@ -28,6 +30,17 @@ pub struct Process {
     pub processes: Option<u32>,
     /// What this connection may do.
     pub level: Level,
+}
+
+/// What a process says of how it was built and started, as far as it does.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Circumstances {
+    /// What it can be built with, and whether it is.
+    pub features: Option<BTreeMap<String, bool>>,
+    /// The TLS library that it runs on, with its version.
+    pub library: Option<String>,
+    /// Its environment.
+    pub environment: Option<BTreeMap<String, String>>,
 }
 
 /// The connection may not do what staples need.

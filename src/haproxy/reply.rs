@@ -5,6 +5,8 @@
 //! versions. A success is believed only in exactly the words of that success; whatever is not known
 //! becomes [`DeliveryError::UnexpectedReply`] with its first line.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -102,6 +104,60 @@ pub fn info(reply: &str) -> Option<Info> {
         processes: number(reply, "Nbproc:"),
         stopping: field(reply, "Stopping:")? != "0",
     })
+}
+
+/// Reads the reply to `show env`. A line that begins as no variable does belongs to the one before.
+pub fn environment(reply: &str) -> Option<BTreeMap<String, String>> {
+    let mut variables: BTreeMap<String, String> = BTreeMap::new();
+    let mut last: Option<String> = None;
+    for line in reply.lines() {
+        let variable = line.split_once('=').filter(|(name, _)| is_variable(name));
+        match (variable, &last) {
+            (Some((name, value)), _) => {
+                variables.insert(name.to_owned(), value.to_owned());
+                last = Some(name.to_owned());
+            }
+            (None, Some(name)) => {
+                let value = variables.entry(name.clone()).or_default();
+                value.push('\n');
+                value.push_str(line);
+            }
+            (None, None) => return None,
+        }
+    }
+    last.is_some().then_some(variables)
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || it == b'_')
+}
+
+/// The features in the reply to `show dev`, and whether each is built in.
+pub fn features(reply: &str) -> Option<BTreeMap<String, bool>> {
+    let mut lines = reply
+        .lines()
+        .skip_while(|line| !line.starts_with("Features"));
+    let words = lines.nth(1)?.split_whitespace();
+    let features = words.filter_map(|word| {
+        let without = word.strip_prefix('-').map(|name| (name, false));
+        let (name, is_there) = word
+            .strip_prefix('+')
+            .map(|name| (name, true))
+            .or(without)?;
+        Some((name.to_owned(), is_there))
+    });
+    Some(features.collect()).filter(|features: &BTreeMap<_, _>| !features.is_empty())
+}
+
+/// The TLS library in the reply to `show dev`.
+pub fn library(reply: &str) -> Option<String> {
+    let mut lines = reply.lines().map(str::trim);
+    let line = lines.find(|line| line.starts_with("Running on "))?;
+    Some(line.split_once(" version : ")?.1.to_owned())
 }
 
 /// Reads the reply to `show cli level`.

@@ -33,7 +33,7 @@ use super::level::Level;
 use super::notice::ProcessNotice;
 use super::offer::Offer;
 use super::outcome::{Arrival, SessionReport};
-use super::process::Process;
+use super::process::{Circumstances, Process};
 use super::processes::{ProcessIdentity, Processes, ServingRight};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply;
@@ -79,6 +79,9 @@ pub struct Settings {
     pub refresh_interval: Duration,
     /// Whether staples are pushed.
     pub push: Push,
+    /// Whether the process is asked how it was built and started: its environment holds what is
+    /// nobody's business unless its configuration depends on it.
+    pub asks_circumstances: bool,
 }
 
 /// Runs the session of one control socket until `stop`, or until the agent is gone.
@@ -168,6 +171,7 @@ struct Conversation {
 
 /// What the agent knows of the stores.
 struct ToldStores {
+    circumstances: Option<Circumstances>,
     loaded: Option<Vec<String>>,
     served: Option<HashSet<CertificateReference>>,
     quarantined: Option<BTreeMap<String, Quarantine>>,
@@ -341,6 +345,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             stores_known: false,
             listed: None,
             told: ToldStores {
+                circumstances: None,
                 loaded: None,
                 served: None,
                 quarantined: is_told.then(BTreeMap::new),
@@ -381,6 +386,12 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         stop: &CancellationToken,
     ) -> Result<std::convert::Infallible, Parting> {
         self.notice(conversation).await?;
+        if self.settings.asks_circumstances {
+            let circumstances = conversation.ask_circumstances().await?;
+            conversation.told.circumstances = Some(circumstances.clone());
+            let report = SessionReport::Circumstances(circumstances);
+            self.report_to_all(conversation, report).await?;
+        }
         let knows_stores = conversation.process.level >= STORES_LEVEL;
         conversation.stores_known = !knows_stores;
         let mut check = regular_check();
@@ -757,6 +768,18 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 }
 
 impl Conversation {
+    /// Asks the process how it was built and started.
+    async fn ask_circumstances(&mut self) -> Result<Circumstances, Error> {
+        let question = command::show_environment();
+        let environment = self.connection.exchange(question).await?;
+        let build = self.connection.exchange(command::show_build()).await?;
+        Ok(Circumstances {
+            features: reply::features(&build),
+            library: reply::library(&build),
+            environment: reply::environment(&environment),
+        })
+    }
+
     /// Leaves a process that is stopping, or that is not the one it was.
     async fn check_process(&mut self) -> Result<(), Error> {
         let text = self.connection.exchange(command::show_info()).await?;

@@ -1,10 +1,11 @@
 //! The conditions of `.if` and `.elif`, evaluated as far as they can be from outside of HAProxy.
 //!
 //! Pure. Governed by the configuration manual §2.4. A third truth value stands for what only the
-//! running HAProxy knows: its version, its features, its environment. As OpenSSL's absence would
-//! leave no certificates to look after, `feature(OPENSSL)` is true.
+//! running HAProxy knows and has not said: its version, its features, its environment. As OpenSSL's
+//! absence would leave no certificates to look after, `feature(OPENSSL)` is true.
 
 use super::environment::{Environment, VariableValue};
+use super::testimony::Testimony;
 
 /// Expressions nested deeper than this are not evaluated.
 const DEEPEST: usize = 64;
@@ -42,6 +43,12 @@ impl Truth {
     }
 }
 
+impl From<Option<bool>> for Truth {
+    fn from(holds: Option<bool>) -> Truth {
+        holds.map_or(Truth::Unknown, Truth::from)
+    }
+}
+
 impl From<bool> for Truth {
     fn from(holds: bool) -> Truth {
         if holds { Truth::True } else { Truth::False }
@@ -49,13 +56,14 @@ impl From<bool> for Truth {
 }
 
 /// Evaluates a condition, its variables in place, its words joined by single spaces.
-pub fn evaluate(text: &str, environment: &Environment<'_>) -> Truth {
+pub fn evaluate(text: &str, environment: &Environment<'_>, testimony: &Testimony) -> Truth {
     if text.is_empty() {
         return Truth::False;
     }
     let mut reader = ExpressionReader {
         rest: text,
         environment,
+        testimony,
     };
     match reader.any(DEEPEST) {
         Some(truth) if reader.rest.is_empty() => truth,
@@ -67,6 +75,7 @@ pub fn evaluate(text: &str, environment: &Environment<'_>) -> Truth {
 struct ExpressionReader<'a> {
     rest: &'a str,
     environment: &'a Environment<'a>,
+    testimony: &'a Testimony,
 }
 
 impl ExpressionReader<'_> {
@@ -150,6 +159,19 @@ impl ExpressionReader<'_> {
             ("strneq", [one, other]) => Truth::from(one != other),
             ("strstr", [text, part]) => Truth::from(text.contains(part)),
             ("feature", ["OPENSSL"]) => Truth::True,
+            ("feature", [name]) => Truth::from(self.testimony.has_feature(name)),
+            ("version_atleast", [version]) => {
+                Truth::from(self.testimony.is_version_at_least(version))
+            }
+            ("version_before", [version]) => {
+                Truth::from(self.testimony.is_version_at_least(version)).not()
+            }
+            ("openssl_version_atleast", [version]) => {
+                Truth::from(self.testimony.is_openssl_at_least(version))
+            }
+            ("openssl_version_before", [version]) => {
+                Truth::from(self.testimony.is_openssl_at_least(version)).not()
+            }
             _ => Truth::Unknown,
         })
     }
@@ -202,9 +224,10 @@ mod tests {
     }
 
     fn truth(text: &str) -> Truth {
-        let mut environment = Environment::new(&outside);
+        let nothing = Testimony::default();
+        let mut environment = Environment::new(&outside, &nothing);
         environment.unset("GONE");
-        evaluate(text, &environment)
+        evaluate(text, &environment, &nothing)
     }
 
     #[test]
@@ -262,6 +285,29 @@ mod tests {
             ("version_atleast(3.0) && 1", Truth::Unknown),
         ] {
             assert_eq!(truth(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_process_says_decides() {
+        let features = [("QUIC", true), ("PCRE", false)];
+        let features = features.map(|(name, is_there)| (name.to_owned(), is_there));
+        let testimony = Testimony {
+            version: Some("3.2.26-1".to_owned()),
+            features: Some(features.into()),
+            library: Some("OpenSSL 3.6.5 29 Sep 2026".to_owned()),
+            ..Testimony::default()
+        };
+        let environment = Environment::new(&outside, &testimony);
+        for (text, expected) in [
+            ("version_atleast(3.0)", Truth::True),
+            ("version_before(3.0)", Truth::False),
+            ("feature(QUIC) && !feature(PCRE)", Truth::True),
+            ("feature(NEVER_HEARD)", Truth::False),
+            ("openssl_version_atleast(3.7.0)", Truth::False),
+            ("enabled(SPLICE)", Truth::Unknown),
+        ] {
+            assert_eq!(evaluate(text, &environment, &testimony), expected, "{text}");
         }
     }
 

@@ -1,17 +1,23 @@
 //! The environment variables of a configuration.
 //!
-//! Pure: the environment is handed in, and it is this program's, not HAProxy's; a variable that it
-//! lacks may well be set for HAProxy. `setenv` and its like change what later lines see
-//! (configuration manual §3.1).
+//! Pure: the environment is handed in. It is HAProxy's own as the process shows it, and where that
+//! is not known this program's; a variable that this one lacks may well be set for HAProxy.
+//! `setenv` and its like change what later lines see (configuration manual §3.1), and what the
+//! process shows afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::testimony::Testimony;
+
+/// Variables that HAProxy sets itself, some of them after it has read its configuration.
+const HAPROXYS_OWN: &str = "HAPROXY_";
 
 /// What is known of a variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VariableValue {
     /// Its value.
     Known(String),
-    /// The configuration itself has removed it.
+    /// HAProxy is started without it, or the configuration itself has removed it.
     Unset,
     /// It is not set here; HAProxy may have been started with it.
     Unknown,
@@ -20,19 +26,45 @@ pub enum VariableValue {
 /// The variables at one point of the configuration.
 pub struct Environment<'a> {
     outside: &'a dyn Fn(&str) -> Option<String>,
+    testimony: &'a Testimony,
     changed: BTreeMap<String, VariableValue>,
     /// Whether `resetenv` has removed whatever is not in `changed`.
     cleared: bool,
+    /// Of which the process does not show any more what they were at first.
+    alterations: Alterations,
+    /// The same as found so far.
+    found: Alterations,
+}
+
+/// The variables that a configuration changes, somewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Alterations {
+    names: BTreeSet<String>,
+    /// All of them but some.
+    everything: bool,
 }
 
 impl<'a> Environment<'a> {
     /// The environment a configuration starts with.
-    pub fn new(outside: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    pub fn new(outside: &'a dyn Fn(&str) -> Option<String>, testimony: &'a Testimony) -> Self {
         Environment {
             outside,
+            testimony,
             changed: BTreeMap::new(),
             cleared: false,
+            alterations: Alterations::default(),
+            found: Alterations::default(),
         }
+    }
+
+    /// The same for a configuration that is known to make these changes.
+    pub fn altered_by(&mut self, alterations: Alterations) {
+        self.alterations = alterations;
+    }
+
+    /// What the configuration has changed so far.
+    pub fn changes(&self) -> &Alterations {
+        &self.found
     }
 
     /// What a variable holds.
@@ -40,19 +72,41 @@ impl<'a> Environment<'a> {
         match self.changed.get(name) {
             Some(value) => value.clone(),
             None if self.cleared => VariableValue::Unset,
-            None => (self.outside)(name).map_or(VariableValue::Unknown, VariableValue::Known),
+            None => self.initial(name),
+        }
+    }
+
+    /// What it held when HAProxy was started.
+    fn initial(&self, name: &str) -> VariableValue {
+        let here = || (self.outside)(name).map_or(VariableValue::Unknown, VariableValue::Known);
+        let Some(shown) = &self.testimony.environment else {
+            return here();
+        };
+        if self.alterations.names.contains(name) || name.starts_with(HAPROXYS_OWN) {
+            return here();
+        }
+        match shown.get(name) {
+            Some(value) => VariableValue::Known(value.clone()),
+            None if self.alterations.everything => here(),
+            None => VariableValue::Unset,
         }
     }
 
     /// `setenv NAME VALUE`; a value that is not known makes the variable unknown.
     pub fn set(&mut self, name: &str, value: VariableValue) {
+        self.found.names.insert(name.to_owned());
+        self.put(name, value);
+    }
+
+    fn put(&mut self, name: &str, value: VariableValue) {
         self.changed.insert(name.to_owned(), value);
     }
 
     /// `presetenv NAME VALUE`: only where there is none yet.
     pub fn preset(&mut self, name: &str, value: VariableValue) {
+        // The process shows what it came to, be it that or this.
         if !matches!(self.get(name), VariableValue::Known(_)) {
-            self.set(name, value);
+            self.put(name, value);
         }
     }
 
@@ -65,6 +119,7 @@ impl<'a> Environment<'a> {
     pub fn reset<'n>(&mut self, kept: impl Iterator<Item = &'n str>) {
         self.changed = kept.map(|name| (name.to_owned(), self.get(name))).collect();
         self.cleared = true;
+        self.found.everything = true;
     }
 }
 
@@ -82,7 +137,8 @@ mod tests {
 
     #[test]
     fn later_lines_see_what_earlier_ones_set() {
-        let mut environment = Environment::new(&outside);
+        let nothing = Testimony::default();
+        let mut environment = Environment::new(&outside, &nothing);
         assert_eq!(environment.get("HOME"), known("/home/me"));
         assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
         environment.preset("HOME", known("/root"));
@@ -98,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_reset_keeps_what_it_names_and_nothing_else() {
-        let mut environment = Environment::new(&outside);
+        let nothing = Testimony::default();
+        let mut environment = Environment::new(&outside, &nothing);
         environment.set("A", known("a"));
         environment.set("B", known("b"));
         environment.reset(["A", "HOME", "NOPE"].into_iter());
@@ -107,5 +164,33 @@ mod tests {
         assert_eq!(environment.get("HOME"), known("/home/me"));
         assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
         assert_eq!(environment.get("OTHER"), VariableValue::Unset);
+    }
+    #[test]
+    fn the_process_itself_is_believed_but_for_what_its_configuration_changes() {
+        let shown = [
+            ("HOME", "/var/lib/haproxy"),
+            ("LATER", "two"),
+            ("PRE", "set"),
+        ];
+        let shown = shown.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let testimony = Testimony {
+            environment: Some(shown.into()),
+            ..Testimony::default()
+        };
+        let mut first = Environment::new(&outside, &testimony);
+        first.preset("PRE", known("preset"));
+        first.set("LATER", known("two"));
+        let alterations = first.changes().clone();
+        let mut environment = Environment::new(&outside, &testimony);
+        environment.altered_by(alterations);
+        assert_eq!(environment.get("HOME"), known("/var/lib/haproxy"));
+        assert_eq!(environment.get("NOPE"), VariableValue::Unset);
+        assert_eq!(environment.get("PRE"), known("set"));
+        assert_eq!(environment.get("LATER"), VariableValue::Unknown);
+        assert_eq!(environment.get("HAPROXY_CLI"), VariableValue::Unknown);
+        first.reset(["HOME"].into_iter());
+        environment.altered_by(first.changes().clone());
+        assert_eq!(environment.get("HOME"), known("/var/lib/haproxy"));
+        assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
     }
 }

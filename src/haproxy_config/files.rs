@@ -4,7 +4,7 @@
 //! configuration files are read as HAProxy reads them (management guide §3, `-f`): `*.cfg` in the
 //! order of their names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::certificate_list;
 use super::notice::{ConfigNotice, LineLocation, Remark};
-use super::parser::Parser;
+use super::readings::{ConfigTexts, merged, most_likely};
+use super::testimony::Testimony;
 use super::wanted::{CertificateOptions, Wanted, WantedCertificate, What};
 use super::words::Word;
 use super::{HaproxyConfig, Store};
@@ -54,7 +55,7 @@ impl Error {
 
 /// Reads the configuration that `haproxy -f PATH…` reads. `start` is the folder in which HAProxy
 /// was started, on which relative names depend; `variable` tells the environment variables that are
-/// known.
+/// known, and `testimony` what the process says of itself that has read it.
 ///
 /// # Errors
 /// One of the paths cannot be read. What is wrong in them is told by the notices.
@@ -62,34 +63,39 @@ pub fn read(
     paths: &[PathBuf],
     start: &Path,
     variable: &dyn Fn(&str) -> Option<String>,
+    testimony: &Testimony,
 ) -> Result<HaproxyConfig, Error> {
-    let mut parser = Parser::new(start, variable);
-    let mut files = Vec::new();
+    let mut folders = Vec::new();
     let mut notices = Vec::new();
-    for path in configuration_files(paths, &mut files)? {
+    let mut texts = Vec::new();
+    for path in configuration_files(paths, &mut folders)? {
         let text = read_text(&path, &mut notices).map_err(|error| unreadable(&path, &error))?;
-        parser.file(&path, &text);
-        files.push(path);
+        texts.push((path, text));
     }
-    let parsed = parser.finish();
-    notices.extend(parsed.notices);
-    let mut loader = Loader {
-        found: HaproxyConfig {
-            stores: Vec::new(),
-            servers: parsed.servers.into_iter().collect(),
-            sockets: parsed.sockets,
-            notices,
-            files,
-        },
-        names: HashSet::new(),
-        lists: HashSet::new(),
-        relative_told: false,
-        full_told: false,
+    let texts = ConfigTexts {
+        start,
+        variable,
+        testimony,
+        texts: &texts,
     };
-    for wanted in parsed.wanted {
-        loader.load(&wanted);
-    }
-    Ok(loader.found)
+    let mut lists = HashMap::new();
+    let (readings, open) = texts.readings();
+    let readings = readings.into_iter().map(|parsed| {
+        let mut loader = Loader::new(&mut lists);
+        loader.found.notices.extend(parsed.notices);
+        loader.found.sockets = parsed.sockets;
+        loader.found.servers = parsed.servers.into_iter().collect();
+        for wanted in parsed.wanted {
+            loader.load(&wanted);
+        }
+        (parsed.choices, loader.found)
+    });
+    let likely = most_likely(readings.collect(), testimony.loaded.as_ref());
+    let mut found = merged(likely, open);
+    found.notices.splice(0..0, notices);
+    let named = texts.texts.iter().map(|(path, _)| path.clone());
+    found.files.splice(0..0, folders.into_iter().chain(named));
+    Ok(found)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {
@@ -164,8 +170,13 @@ fn suffixes(path: &Path, bundles: bool) -> Vec<&'static str> {
     if parts.is_empty() { vec![""] } else { parts }
 }
 
-/// Finds out what the names stand for.
-struct Loader {
+/// The texts of crt-lists that have been read, or the system's words about one that cannot be, with
+/// what there is to say of the text.
+type Lists = HashMap<PathBuf, (Result<Arc<str>, String>, Vec<ConfigNotice>)>;
+
+/// Finds out what the names of one reading stand for.
+struct Loader<'a> {
+    texts: &'a mut Lists,
     found: HaproxyConfig,
     /// The stores' names: HAProxy loads each but once.
     names: HashSet<String>,
@@ -176,7 +187,18 @@ struct Loader {
     full_told: bool,
 }
 
-impl Loader {
+impl<'a> Loader<'a> {
+    fn new(texts: &'a mut Lists) -> Self {
+        Loader {
+            texts,
+            found: HaproxyConfig::default(),
+            names: HashSet::new(),
+            lists: HashSet::new(),
+            relative_told: false,
+            full_told: false,
+        }
+    }
+
     fn load(&mut self, wanted: &Wanted) {
         match &wanted.what {
             What::Certificate(entry) => self.certificate(wanted, &wanted.place, entry),
@@ -198,10 +220,17 @@ impl Loader {
             return;
         }
         self.found.files.push(path.clone());
-        let text = match read_text(&path, &mut self.found.notices) {
-            Ok(text) => text,
-            Err(error) => {
-                let reason = error.to_string();
+        // However many readings there are, all are of the same text.
+        let (text, notices) = self.texts.entry(path.clone()).or_insert_with(|| {
+            let mut notices = Vec::new();
+            let text = read_text(&path, &mut notices).map(Arc::from);
+            (text.map_err(|error| error.to_string()), notices)
+        });
+        self.found.notices.extend(notices.iter().cloned());
+        let text = match text {
+            Ok(text) => Arc::clone(text),
+            Err(reason) => {
+                let reason = reason.clone();
                 self.remark(&wanted.place, Remark::UnreadableList { path, reason });
                 return;
             }

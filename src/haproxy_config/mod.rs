@@ -1,16 +1,18 @@
 //! The certificates that a HAProxy configuration loads, and the control sockets that it opens.
 //!
-//! Reads the files as HAProxy reads them (configuration manual §2, §3.1, §5.1, §12.7), without
-//! knowing everything that HAProxy knows: its environment, its version, the folder it was started
-//! in. Where that matters a [`Notice`] says so, and a line that cannot be read loses nothing but
-//! itself. Reads no certificate: whether the files are there and what they hold is for the scan.
-//! Of certificates of `server` lines only the names are told, because HAProxy staples for none of
-//! them.
+//! Reads the files as HAProxy reads them (configuration manual §2, §3.1, §5.1, §12.7). What HAProxy
+//! knows beside them, its environment, its version and how it was built, counts as far as its
+//! process has said it ([`Testimony`]); where something stays open, every reading that is possible
+//! counts that explains best what the process has loaded. Where it matters a [`ConfigNotice`] says
+//! so, and a line that cannot be read loses nothing but itself. Reads no certificate: whether the
+//! files are there and what they hold is for the scan. Of certificates of `server` lines only the
+//! names are told, because HAProxy staples for none of them.
 //!
 //! Where a staple belongs is where HAProxy looks for it at its next start. For a certificate of a
 //! `crt-store` without `ocsp` that is nowhere; its staple is kept beside it all the same, because
 //! this program starts from it too, and a notice says what to add to the line.
 
+mod account;
 mod blocks;
 pub mod certificate_list;
 mod condition;
@@ -19,6 +21,8 @@ mod environment;
 mod files;
 mod notice;
 pub mod parser;
+mod readings;
+mod testimony;
 pub mod wanted;
 pub mod words;
 
@@ -28,6 +32,7 @@ use std::path::PathBuf;
 pub use environment::VariableValue;
 pub use files::{Error, LARGEST_FILE, MOST_STORES, read};
 pub use notice::{ConfigNotice, LineLocation, Remark};
+pub use testimony::Testimony;
 
 use crate::discovery::source::Source;
 use crate::haproxy::Level;

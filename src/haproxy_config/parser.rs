@@ -4,14 +4,16 @@
 //! a `crt-base` holds from its line on, as it does in HAProxy. Sections and keywords that say
 //! nothing about certificates or control sockets are passed over without a word.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::condition::{Truth, evaluate};
-use super::environment::{Environment, VariableValue};
+use super::environment::{Alterations, Environment, VariableValue};
 use super::notice::{ConfigNotice, LineLocation, Remark};
+use super::testimony::Testimony;
 use super::wanted::{CertificateOptions, Settings, Wanted, WantedCertificate, What, known};
 use super::words::{Word, split};
 use super::{ControlSocket, control_socket};
@@ -68,12 +70,34 @@ pub struct Parsed {
     pub sockets: Vec<ControlSocket>,
     /// What there is to say about its lines.
     pub notices: Vec<ConfigNotice>,
+    /// The conditions that were left open, in their order.
+    pub open: Vec<OpenCondition>,
+    /// How others were taken that cannot be known.
+    pub choices: Choices,
+    /// The variables that it changes.
+    pub alterations: Alterations,
+}
+
+/// What stands for a condition that is the same wherever it stands.
+pub type Condition = String;
+
+/// How conditions are taken that are open.
+pub type Choices = BTreeMap<Condition, bool>;
+
+/// A condition that cannot be decided.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenCondition {
+    /// What stands for it.
+    pub condition: Condition,
+    /// What there is to say about its line.
+    pub notice: ConfigNotice,
 }
 
 /// The state between two lines.
 pub struct Parser<'a> {
     start: PathBuf,
     environment: Environment<'a>,
+    testimony: &'a Testimony,
     default_path: DefaultPath,
     settings: Rc<Settings>,
     section: Section,
@@ -104,11 +128,16 @@ enum Section {
 
 impl<'a> Parser<'a> {
     /// A parser for the files of one HAProxy, started in the folder `start` with environment
-    /// variables as `variable` says them, so far as they are known.
-    pub fn new(start: &Path, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    /// variables as `variable` says them, so far as they are known, and what its process says.
+    pub fn new(
+        start: &Path,
+        variable: &'a dyn Fn(&str) -> Option<String>,
+        testimony: &'a Testimony,
+    ) -> Self {
         Parser {
             start: start.to_owned(),
-            environment: Environment::new(variable),
+            environment: Environment::new(variable, testimony),
+            testimony,
             default_path: DefaultPath::Current,
             settings: Rc::new(Settings {
                 crt_base: None,
@@ -121,6 +150,14 @@ impl<'a> Parser<'a> {
             section_name: String::new(),
             parsed: Parsed::default(),
         }
+    }
+
+    /// Reads with this in mind of what an earlier reading has found out: what the configuration
+    /// changes of its environment, and how open conditions are to be taken.
+    pub fn again(mut self, alterations: Alterations, choices: Choices) -> Self {
+        self.environment.altered_by(alterations);
+        self.parsed.choices = choices;
+        self
     }
 
     /// Reads the next file.
@@ -155,6 +192,7 @@ impl<'a> Parser<'a> {
             let (place, level) = (best.place.clone(), best.level);
             self.remark(&place, Remark::LevelTooLow(level));
         }
+        self.parsed.alterations = self.environment.changes().clone();
         self.parsed
     }
 
@@ -214,16 +252,24 @@ impl<'a> Parser<'a> {
         arguments: &[Word],
         blocks: &mut Blocks,
     ) -> Result<(), Remark> {
-        let mut undecided = false;
+        let mut open = None;
         let mut condition = || {
             let words: Vec<&str> = arguments.iter().map(|word| word.text.as_str()).collect();
-            let truth = if arguments.iter().any(|word| word.unknown.is_some()) {
-                Truth::Unknown
+            let text = words.join(" ");
+            // A variable can come to hold something else before the next line.
+            let (truth, condition) = if arguments.iter().any(|word| word.unknown.is_some()) {
+                (Truth::Unknown, format!("{place}: {text}"))
             } else {
-                evaluate(&words.join(" "), &self.environment)
+                (evaluate(&text, &self.environment, self.testimony), text)
             };
-            undecided = truth == Truth::Unknown;
-            truth
+            if truth != Truth::Unknown {
+                return truth;
+            }
+            let chosen = self.parsed.choices.get(&condition).copied();
+            if chosen.is_none() {
+                open = Some(condition);
+            }
+            Truth::from(chosen)
         };
         let result = match keyword {
             ".if" => {
@@ -235,9 +281,13 @@ impl<'a> Parser<'a> {
             ".endif" => blocks.end(),
             _ => Ok(()),
         };
-        if undecided {
-            let condition = line.trim().trim_start_matches(keyword).trim();
-            return Err(Remark::Undecided(condition.to_owned()));
+        if let Some(condition) = open {
+            let text = line.trim().trim_start_matches(keyword).trim();
+            let notice = ConfigNotice {
+                place: place.clone(),
+                remark: Remark::Undecided(text.to_owned()),
+            };
+            self.parsed.open.push(OpenCondition { condition, notice });
         }
         result.map_err(|_| Remark::StrayDirective(keyword.to_owned()))
     }
@@ -404,7 +454,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn bind(&mut self, place: &Place, arguments: &[Word]) -> Result<(), Remark> {
+    fn bind(&mut self, place: &LineLocation, arguments: &[Word]) -> Result<(), Remark> {
         let mut arguments = arguments.iter();
         // What is wrong with one name does not lose the others of the line.
         let mut result = Ok(());

@@ -160,6 +160,10 @@ impl Translator {
                 target,
                 notices: notices.clone(),
             },
+            SessionReport::Circumstances(circumstances) => RoomNews::Circumstances {
+                target,
+                circumstances: circumstances.clone(),
+            },
             SessionReport::Loaded(stores) => RoomNews::Loaded {
                 target,
                 stores: stores.clone(),
@@ -225,7 +229,7 @@ impl Translator {
                     retry: retry(&error),
                 }),
             },
-            SessionReport::Loaded(_) => return None,
+            SessionReport::Loaded(_) | SessionReport::Circumstances(_) => return None,
             SessionReport::Quarantined(stores) => {
                 self.log_quarantined(stores);
                 return None;

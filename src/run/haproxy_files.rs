@@ -10,27 +10,38 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::RoomNews;
 use super::finder::{next_hint, skip_waiting_hints};
+use super::testimonies::Testimonies;
+use crate::config::Config;
 use crate::discovery::{Hints, Interest, Interests};
-use crate::haproxy_config::{self, ConfigNotice, Error, HaproxyConfig, LineLocation, Remark};
+use crate::haproxy_config::{
+    self, ConfigNotice, Error, HaproxyConfig, LineLocation, Remark, Testimony,
+};
 
 /// How long to wait after a hint, so that all files of a deployment are in place.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// The processes that these files and folders configure.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<HaproxyConfig>, Error> {
+/// The processes that the files and folders of this configuration configure, each read by what it
+/// has said of itself.
+pub(super) fn read(
+    config: &Config,
+    testimonies: &Testimonies,
+) -> Result<Vec<HaproxyConfig>, Error> {
     let start = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let variable = |name: &str| std::env::var(name).ok();
-    let read = |paths: &[PathBuf]| haproxy_config::read(paths, &start, &variable);
+    let read = |paths: &[PathBuf], testimony: &Testimony| {
+        haproxy_config::read(paths, &start, &variable, testimony)
+    };
+    let unheard = Testimony::default();
     let mut groups: Vec<(Vec<PathBuf>, HaproxyConfig)> = Vec::new();
     let mut has_sockets = false;
-    for path in paths {
-        let alone = read(std::slice::from_ref(path))?;
+    for path in &config.haproxy_config {
+        let alone = read(std::slice::from_ref(path), &unheard)?;
         let opens_sockets = !alone.sockets.is_empty();
         match groups.last_mut() {
             Some((group, _)) if !(has_sockets && opens_sockets) => group.push(path.clone()),
@@ -38,10 +49,16 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<HaproxyConfig>, Error> {
         }
         has_sockets |= opens_sockets;
     }
-    let processes = groups.into_iter().map(|(group, alone)| match group.len() {
-        1 => Ok(alone),
-        // What one file says, such as crt-base, counts in the others.
-        _ => read(&group),
+    let processes = groups.into_iter().map(|(group, alone)| {
+        let whole = match group.len() {
+            1 => alone,
+            // What one file says, such as crt-base, counts in the others.
+            _ => read(&group, &unheard)?,
+        };
+        match testimonies.of(&whole, config) {
+            Some(testimony) => read(&group, testimony),
+            None => Ok(whole),
+        }
     });
     let mut processes: Vec<HaproxyConfig> = processes.collect::<Result<_, Error>>()?;
     for process in &mut processes {
@@ -78,12 +95,13 @@ pub(super) fn log_notices(configs: &[HaproxyConfig], before: &[HaproxyConfig]) {
     }
 }
 
-/// Reads them again at every hint that one of their files has changed, and every refresh interval;
-/// tells what they are when they are others. Ends when `stop` is cancelled.
+/// Reads them again at every hint that one of their files has changed, whenever a process says
+/// something else of itself, and every refresh interval; tells what they are when they are others.
+/// Ends when `stop` is cancelled.
 pub(super) async fn watch(
-    paths: Vec<PathBuf>,
+    config: Config,
     mut known: Arc<Vec<HaproxyConfig>>,
-    refresh_interval: Duration,
+    mut testimonies: watch::Receiver<Testimonies>,
     news: mpsc::UnboundedSender<RoomNews>,
     stop: CancellationToken,
 ) {
@@ -96,13 +114,16 @@ pub(super) async fn watch(
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(refresh_interval) => {}
+            () = sleep(config.refresh_interval) => {}
+            changed = testimonies.changed() => if changed.is_err() {
+                return;
+            },
             () = next_hint(&mut hints) => sleep(SETTLING).await,
         }
         // However many changes there were, one reading sees them all.
         skip_waiting_hints(&mut hints).await;
-        let paths = paths.clone();
-        match tokio::task::spawn_blocking(move || read(&paths)).await {
+        let (config, said) = (config.clone(), testimonies.borrow_and_update().clone());
+        match tokio::task::spawn_blocking(move || read(&config, &said)).await {
             Ok(Ok(configs)) => {
                 told = None;
                 if configs != *known {

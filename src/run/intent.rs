@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::haproxy_files;
 use super::plan::{Ids, Plan, World};
+use super::testimonies::Testimonies;
 use crate::config::{Config, ResponderOverride};
 use crate::discovery::source::Source;
 use crate::haproxy::Address;
@@ -38,7 +39,7 @@ pub struct IntendedPlace {
 /// # Errors
 /// A configuration of HAProxy's that cannot be read.
 pub fn intent(config: &Config) -> Result<Intent, haproxy_config::Error> {
-    let processes = haproxy_files::read(&config.haproxy_config)?;
+    let processes = haproxy_files::read(config, &Testimonies::default())?;
     let notices = processes.iter().flat_map(|it| it.notices.clone());
     let notices = notices.collect();
     let named_by_haproxy = processes.iter().map(|it| it.sources().len()).sum();

@@ -24,6 +24,7 @@ mod recollections;
 mod requester;
 mod rooms;
 mod snapshot;
+mod testimonies;
 mod unreadable;
 mod writer;
 
@@ -35,7 +36,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Zoned;
 use jiff::civil::DateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use intent::{IntendedPlace, Intent, intent};
@@ -46,12 +47,13 @@ use self::commands::Commands;
 use self::plan::{Ids, Plan, World};
 use self::rooms::Rooms;
 use self::snapshot::ConnectionSnapshot;
+use self::testimonies::Testimonies;
 use crate::agent::{self, Action, Agent, Event, Failure, Notice, TargetId};
 use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::source::Source;
 use crate::haproxy::{self, Quarantine};
-use crate::haproxy_config::{self, HaproxyConfig};
+use crate::haproxy_config::{self, HaproxyConfig, Testimony};
 use crate::hooks;
 use crate::schedule::SingleRun;
 use crate::signals::{SignalRequest, Signals};
@@ -140,6 +142,11 @@ enum RoomNews {
         target: TargetId,
         stores: Vec<String>,
     },
+    /// So the HAProxy process was built and started.
+    Circumstances {
+        target: TargetId,
+        circumstances: haproxy::Circumstances,
+    },
     /// This process answers now.
     Connected {
         target: TargetId,
@@ -175,6 +182,7 @@ struct Daemon {
     connections: BTreeMap<TargetId, ConnectionSnapshot>,
     /// The directories that cannot be used as they should be.
     directories: BTreeMap<PathBuf, Failure>,
+    testimonies: watch::Sender<Testimonies>,
     commands: Commands,
     signals: Signals,
     events: mpsc::Receiver<Event>,
@@ -195,7 +203,7 @@ impl Daemon {
         let (news_sender, news) = mpsc::unbounded_channel();
         let mut numbers = Ids::default();
         let world = World {
-            haproxy_configs: Arc::new(haproxy_files::read(&config.haproxy_config)?),
+            haproxy_configs: Arc::new(haproxy_files::read(&config, &Testimonies::default())?),
             loaded: BTreeMap::new(),
         };
         haproxy_files::log_notices(&world.haproxy_configs, &[]);
@@ -218,6 +226,7 @@ impl Daemon {
             world,
             connections: BTreeMap::new(),
             directories: BTreeMap::new(),
+            testimonies: watch::Sender::default(),
             commands: Commands::new(),
             signals,
             events,
@@ -378,7 +387,7 @@ impl Daemon {
     }
 
     fn change(&mut self, config: Config) -> Result<(), Error> {
-        let haproxy_configs = haproxy_files::read(&config.haproxy_config)?;
+        let haproxy_configs = haproxy_files::read(&config, &self.testimonies.borrow())?;
         let are_ways_changed = self.rooms.change(&self.config, &config)?;
         if config.state_directory != self.config.state_directory {
             tracing::warn!(
@@ -397,13 +406,25 @@ impl Daemon {
     }
 
     fn watch_haproxy_files(&mut self) {
+        let testimonies = self.testimonies.subscribe();
         self.rooms
-            .watch_haproxy_files(&self.config, &self.world.haproxy_configs);
+            .watch_haproxy_files(&self.config, &self.world.haproxy_configs, testimonies);
     }
 
     fn learn(&mut self, news: RoomNews) {
         match news {
+            RoomNews::Circumstances {
+                target,
+                circumstances,
+            } => self.hear(target, |testimony| {
+                testimony.features = circumstances.features;
+                testimony.library = circumstances.library;
+                testimony.environment = circumstances.environment;
+            }),
             RoomNews::Loaded { target, stores } => {
+                self.hear(target, |testimony| {
+                    testimony.loaded = Some(stores.iter().cloned().collect());
+                });
                 self.world.loaded.insert(target, stores);
                 if self.config.origin() == Origin::Processes {
                     self.replan();
@@ -417,6 +438,9 @@ impl Daemon {
                 process,
                 problem,
             } => {
+                self.hear(target, |testimony| {
+                    testimony.version = Some(process.release.text().to_owned());
+                });
                 let connection = ConnectionSnapshot {
                     process: Some(process),
                     problem,
@@ -444,6 +468,14 @@ impl Daemon {
                     self.haproxy_configured(configs);
                 }
             }
+        }
+    }
+
+    /// Takes in what a process says of itself; its configuration is read with that in mind.
+    fn hear(&self, target: TargetId, note: impl FnOnce(&mut Testimony)) {
+        if let Some(socket) = self.numbers.sockets().get(&target) {
+            self.testimonies
+                .send_if_modified(|testimonies| testimonies.note(&socket.address, note));
         }
     }
 

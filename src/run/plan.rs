@@ -117,6 +117,7 @@ impl Plan {
                 settings: haproxy::Settings {
                     refresh_interval: config.refresh_interval,
                     push: config.push,
+                    asks_circumstances: !config.haproxy_config.is_empty(),
                 },
             })
         };

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::beside::Beside;
 use super::plan::{Ids, Plan, Socket};
+use super::testimonies::Testimonies;
 use super::{
     GRACE, RoomNews, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits,
     recollections, requester, writer,
@@ -181,14 +182,19 @@ impl Rooms {
     }
 
     /// Watches these HAProxy configurations, in place of those watched before.
-    pub(super) fn watch_haproxy_files(&mut self, config: &Config, known: &Arc<Vec<HaproxyConfig>>) {
+    pub(super) fn watch_haproxy_files(
+        &mut self,
+        config: &Config,
+        known: &Arc<Vec<HaproxyConfig>>,
+        testimonies: watch::Receiver<Testimonies>,
+    ) {
         self.haproxy_watch.cancel();
         self.haproxy_watch = self.results.stop.child_token();
         if !config.haproxy_config.is_empty() {
             self.results.tasks.spawn(haproxy_files::watch(
-                config.haproxy_config.clone(),
+                config.clone(),
                 Arc::clone(known),
-                config.refresh_interval,
+                testimonies,
                 self.results.news.clone(),
                 self.haproxy_watch.clone(),
             ));

@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use fastrand::Rng;
 use staplerd::config::{Config, Options, Surroundings};
-use staplerd::haproxy_config::certificate_list;
 use staplerd::haproxy_config::parser::Parser;
+use staplerd::haproxy_config::{Testimony, certificate_list};
 use staplerd::ocsp::request::Request;
 use staplerd::ocsp::{Policy, Subject, verify};
 use staplerd::responder::crl::ReceivedList;
@@ -132,7 +132,8 @@ fn requests_never_panic() {
 fn configurations_of_haproxy_never_panic() {
     read_all(&seeds("haproxy_config"), |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        let mut parser = Parser::new(Path::new("/"), &|_| None);
+        let nothing = Testimony::default();
+        let mut parser = Parser::new(Path::new("/"), &|_| None, &nothing);
         parser.file(Path::new("/etc/haproxy/haproxy.cfg"), &text);
         for notice in parser.finish().notices {
             assert!(!notice.to_string().contains(char::is_control));

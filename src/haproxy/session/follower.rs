@@ -109,6 +109,10 @@ impl Conversation {
     /// Tells those who are new what has been told of the stores.
     pub(super) async fn tell_new_followers(&mut self) {
         for follower in std::mem::take(&mut self.new_followers) {
+            if let Some(circumstances) = &self.told.circumstances {
+                let report = SessionReport::Circumstances(circumstances.clone());
+                let _ = follower.send(report).await;
+            }
             if let Some(names) = &self.told.loaded {
                 let _ = follower.send(SessionReport::Loaded(names.clone())).await;
             }

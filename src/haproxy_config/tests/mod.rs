@@ -5,9 +5,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::Remark;
 use super::parser::{Parsed, Parser};
 use super::wanted::{Wanted, What};
+use super::{Remark, Testimony};
 use crate::haproxy::Level;
 
 fn outside(name: &str) -> Option<String> {
@@ -19,7 +19,8 @@ fn parse(text: &str) -> Parsed {
 }
 
 fn parse_files(files: &[(&str, &str)]) -> Parsed {
-    let mut parser = Parser::new(Path::new("/start"), &outside);
+    let nothing = Testimony::default();
+    let mut parser = Parser::new(Path::new("/start"), &outside, &nothing);
     for (path, text) in files {
         parser.file(Path::new(path), text);
     }
@@ -265,9 +266,14 @@ fn conditions_decide_what_is_read() {
          .endif\n",
     );
     assert_eq!(names(&parsed), ["/taken", "/new", "/old", "/perhaps"]);
-    assert_eq!(remarks(&parsed), [(15, "undecided"), (20, "undecided")]);
+    assert_eq!(remarks(&parsed), []);
+    let open: Vec<_> = parsed.open.iter().map(|it| &it.notice).collect();
     assert_eq!(
-        parsed.notices[0].remark,
+        open.iter().map(|it| it.place.line).collect::<Vec<_>>(),
+        [15, 20]
+    );
+    assert_eq!(
+        open[0].remark,
         Remark::Undecided("version_atleast(3.0)".into())
     );
 }

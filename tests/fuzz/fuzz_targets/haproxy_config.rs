@@ -5,13 +5,15 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use staplerd::haproxy_config::Testimony;
 use staplerd::haproxy_config::certificate_list;
 use staplerd::haproxy_config::parser::Parser;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     let variable = |name: &str| (name == "CERTS").then(|| "/certs /more".to_owned());
-    let mut parser = Parser::new(Path::new("/"), &variable);
+    let nothing = Testimony::default();
+    let mut parser = Parser::new(Path::new("/"), &variable, &nothing);
     parser.file(Path::new("/etc/haproxy/haproxy.cfg"), &text);
     let parsed = parser.finish();
     let lines = text.split('\n').count();

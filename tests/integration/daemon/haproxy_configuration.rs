@@ -104,3 +104,56 @@ fn a_staple_is_written_where_a_crt_store_has_haproxy_look_for_it() {
         daemon.signal("TERM");
     }
 }
+
+#[test]
+fn what_only_haproxy_knows_is_asked_of_it() {
+    let Some(mut authority) = OpensslAuthority::new("what only HAProxy knows") else {
+        return;
+    };
+    let names = ["a", "b", "c"];
+    for name in names {
+        authority.issue(name, "prime256v1");
+    }
+    authority.start_responder(Signer::Issuer);
+    let bundles = names.map(|name| (format!("{name}.pem"), authority.bundle(name)));
+    let files = bundles.each_ref();
+    let files = files.map(|(name, bundle)| (name.as_str(), bundle.as_bytes()));
+    for installation in installations("what only HAProxy knows") {
+        let (major, minor) = installation.version;
+        // Before 2.4 there are neither conditions nor defaults.
+        let (base, default) = match installation.version < (2, 4) {
+            true => ("\n  crt-base {dir}/certs\n".to_owned(), ""),
+            false => {
+                let condition = format!(".if version_atleast({major}.{minor})");
+                let chosen = "  crt-base {dir}/certs\n.else\n  crt-base /nowhere\n.endif\n";
+                (format!("\n{condition}\n{chosen}"), "-/nowhere")
+            }
+        };
+        let setup = Setup {
+            global: base,
+            bind: Some(format!(
+                "crt \"$THEIR_CERTS/a.pem\" crt \"${{THEIR_OTHER{default}}}/b.pem\" crt c.pem"
+            )),
+            environment: vec![
+                ("THEIR_CERTS", "{dir}/certs"),
+                ("THEIR_OTHER", "{dir}/certs"),
+            ],
+            ..Setup::default()
+        };
+        let haproxy = Haproxy::start(&installation, setup, &files);
+        let daemon = Daemon::start(&[
+            "--haproxy-config",
+            &haproxy.path("haproxy.cfg"),
+            "--allow-addresses",
+            "loopback",
+        ]);
+        for name in names {
+            wait_for("a live staple", || {
+                authority.accepts(name, &haproxy.staple(name))
+            });
+            let staple = haproxy.certificate(&format!("{name}.pem.ocsp"));
+            wait_for("the staple on disk", || fs::exists(&staple).unwrap());
+        }
+        daemon.signal("TERM");
+    }
+}

@@ -2,8 +2,9 @@
 //! difference is explained.
 //!
 //! A set-up has several files and folders, crt-lists with options and filters, crt-stores, bases,
-//! variables, conditions and names that mean something to somebody on the way. HAProxy has to accept
-//! it: what it refuses is the generator's mistake, or staplerd's where it looks for a staple elsewhere.
+//! variables, conditions and names that mean something to somebody on the way. HAProxy has to
+//! accept it: what it refuses is the generator's mistake, or staplerd's where it looks for a staple
+//! elsewhere.
 //!
 //! `tests/configurations 500` runs so many seeds, `STAPLERD_CONFIGURATION_SEED=7` replays one.
 
@@ -125,6 +126,7 @@ fn draw(seed: u64, version: Version) -> Scene {
     scene.environment("CERTS", "{dir}/certs");
     scene.environment("OURS", "one");
     scene.environment_of_haproxy("THEIRS", "{dir}/other");
+    scene.environment_of_haproxy("OURS", "two");
     Draft {
         random,
         version,

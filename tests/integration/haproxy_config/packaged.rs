@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use staplerd::haproxy::Level;
-use staplerd::haproxy_config::{Error, read};
+use staplerd::haproxy_config::{Error, Testimony, read};
 
 use super::scene::Scene;
 use crate::skip::skipped;
@@ -31,7 +31,7 @@ fn debians_configuration_names_its_socket_and_no_certificate() {
             ));
             continue;
         };
-        let config = read(&[path], "/".as_ref(), &|_| None).unwrap();
+        let config = read(&[path], "/".as_ref(), &|_| None, &Testimony::default()).unwrap();
         assert_eq!(config.stores, []);
         assert_eq!(config.notices, []);
         let sockets: Vec<_> = config
@@ -90,7 +90,13 @@ fn what_cannot_be_read_is_said_with_its_path() {
     scene.write("empty/readme", "");
     let failure = |name: &str| {
         let path = scene.path(name);
-        let error = read(std::slice::from_ref(&path), "/".as_ref(), &|_| None).unwrap_err();
+        let error = read(
+            std::slice::from_ref(&path),
+            "/".as_ref(),
+            &|_| None,
+            &Testimony::default(),
+        )
+        .unwrap_err();
         assert!(
             error.to_string().starts_with(path.to_str().unwrap()),
             "{error}"
@@ -102,7 +108,13 @@ fn what_cannot_be_read_is_said_with_its_path() {
         failure("empty"),
         Error::NoConfiguration(scene.path("empty"))
     );
-    let endless = read(&["/dev/zero".into()], "/".as_ref(), &|_| None).unwrap_err();
+    let endless = read(
+        &["/dev/zero".into()],
+        "/".as_ref(),
+        &|_| None,
+        &Testimony::default(),
+    )
+    .unwrap_err();
     assert_eq!(endless.kind(), "unreadable");
     scene.configure(
         "",

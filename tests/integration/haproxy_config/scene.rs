@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use staplerd::discovery::is_loaded_by_haproxy;
 use staplerd::discovery::source::{Companions, Source};
-use staplerd::haproxy_config::{HaproxyConfig, Store, read};
+use staplerd::haproxy::reply;
+use staplerd::haproxy_config::{HaproxyConfig, Store, Testimony, read};
 use tempfile::TempDir;
 
 use crate::skip::skipped;
@@ -118,14 +119,18 @@ impl Scene {
         text.replace("{dir}", self.dir.path().to_str().unwrap())
     }
 
-    /// The configuration as staplerd reads it.
+    /// The configuration as staplerd reads it that has not met its HAProxy.
     pub fn read(&self) -> HaproxyConfig {
+        self.read_with(&Testimony::default())
+    }
+
+    fn read_with(&self, testimony: &Testimony) -> HaproxyConfig {
         let paths: Vec<PathBuf> = self.arguments.iter().map(|path| self.path(path)).collect();
         let variable = |name: &str| {
             let found = self.environment.iter().find(|(set, _)| *set == name);
             found.map(|(_, value)| value.clone())
         };
-        read(&paths, self.dir.path(), &variable).unwrap()
+        read(&paths, self.dir.path(), &variable, testimony).unwrap()
     }
 
     /// The kinds of the notices, each with its line.
@@ -163,43 +168,36 @@ impl Scene {
         }
     }
 
-    /// One HAProxy loads what staplerd says and finds each staple where staplerd would write it, or a
-    /// notice explains the difference.
+    /// One HAProxy that is started again after staplerd has met it loads what staplerd says and
+    /// finds each staple where staplerd would write it, or a notice explains the difference.
     pub fn differs_only_as_explained(&self, installation: &Installation) {
-        let version = installation.version;
-        let (told, loaded) = self.compare(installation);
-        let config = self.read();
+        let met = self.start(installation, &self.read()).testimony();
+        let config = self.read_with(&met);
+        let process = self.start(installation, &config);
         let kinds: BTreeSet<&str> = config.notices.iter().map(|it| it.remark.kind()).collect();
-        let names: BTreeSet<String> = loaded.iter().map(|store| store.name.clone()).collect();
-        let explain = |what: &str, names: Vec<&String>, by: &[&str]| {
+        let explain = |what: &str, names: Vec<&String>, by: &str| {
             assert!(
-                names.is_empty() || by.iter().any(|kind| kinds.contains(kind)),
-                "HAProxy {version:?}: {what}: {names:?}, and the notices are {:#?}\n{}",
+                names.is_empty() || kinds.contains(by),
+                "HAProxy {:?}: {what}: {names:?}, and the notices are {:#?}\n{}",
+                installation.version,
                 config.notices,
                 self.configuration()
             );
         };
-        let unnamed = names
-            .difference(&told)
-            .filter(|name| !config.servers.contains(name.as_str()));
-        explain(
-            "loaded and not named",
-            unnamed.collect(),
-            &["unknown_variable", "undecided"],
-        );
-        explain(
-            "named and not loaded",
-            told.difference(&names).collect(),
-            &["undecided", "unknown_variable"],
-        );
+        let told: BTreeSet<String> = config.stores.iter().flat_map(store_names).collect();
+        let names = process.names();
+        let unnamed = names.difference(&told);
+        let unnamed = unnamed.filter(|name| !config.servers.contains(name.as_str()));
+        explain("loaded and not named", unnamed.collect(), "");
+        let missing = told.difference(&names).collect();
+        explain("named and not loaded", missing, "undecided");
+        let loaded: Vec<Loaded> = names.iter().map(|name| process.loaded(name)).collect();
         // HAProxy makes no room for the staple of what no line uses; 2.2 does not tell.
-        let without_slot = loaded.iter().filter(|it| it.is_used && !it.has_slot);
-        let without_slot = without_slot.filter(|it| version >= (2, 6) && told.contains(&it.name));
-        explain(
-            "its staple was not read",
-            without_slot.map(|it| &it.name).collect(),
-            &["staple_not_named", "undecided"],
-        );
+        let without = loaded.iter().filter(|it| it.is_used && !it.has_slot);
+        let without =
+            without.filter(|it| installation.version >= (2, 6) && told.contains(&it.name));
+        let without = without.map(|it| &it.name).collect();
+        explain("its staple was not read", without, "staple_not_named");
     }
 
     /// The texts that HAProxy reads.
@@ -241,11 +239,8 @@ impl Scene {
     fn compare(&self, installation: &Installation) -> (BTreeSet<String>, Vec<Loaded>) {
         let config = self.read();
         let process = self.start(installation, &config);
-        let list = process.ask("show ssl cert");
-        let names = list
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let loaded = names.map(|name| process.loaded(name)).collect();
+        let names = process.names();
+        let loaded = names.iter().map(|name| process.loaded(name)).collect();
         let told = config.stores.iter().flat_map(store_names).collect();
         (told, loaded)
     }
@@ -380,6 +375,24 @@ impl Process {
 
     fn ask(&self, command: &str) -> String {
         ask(&self.socket, command).unwrap()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let names = reply::certificates(&self.ask("show ssl cert")).unwrap();
+        names.into_iter().collect()
+    }
+
+    /// What it says of itself.
+    fn testimony(&self) -> Testimony {
+        let build = self.ask("show dev");
+        let info = reply::info(&self.ask("show info")).unwrap();
+        Testimony {
+            version: Some(info.release.text().to_owned()),
+            features: reply::features(&build),
+            library: reply::library(&build),
+            environment: reply::environment(&self.ask("show env")),
+            loaded: Some(self.names()),
+        }
     }
 
     fn loaded(&self, name: &str) -> Loaded {

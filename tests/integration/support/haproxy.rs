@@ -86,6 +86,8 @@ pub struct Setup {
     pub bind: Option<String>,
     /// Start a master with workers, and the master CLI at `{dir}/master.sock`.
     pub master: bool,
+    /// What it has in its environment beside what the test has; `{dir}` is the same there.
+    pub environment: Vec<(&'static str, &'static str)>,
     /// The level of `{dir}/admin.sock`; default: admin.
     pub level: Option<&'static str>,
 }
@@ -171,6 +173,10 @@ impl Haproxy {
             command.arg("-W").arg("-S").arg(self.path("master.sock"));
         }
         let log = fs::File::create(self.path("haproxy.log")).unwrap();
+        for (name, value) in &self.setup.environment {
+            let dir = self.dir.path().display().to_string();
+            command.env(name, value.replace("{dir}", &dir));
+        }
         command
             .current_dir(self.dir.path())
             .stdin(Stdio::null())

@@ -27,6 +27,7 @@ pub fn settings(refresh_interval: Duration, push: Push) -> Settings {
     Settings {
         refresh_interval,
         push,
+        asks_circumstances: false,
     }
 }
 

@@ -122,6 +122,7 @@ async fn converse(folder: &Path, process: &Arc<Mutex<Process>>, step: usize) {
     let settings = Settings {
         refresh_interval: Duration::from_secs(60),
         push: Push::Always,
+        asks_circumstances: false,
     };
     let session = tokio::spawn(haproxy::run(
         target.parse().unwrap(),
