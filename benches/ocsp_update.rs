@@ -20,8 +20,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use staplerd::haproxy::command::hex;
 use staplerd::ocsp::{CertId, encode_request, get_url};
+use staplerd::text::hexadecimal;
 use support::haproxy::{Haproxy, Installation, Setup, installations};
 use support::pki::{Authority, Issued, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -112,7 +112,10 @@ fn wait_until_held(haproxy: &Haproxy, issued: &[Issued]) {
         .iter()
         .map(|issued| {
             let cert_id = CertId::new(&issued.certificate, &issued.issuer);
-            format!("show ssl ocsp-response base64 {}", hex(cert_id.der()))
+            format!(
+                "show ssl ocsp-response base64 {}",
+                hexadecimal(cert_id.der())
+            )
         })
         .collect();
     while !left.is_empty() {

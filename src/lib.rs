@@ -24,7 +24,7 @@
 //! agent, fetch, memory, probe, responder, store
 //! discovery, ocsp
 //! control, schedule, x509
-//! background, files, printable, signals, systemd, time
+//! background, files, signals, systemd, text, time
 //! ```
 //! | room | what lives there |
 //! |---|---|
@@ -49,7 +49,7 @@
 //! | [`x509`] | pure: certificates, issuers, signatures, DER |
 //! | [`time`] | pure: points in time |
 //! | [`files`] | the one way to open files where strangers may have put anything; known to all |
-//! | [`printable`] | pure: the one way to show what others have named; known to all |
+//! | [`text`] | pure: names, octets, counts and durations as people read them; known to all |
 //!
 //! Who embeds the responder, or only reads and judges OCSP, leaves the rest out: the feature
 //! `responder` is that room, `daemon` is all rooms that are neither it nor below it, `default` is
@@ -82,7 +82,6 @@ pub mod hooks;
 #[cfg(feature = "daemon")]
 pub mod memory;
 pub mod ocsp;
-pub mod printable;
 #[cfg(feature = "daemon")]
 pub mod probe;
 #[cfg(feature = "responder")]
@@ -99,6 +98,7 @@ pub mod store;
 pub mod systemd;
 #[cfg(feature = "daemon")]
 pub mod telemetry;
+pub mod text;
 pub mod time;
 pub mod x509;
 

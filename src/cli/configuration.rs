@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::config::stapled_file;
 use crate::config::{
-    Config, Error, LogFilePattern, MAX_BYTES, Options, Origin, Surroundings, Texts, parse_duration,
+    Config, Error, LogFilePattern, MAX_BYTES, Options, Origin, Surroundings, Texts,
 };
 use crate::files::{self, Reach};
-use crate::printable::Printable;
+use crate::text::Printable;
+use crate::text::parse_duration;
 
 /// The configuration file of the machine, by the two endings that are usual.
 const SYSTEM_FILES: [&str; 2] = ["/etc/staplerd/staplerd.yaml", "/etc/staplerd/staplerd.yml"];

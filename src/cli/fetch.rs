@@ -22,9 +22,9 @@ use crate::ocsp::{
     self, Assessment, CertId, CertificateStatus, Policy, Standing, Staple, Subject,
     check_succession,
 };
-use crate::printable::Printable;
 use crate::run::{fetch_settings, wall_clock};
 use crate::store::{self, Claims, Ownership};
+use crate::text::Printable;
 use crate::x509::{self, Certificate};
 
 /// Whose response to fetch, and where to put it.

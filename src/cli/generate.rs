@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::printable::Printable;
+use crate::text::Printable;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;

@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::files::{self, Reach};
-use crate::printable::Printable;
+use crate::text::Printable;
 use crate::x509::{self, Bundle, Certificate};
 
 /// Largest file that is read, in bytes.

@@ -15,9 +15,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{configuration, panics};
 use crate::config::{Config, Error, LogFilePattern, Options, Origin};
 use crate::files;
-use crate::printable::Printable;
 use crate::run::{self, Extent, Once, Summary};
 use crate::telemetry::{self, Sink, Verbosity};
+use crate::text::Printable;
 
 /// The file that ocspbot reads where none is named.
 const DEFAULT_FILE: &str = "ocspbot.yaml";

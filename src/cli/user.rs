@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::printable::Printable;
+use crate::text::Printable;
 use rustix::fs::Access;
 
 /// For whom permissions are judged.

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, each in a line that says what, where and what to do.
 
 use super::document::DocumentRemark;
+use crate::text::plural;
 
 /// A mistake in the configuration.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -71,8 +72,4 @@ pub enum Error {
         /// What is wrong with it and what is expected.
         reason: String,
     },
-}
-
-fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
-    if count == 1 { one } else { many }
 }

@@ -18,7 +18,6 @@ mod responder_override;
 mod sockets;
 mod sources;
 pub mod stapled_file;
-mod units;
 mod yaml;
 
 #[cfg(test)]
@@ -39,16 +38,15 @@ pub use policies::{InvalidIssuer, OnRevoked, Policies};
 pub use responder::{AuthorityConfig, ResponderConfig, Statuses};
 pub use responder_override::ResponderOverride;
 pub use sources::{Backups, ConfiguredSource, Origin};
-pub use units::parse_duration;
 pub use yaml::MAX_BYTES;
 
 use crate::discovery::source::Source;
 use crate::discovery::{Pattern, Selection};
 use crate::fetch::{self, AddressRules, Overrides, Proxies};
 use crate::haproxy::{Address, Push};
-use crate::printable::Printable;
 use crate::schedule;
 use crate::store;
+use crate::text::Printable;
 use document::{lasting, within};
 use file::{ConfigFile, FileDirectory, FileReading};
 use sources::SourceBuilder;

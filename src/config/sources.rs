@@ -13,7 +13,7 @@ use super::responder_override::ResponderOverride;
 use super::{Config, Error, by_components, comparable, with_folder};
 use crate::discovery::source::{CertificateFile, Directory, Masks, Naming, Source};
 use crate::haproxy::Address;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// A place to look for certificates.
 #[derive(Clone, PartialEq, Eq, Debug)]

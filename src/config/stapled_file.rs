@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::logging::Logging;
-use super::units::parse_duration;
 use super::{LOG_DIRECTORY, Options, VERBOSITY};
+use crate::text::parse_duration;
 
 /// The options there are, for telling this form from YAML and for the refusal of other ones.
 const KEYS: [&str; 21] = [

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::protocol::{ControlReply, ControlRequest};
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Time for the daemon to answer: it may be busy, and serves so many clients at once.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::{Admission, ControlClients};
 use super::protocol::{ControlReply, ControlRequest, InvalidRequest, MAX_REQUEST_BYTES};
 use crate::files;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 128;

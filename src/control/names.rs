@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Names that were asked for, and which of them have been met.
 #[derive(Debug)]

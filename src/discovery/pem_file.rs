@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::files::{self, Reach};
-use crate::printable::Printable;
+use crate::text::Printable;
 use crate::x509::{self, Bundle, Certificate};
 
 /// No certificate file is larger than this.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::address::RefusedAddress;
 use super::caching::Caching;
 use super::limits::Health;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Characters of foreign text that are repeated in an error.
 const SHOWN_MAX: usize = 200;

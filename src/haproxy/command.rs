@@ -5,12 +5,11 @@
 //! tab, `;` and `\` by a `\`, and a leading `*`, which would mean a transaction, too. Base64 needs
 //! none of it. What the replies mean is read in [`reply`](super::reply).
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio_util::bytes::Bytes;
 
+use crate::text::hexadecimal;
 use crate::x509::Certificate;
 
 /// One command, ready to be sent.
@@ -154,12 +153,15 @@ pub fn show_transaction(store: &str) -> Command {
 
 /// The response HAProxy holds for a CertID, in base64 (2.8 and later).
 pub fn show_ocsp_response_base64(cert_id: &[u8]) -> Command {
-    Command::text(format!("show ssl ocsp-response base64 {}", hex(cert_id)))
+    Command::text(format!(
+        "show ssl ocsp-response base64 {}",
+        hexadecimal(cert_id)
+    ))
 }
 
 /// The response HAProxy holds for a CertID, as OpenSSL prints it (2.5 and later).
 pub fn show_ocsp_response_text(cert_id: &[u8]) -> Command {
-    Command::text(format!("show ssl ocsp-response {}", hex(cert_id)))
+    Command::text(format!("show ssl ocsp-response {}", hexadecimal(cert_id)))
 }
 
 /// Replaces the response in the slot with the same CertID.
@@ -224,17 +226,6 @@ fn escape(argument: &str) -> String {
         escaped.push(character);
     }
     escaped
-}
-
-/// Lower-case hexadecimal, as HAProxy writes CertIDs.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]

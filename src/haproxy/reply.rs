@@ -14,6 +14,7 @@ use super::command::CommandReply;
 use super::error::DeliveryError;
 use super::level::Level;
 use super::versions::Release;
+use crate::text::from_hexadecimal;
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
@@ -250,14 +251,14 @@ fn doubt(text: &str) -> Option<Doubt> {
 }
 
 fn shown_fingerprint(text: &str) -> Option<CertificateReference> {
-    let octets = hexadecimal(fields(text, FINGERPRINT).next()?)?;
+    let octets = from_hexadecimal(fields(text, FINGERPRINT).next()?)?;
     Some(CertificateReference::Fingerprint(octets.try_into().ok()?))
 }
 
 /// The serial number stands before everything that others choose.
 fn shown_serial(text: &str) -> Option<CertificateReference> {
     let mut lines = text.lines().take_while(|line| !line.starts_with(NAMES));
-    let octets = hexadecimal(lines.find_map(|line| line.strip_prefix(SERIAL))?.trim())?;
+    let octets = from_hexadecimal(lines.find_map(|line| line.strip_prefix(SERIAL))?.trim())?;
     Some(CertificateReference::serial(&octets)).filter(|_| !octets.is_empty())
 }
 
@@ -518,16 +519,6 @@ fn field<'a>(reply: &'a str, name: &str) -> Option<&'a str> {
 
 fn number<T: std::str::FromStr>(reply: &str, name: &str) -> Option<T> {
     field(reply, name)?.parse().ok()
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    (0..text.len())
-        .step_by(2)
-        .map(|position| u8::from_str_radix(text.get(position..position + 2)?, 16).ok())
-        .collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::{HaproxyConfig, Store};
 use crate::discovery::BUNDLE_SUFFIXES;
 use crate::discovery::source::{CertificateFile, Directory, Source, with_suffix};
 use crate::files::{self, Reach};
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// No configuration file or crt-list is larger than this, in bytes.
 pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::haproxy::Level;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// A line of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]

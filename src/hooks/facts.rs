@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::agent::{Failure, FileStatus, Notice};
-use crate::ocsp::cert_id::hexadecimal;
-use crate::printable::Printable;
+use crate::text::Printable;
+use crate::text::shown_hexadecimal;
 use crate::time::Timestamp;
 
 /// The version of the form of what hooks are told.
@@ -136,7 +136,7 @@ impl HookFacts {
             this_update: staple.map(|staple| text(staple.this_update())),
             next_request: certificate.next_request.map(text),
             subject: bounded(subject.subject_display()),
-            serial: bounded(&hexadecimal(subject.serial())),
+            serial: bounded(&shown_hexadecimal(subject.serial())),
         })
     }
 

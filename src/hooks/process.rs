@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::HookRun;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// How long hooks that run when the program is to stop have to end by themselves.
 pub(super) const GRACE: Duration = Duration::from_secs(1);

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::record::{self, RecordsReading};
 use super::{Error, Kept, MemoryOrder, lock};
 use crate::files::{self, Reach};
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// The file.
 const NAME: &str = "memory.jsonl";

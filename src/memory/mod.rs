@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use self::journal::MemoryFile;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 pub use self::record::{
     CertificateRecord, Digest, ProcessRecord, Record, RecordKey, Stage, StapleFileRecord,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
+use crate::text::shown_hexadecimal;
 use crate::x509::Certificate;
 use crate::x509::der::{self, Reader};
 use crate::x509::signature::AlgorithmIdentifier;
@@ -84,7 +85,7 @@ impl CertId {
 
 impl fmt::Debug for CertId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "CertId({})", hexadecimal(&self.der))
+        write!(formatter, "CertId({})", shown_hexadecimal(&self.der))
     }
 }
 
@@ -187,18 +188,4 @@ impl<'a> ReceivedCertId<'a> {
             .iter()
             .find(|hash| hash.identifier == self.hash_algorithm.algorithm)
     }
-}
-
-/// Bytes as people compare them, such as `03a2efcf`; at most 64 bytes are shown.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    const SHOWN: usize = 64;
-    let mut text: String = bytes
-        .iter()
-        .take(SHOWN)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if bytes.len() > SHOWN {
-        text.push('…');
-    }
-    text
 }

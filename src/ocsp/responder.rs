@@ -8,9 +8,9 @@
 
 use aws_lc_rs::digest;
 
-use super::cert_id::hexadecimal;
 use super::rejection::Rejection;
 use super::response::{BasicResponse, ResponderId};
+use crate::text::shown_hexadecimal;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 use crate::x509::certificate::display_name;
@@ -177,6 +177,6 @@ fn check_delegate(
 fn describe(responder_id: ResponderId<'_>) -> String {
     match responder_id {
         ResponderId::ByName(name) => format!("'{}'", display_name(name)),
-        ResponderId::ByKey(key_hash) => format!("with key hash {}", hexadecimal(key_hash)),
+        ResponderId::ByKey(key_hash) => format!("with key hash {}", shown_hexadecimal(key_hash)),
     }
 }

@@ -8,13 +8,14 @@
 
 use std::time::Duration;
 
-use super::cert_id::{CertId, Mismatch, hexadecimal};
+use super::cert_id::{CertId, Mismatch};
 use super::extension::{self, EXTENDED_REVOKE, Extension, NONCE, SIGNED_CERTIFICATE_TIMESTAMPS};
 use super::rejection::{NotStapleable, Rejection};
 use super::request::NONCE_BYTES;
 use super::responder::{self, Authorisation, Signer};
 use super::response::{self, BasicResponse, CertificateStatus, SingleResponse};
 use super::staple::{Standing, Staple};
+use crate::text::shown_hexadecimal;
 use crate::time::Timestamp;
 use crate::x509::certificate::display_name;
 use crate::x509::signature::{Acceptance, Strength};
@@ -204,8 +205,8 @@ fn matching_entries<'r, 'a>(
         (true, None) => Err(Rejection::NoSingleResponse),
         (true, Some((mismatch, single))) => Err(Rejection::CertidMismatch {
             mismatch,
-            found: hexadecimal(single.cert_id.serial),
-            expected: hexadecimal(subject.certificate.serial()),
+            found: shown_hexadecimal(single.cert_id.serial),
+            expected: shown_hexadecimal(subject.certificate.serial()),
         }),
     }
 }

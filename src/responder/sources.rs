@@ -20,7 +20,7 @@ use super::index::{Index, IndexError};
 use super::status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
 use crate::files::{self, Reach};
 use crate::ocsp::CertificateStatus;
-use crate::printable::Printable;
+use crate::text::Printable;
 use crate::x509::bundle::MAX_PEM_BYTES;
 use crate::x509::{Bundle, Certificate};
 

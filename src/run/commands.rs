@@ -20,7 +20,7 @@ use crate::control::{
     NotAsked, PendingReply, Reloaded, Renewal,
 };
 use crate::fetch::Pauses;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Requests of clients that may wait for the daemon's loop.
 const QUESTIONS: usize = 8;

@@ -18,7 +18,7 @@ use crate::haproxy::{
     Quarantine, SessionReport,
 };
 use crate::ocsp::Staple;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Reports of a session that may wait to be translated.
 const REPORTS: usize = 256;

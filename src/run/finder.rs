@@ -27,8 +27,8 @@ use crate::agent::{
 use crate::discovery::{
     Change, FileRefusal, Finding, Hints, Interests, PATIENCE, Scanner, Selection, SourceId,
 };
-use crate::printable::Printable;
 use crate::store::{self, Claim, Claims};
+use crate::text::Printable;
 
 /// How long to wait after a hint, so that a file that is being written is whole and a hundred
 /// changes cost one scan.

@@ -14,8 +14,8 @@ use crate::agent::{IssuedCertificate, StapleFile};
 use crate::discovery::{SourceId, Stamp};
 use crate::files::Reach;
 use crate::ocsp::{self, Staple};
-use crate::printable::Printable;
 use crate::store::{self, Claims};
+use crate::text::Printable;
 
 /// What the sources found, in the order in which they did; at least one.
 #[derive(Default)]

@@ -13,10 +13,10 @@ use crate::agent::{Action, Event, Notice, State, TargetId};
 use crate::config::{Config, Origin};
 use crate::discovery::source::Source;
 use crate::haproxy::DeliveryError;
-use crate::printable::Printable;
 use crate::schedule::SingleRun;
 use crate::signals::SignalRequest;
 use crate::telemetry::{self, Outlook};
+use crate::text::Printable;
 
 /// How long a control socket may take to answer before the run goes on without it.
 const MEETING: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use crate::control::{
 };
 use crate::haproxy::{self, Address, Quarantine};
 use crate::ocsp::{self, Staple};
-use crate::printable::Printable;
+use crate::text::Printable;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 

@@ -22,8 +22,8 @@ use crate::agent::{CertificateId, Event, Failure, SHORTEST_LIFE, StapleReader};
 use crate::config::Backups;
 use crate::memory::Memory;
 use crate::ocsp::{self, Staple};
-use crate::printable::Printable;
 use crate::store::{self, Claims, Ownership, Removal};
+use crate::text::Printable;
 
 /// The most staples that share one flush.
 const LARGEST_BATCH: usize = 512;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::files::{self, Reach};
-use crate::printable::Printable;
+use crate::text::Printable;
 
 pub use backup::back_up;
 pub use batch::write;

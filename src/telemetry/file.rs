@@ -4,7 +4,7 @@
 //! signal is needed for that.
 
 use crate::files;
-use crate::printable::Printable;
+use crate::text::Printable;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;

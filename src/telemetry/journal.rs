@@ -15,7 +15,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Where the journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";

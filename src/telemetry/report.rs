@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::agent::{Delivered, Notice, Outdated, State, TargetId};
 use crate::haproxy::Address;
-use crate::printable::Printable;
+use crate::text::Printable;
 use crate::time::Timestamp;
 
 /// What things are called in the log.

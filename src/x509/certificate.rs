@@ -22,7 +22,7 @@ use super::Error;
 use super::der::{self, Reader};
 use super::extensions::Extensions;
 use super::signature::{self, Acceptance, AlgorithmIdentifier, KeyFamily, Strength};
-use crate::printable::Printable;
+use crate::text::{Printable, hexadecimal};
 use crate::time::Timestamp;
 
 /// Largest certificate that is read, in bytes; one of 1,000 names has some 30,000.
@@ -154,9 +154,7 @@ impl Certificate {
     pub fn label(&self) -> String {
         match self.subject_display() {
             "" => {
-                let octets = self.serial().iter();
-                let digits: String = octets.map(|octet| format!("{octet:02x}")).collect();
-                format!("serial number {digits}")
+                format!("serial number {}", hexadecimal(self.serial()))
             }
             subject => subject.to_owned(),
         }

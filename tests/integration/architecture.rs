@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// For each room the rooms it may know. What is not listed here does not exist.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("printable", &[]),
+    ("text", &[]),
     ("files", &[]),
     ("time", &[]),
     ("x509", &["time"]),
@@ -44,7 +44,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["agent", "haproxy", "time"]),
-    ("hooks", &["agent", "config", "ocsp", "time"]),
+    ("hooks", &["agent", "config", "time"]),
     (
         "run",
         &[
@@ -93,11 +93,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that every other room may know.
-const FOR_ALL: &[&str] = &["printable", "files"];
+const FOR_ALL: &[&str] = &["text", "files"];
 
 /// Rooms, and files of other rooms, that decide and do nothing else.
 const PURE: &[&str] = &[
-    "src/printable.rs",
+    "src/text/",
     "src/time.rs",
     "src/schedule.rs",
     "src/x509/",
@@ -414,7 +414,7 @@ fn there_is_one_way_to_show_a_path() {
         shown += code.matches(".printable()").count();
         for other in [".display()", "escape_default()", "REPLACEMENT_CHARACTER"] {
             assert!(
-                name == "src/printable.rs" || !code.contains(other),
+                name == "src/text/printable.rs" || !code.contains(other),
                 "{name}: {other}: foreign text is shown by .printable()"
             );
         }

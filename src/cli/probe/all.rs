@@ -16,9 +16,9 @@ use crate::config::Config;
 use crate::discovery::source::Source;
 use crate::discovery::{FileRefusal, Finding};
 use crate::ocsp::Policy;
-use crate::printable::Printable;
 use crate::probe::{self, ProbeTarget};
 use crate::run::{self, wall_clock};
+use crate::text::Printable;
 use crate::x509::Certificate;
 
 /// Handshakes at a time.

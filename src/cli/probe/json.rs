@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::super::wording;
 use super::report::{ProbeRow, Probed, names};
 use crate::ocsp::Assessment;
-use crate::ocsp::cert_id::hexadecimal;
-use crate::printable::Printable;
 use crate::probe::{ProbeTarget, StapleVerdict};
 use crate::run::wall_clock;
+use crate::text::Printable;
+use crate::text::shown_hexadecimal;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 
@@ -148,8 +148,8 @@ impl CertificateReport {
         CertificateReport {
             subject: certificate.subject_display().to_owned(),
             names: names(certificate),
-            serial: hexadecimal(certificate.serial()),
-            sha256: hexadecimal(&certificate.sha256_fingerprint()),
+            serial: shown_hexadecimal(certificate.serial()),
+            sha256: shown_hexadecimal(&certificate.sha256_fingerprint()),
             not_before: certificate.not_before().to_string(),
             not_after: certificate.not_after().to_string(),
             must_staple: certificate.must_staple(),

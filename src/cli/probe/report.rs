@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::wording;
-use crate::printable::Printable;
 use crate::probe::{Error, Handshake, Judgement, ProbeTarget, StapleVerdict, covers};
 use crate::run::wall_clock;
+use crate::text::Printable;
 use crate::time::Timestamp;
 use crate::x509::Certificate;
 use humantime::format_duration;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use crate::config::{AuthorityConfig, Invocation, Statuses};
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// The options that come in groups, in the order of the command line.
 pub(super) struct Authorities(Vec<Group>);

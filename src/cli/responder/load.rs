@@ -9,10 +9,10 @@ use std::path::Path;
 
 use crate::cli::input;
 use crate::config::{AuthorityConfig, Statuses};
-use crate::printable::Printable;
 use crate::responder::program::Program;
 use crate::responder::sources::{CertificateDirectory, IndexFile};
 use crate::responder::{Authority, SigningKey};
+use crate::text::Printable;
 use crate::x509::Certificate;
 
 /// Reading and writing for everybody.

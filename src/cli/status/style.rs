@@ -3,10 +3,8 @@
 //! Pure. What comes from file names and other programs is never printed as it is: a control
 //! character could take over the terminal.
 
-use std::time::Duration;
-
 use crate::control::CertificateView;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// What the output can take.
 #[derive(Clone, Copy, Default, Debug)]
@@ -122,19 +120,6 @@ pub(super) fn end_of(path: &str, width: usize) -> String {
     std::iter::once('…').chain(kept).collect()
 }
 
-/// A duration in its two largest units: `3d 4h`, `4h 12m`, `12m 5s`, `5s`.
-pub(super) fn brief(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
-    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {seconds}s"),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,17 +150,5 @@ mod tests {
         assert_eq!(end_of("/certs/site.pem", 9), "…site.pem");
         assert_eq!(end_of("/certs/site.pem", 15), "/certs/site.pem");
         assert_eq!(narrow(5).cut("abcdefgh"), "abcd…");
-    }
-
-    #[test]
-    fn durations_have_two_units() {
-        for (seconds, text) in [
-            (0, "0s"),
-            (65, "1m 5s"),
-            (3_660, "1h 1m"),
-            (90_061, "1d 1h"),
-        ] {
-            assert_eq!(brief(Duration::from_secs(seconds)), text);
-        }
     }
 }

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::style::{Colour, Style, brief, end_of, width_of};
+use super::style::{Colour, Style, end_of, width_of};
 use crate::control::{CertificateView, QuarantinedStore, SocketStatus, StatusView};
-use crate::printable::Printable;
+use crate::text::{Printable, brief};
 use crate::time::Timestamp;
 
 /// The heads of the columns behind that of the certificates.

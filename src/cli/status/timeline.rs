@@ -5,7 +5,7 @@
 use super::style::{Colour, Style, end_of};
 use super::table::{summary, troubles};
 use crate::control::{CertificateView, StapleStatus, StatusView};
-use crate::printable::Printable;
+use crate::text::Printable;
 use crate::time::Timestamp;
 
 /// The width where nobody says one.

@@ -12,7 +12,7 @@ use crate::cli::user::User;
 use crate::config::ResponderOverride;
 use crate::discovery::FileRefusal;
 use crate::discovery::source::Source;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// Looking for files in a folder.
 const LOOK: Access = Access::READ_OK.union(Access::EXEC_OK);

@@ -28,6 +28,7 @@ use crate::config::{Config, Error, ResponderOverride};
 use crate::discovery::source::Source;
 use crate::haproxy::Address;
 use crate::run;
+use crate::text::counted;
 
 /// What to check, and for whom.
 #[derive(Args)]
@@ -138,7 +139,7 @@ impl LookedAfter {
                 report.warning("haproxy_config", notice);
             }
             if !config.haproxy_config.is_empty() {
-                let count = Findings::count(intent.named_by_haproxy, "place", "places");
+                let count = counted(intent.named_by_haproxy, "place", "places");
                 report.ok("haproxy_config", count);
             }
             let places = intent.places.into_iter();

@@ -11,8 +11,8 @@ use crate::cli::survey::{Survey, SurveyedFile};
 use crate::cli::user::User;
 use crate::config::Config;
 use crate::files::{self, Reach};
-use crate::printable::Printable;
 use crate::store::Ownership;
+use crate::text::Printable;
 
 /// The most that is read of the system's users or groups, in bytes.
 const LARGEST_NAMES: u64 = 64 * 1024 * 1024;

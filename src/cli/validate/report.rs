@@ -1,6 +1,6 @@
 //! What a check found: a line each, and a verdict.
 
-use crate::printable::Printable;
+use crate::text::{Printable, counted};
 use std::fmt::{self, Display};
 
 /// The lines of one grade about one subject that are shown; the others are counted.
@@ -71,11 +71,6 @@ impl Findings {
         self.0.iter().filter(|row| row.grade == grade).count()
     }
 
-    /// A number of things.
-    pub(super) fn count(number: usize, one: &str, many: &str) -> String {
-        format!("{number} {}", if number == 1 { one } else { many })
-    }
-
     /// The table and the verdict.
     pub(super) fn lines(&self) -> Vec<String> {
         let width = self
@@ -102,8 +97,8 @@ impl Findings {
                 _ => {}
             }
         }
-        let warnings = Self::count(self.counted(Grade::Warning), "warning", "warnings");
-        let errors = Self::count(self.counted(Grade::Error), "error", "errors");
+        let warnings = counted(self.counted(Grade::Warning), "warning", "warnings");
+        let errors = counted(self.counted(Grade::Error), "error", "errors");
         lines.push(match self.is_good() {
             true => format!("valid: {warnings}"),
             false => format!("not valid: {errors}, {warnings}"),

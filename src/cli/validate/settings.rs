@@ -7,8 +7,8 @@ use rustix::fs::Access;
 use super::report::Findings;
 use crate::cli::user::User;
 use crate::config::{Config, Invocation, Statuses};
-use crate::printable::Printable;
 use crate::store::Ownership;
+use crate::text::Printable;
 
 /// Reading, for a file.
 const READ: Access = Access::READ_OK;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Document, LONGEST_LINE, Location, push};
-use crate::config::units::{DURATION, parse_duration, shown_duration};
 use crate::config::yaml::{Node, NodeContent, Position};
+use crate::text::{DURATION, parse_duration, shown_duration};
 
 /// Mappings that may be merged into one another.
 const MAX_MERGES: usize = 8;

@@ -126,9 +126,9 @@ fn cert_ids_are_shown_in_hexadecimal() {
     let shown = format!("{cert_id:?}");
     assert!(shown.starts_with("CertId(30"), "{shown}");
     assert!(shown.ends_with("0303a2ef)"), "{shown}");
-    let just_fits = crate::ocsp::cert_id::hexadecimal(&[0xab; 64]);
+    let just_fits = crate::text::shown_hexadecimal(&[0xab; 64]);
     assert_eq!(just_fits, "ab".repeat(64));
-    let long = crate::ocsp::cert_id::hexadecimal(&[0xab; 65]);
+    let long = crate::text::shown_hexadecimal(&[0xab; 65]);
     assert_eq!(long, format!("{}…", "ab".repeat(64)));
 }
 

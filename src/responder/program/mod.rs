@@ -37,7 +37,7 @@ use self::process::{Asked, ProgramProcess};
 use super::serial;
 use super::status::{Inquiry, SourceError, Statement, StatementFuture, StatusSource};
 use crate::ocsp::CertificateStatus;
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// The first pause before a program is started again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);

@@ -21,7 +21,7 @@ use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::error::{MAX_WAITING, ProgramError};
 use super::lines::{self, Line, MAX_LINE_BYTES, NoStatus, ToldStatus};
-use crate::printable::Printable;
+use crate::text::Printable;
 
 /// How long an answer may take.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! Durations as operators write them.
+//! Durations as operators write and read them.
 //!
 //! Pure. The grammar is ocspbot's: numbers with units, together or apart (`1w 3d 5h`,
 //! `2 hours 5 minutes 10 seconds`); a bare number means seconds, as on stapled's command line.
@@ -15,7 +15,7 @@ const UNITS: &[(&[&str], u64)] = &[
 ];
 
 /// The words that say what a duration looks like.
-pub(super) const DURATION: &str = "a duration such as 90, 2h, '1w 3d 5h' or '2 hours 5 minutes'";
+pub const DURATION: &str = "a duration such as 90, 2h, '1w 3d 5h' or '2 hours 5 minutes'";
 
 /// Reads a duration; `None` where the text is none.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -40,7 +40,7 @@ fn split_at(text: &str, end: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 /// A duration in its largest whole unit.
-pub(super) fn shown_duration(duration: Duration) -> String {
+pub fn shown_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let mut units = [("d", 86_400), ("h", 3600), ("m", 60)].into_iter();
     match units.find(|(_, length)| seconds > 0 && seconds.is_multiple_of(*length)) {
@@ -49,11 +49,36 @@ pub(super) fn shown_duration(duration: Duration) -> String {
     }
 }
 
+/// A duration in its two largest units: `3d 4h`, `4h 12m`, `12m 5s`, `5s`.
+pub fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {seconds}s"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn durations_have_two_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (65, "1m 5s"),
+            (3_660, "1h 1m"),
+            (90_061, "1d 1h"),
+        ] {
+            assert_eq!(brief(Duration::from_secs(seconds)), text);
+        }
+    }
 
     fn seconds(text: &str) -> Option<u64> {
         parse_duration(text).map(|duration| duration.as_secs())

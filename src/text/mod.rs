@@ -1,0 +1,13 @@
+//! Text for people: what others have named, octets, counts and durations.
+//!
+//! Pure, and known to all rooms: each of these has one form in the whole program.
+
+mod counts;
+mod durations;
+mod hexadecimal;
+mod printable;
+
+pub use counts::{counted, plural};
+pub use durations::{DURATION, brief, parse_duration, shown_duration};
+pub use hexadecimal::{from_hexadecimal, hexadecimal, shown_hexadecimal};
+pub use printable::{Printable, Shown};
