@@ -7,6 +7,12 @@
 //! nothing that is sent can be another protocol's command. Pure. RFC 3986 §2.1: the encoded form
 //! means the same to a responder.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
@@ -22,8 +28,8 @@ pub(super) fn encoded(path_and_query: &str) -> String {
     let mut encoded = String::with_capacity(bytes.len());
     for (place, byte) in bytes.iter().enumerate() {
         let is_escape = || {
-            let digits = bytes.get(place + 1..place + 3);
-            *byte == b'%' && digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+            let from = bytes.get(place..).unwrap_or_default();
+            matches!(from, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
         };
         if byte.is_ascii_alphanumeric() || HARMLESS.contains(byte) || is_escape() {
             encoded.push(char::from(*byte));
@@ -36,9 +42,9 @@ pub(super) fn encoded(path_and_query: &str) -> String {
 
 /// [`encoded`] for a whole URL that is not checked yet.
 pub(super) fn encoded_url(url: &str) -> String {
-    let host = url.find("://").map_or(0, |place| place + 3);
+    let host = url.find("://").map_or(0, |place| place.saturating_add(3));
     let path = url.get(host..).and_then(|rest| rest.find(['/', '?']));
-    let (origin, path) = url.split_at(path.map_or(url.len(), |path| host + path));
+    let (origin, path) = url.split_at(path.map_or(url.len(), |path| host.saturating_add(path)));
     format!("{origin}{}", encoded(path))
 }
 

@@ -11,6 +11,12 @@
 //! empty lines. Where commands and replies can be out of step, decoding fails and the connection
 //! has to go.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use std::collections::VecDeque;
 
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
@@ -205,12 +211,14 @@ impl Codec {
     fn plain_reply(&self, buffer: &mut BytesMut) -> Option<CommandReply> {
         let prompt = self.prompt();
         let is_end = |at: usize| {
-            let is_empty_line = at == 0 || buffer.get(at - 1) == Some(&b'\n');
-            let after = buffer.get(at + 1..).unwrap_or_default();
-            is_empty_line && buffer.get(at) == Some(&b'\n') && after.starts_with(prompt)
+            let (before, from) = buffer.split_at_checked(at).unwrap_or_default();
+            let is_empty_line = before.last().is_none_or(|last| *last == b'\n');
+            let after = from.strip_prefix(b"\n").unwrap_or_default();
+            is_empty_line && from.starts_with(b"\n") && after.starts_with(prompt)
         };
         let end = (0..buffer.len()).find(|at| is_end(*at))?;
-        let raw = buffer.split_to(end + 1 + prompt.len());
+        let length = end.saturating_add(1).saturating_add(prompt.len());
+        let raw = buffer.split_to(length.min(buffer.len()));
         Some(self.reply(raw.freeze(), false))
     }
 
@@ -226,11 +234,12 @@ impl Codec {
         let unseen = buffer.get(self.scanned..)?;
         let Some(at) = memchr::memmem::find(unseen, sentinel) else {
             // The sentinel may have begun in the last bytes.
-            let seen = (buffer.len() + 1).saturating_sub(sentinel.len());
+            let seen = buffer.len().saturating_add(1);
+            let seen = seen.saturating_sub(sentinel.len());
             self.scanned = self.scanned.max(seen);
             return None;
         };
-        let raw = buffer.split_to(self.scanned + at).freeze();
+        let raw = buffer.split_to(self.scanned.saturating_add(at)).freeze();
         buffer.advance(sentinel.len());
         Some(self.reply(raw, *has_payload))
     }
@@ -286,10 +295,10 @@ fn prompt(bytes: &[u8], cli: Cli) -> PromptMatch {
         _ if !known => PromptMatch::None,
         None if head.len() < MAX_PROMPT_BYTES => PromptMatch::Partial,
         None => PromptMatch::None,
-        Some(at) => match head.get(at + 1) {
-            None => PromptMatch::Partial,
-            Some(b' ') => PromptMatch::Complete(at + 2),
-            Some(_) => PromptMatch::None,
+        Some(at) => match head.get(at..).unwrap_or_default() {
+            [] | [_] => PromptMatch::Partial,
+            [_, b' ', ..] => PromptMatch::Complete(at.saturating_add(2)),
+            [..] => PromptMatch::None,
         },
     }
 }

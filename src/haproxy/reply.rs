@@ -5,6 +5,12 @@
 //! versions. A success is believed only in exactly the words of that success; whatever is not known
 //! becomes [`DeliveryError::UnexpectedReply`] with its first line.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -213,7 +219,7 @@ pub fn certificate(
         return Err(refusal(&reply.text));
     }
     let text = &reply.text;
-    let is_cut = reply.length + LONGEST_FIELD > buffer_size;
+    let is_cut = reply.length.saturating_add(LONGEST_FIELD) > buffer_size;
     let doubt = is_cut.then_some(Doubt::Cut).or_else(|| doubt(text));
     Ok(match doubt {
         Some(_) => StoreDetails {
@@ -343,7 +349,7 @@ fn printed_time(text: &str) -> Option<Timestamp> {
     let &[month, day, time, year, "GMT"] = &words[..] else {
         return None;
     };
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let month = (1..).zip(MONTHS).find(|(_, name)| *name == month)?.0;
     // A fraction of a second is of no use here.
     let time = time.split('.').next()?;
     let (year, day): (u16, u8) = (year.parse().ok()?, day.parse().ok()?);

@@ -7,6 +7,12 @@
 //! before the draw. Which answers there are is found out on every connection, before anything is
 //! asked whose answer others choose: they differ with the version, the level and the prompt.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use std::collections::BTreeMap;
 
 use super::command::{self, Command, CommandReply};
@@ -47,13 +53,11 @@ impl Sentinel {
             return None;
         }
         let word = word(nonce).into_bytes();
-        let at = reply
-            .raw
-            .windows(word.len())
-            .position(|part| part == word)?;
+        let at = memchr::memmem::find(&reply.raw, &word)?;
+        let (before, from) = reply.raw.split_at_checked(at)?;
         Some(Sentinel::Echo {
-            before: reply.raw.get(..at)?.to_vec(),
-            after: reply.raw.get(at + word.len()..)?.to_vec(),
+            before: before.to_vec(),
+            after: from.strip_prefix(word.as_slice())?.to_vec(),
         })
     }
 
@@ -96,12 +100,13 @@ fn sequence(known: &[(Command, Vec<u8>)], mut random: u64) -> Guard {
     };
     let mut drawn: u64 = 1;
     while drawn >> SEQUENCE_BITS == 0 {
-        let digit = usize::try_from(random % count).unwrap_or_default();
+        let digit = random.checked_rem(count).unwrap_or_default();
+        let digit = usize::try_from(digit).unwrap_or_default();
         if let Some((question, answer)) = known.get(digit) {
             guard.questions.push(question.clone());
             guard.answer.extend_from_slice(answer);
         }
-        random /= count;
+        random = random.checked_div(count).unwrap_or_default();
         drawn = drawn.saturating_mul(count);
     }
     guard

@@ -4,6 +4,12 @@
 //! a `crt-base` holds from its line on, as it does in HAProxy. Sections and keywords that say
 //! nothing about certificates or control sockets are passed over without a word.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -170,7 +176,7 @@ impl<'a> Parser<'a> {
         for (index, line) in text.split('\n').enumerate() {
             let place = LineLocation {
                 file: path.clone(),
-                line: index + 1,
+                line: index.saturating_add(1),
             };
             if let Err(remark) = self.line(&place, line, &mut blocks) {
                 self.remark(&place, remark);
@@ -373,7 +379,11 @@ impl<'a> Parser<'a> {
                 self.change_folder(&place.file);
             }
             "stats" if first.is_some_and(|word| word.text == "socket") => {
-                let (sockets, remark) = control_socket::read(place, &arguments[1..], &self.start);
+                let (sockets, remark) = control_socket::read(
+                    place,
+                    arguments.get(1..).unwrap_or_default(),
+                    &self.start,
+                );
                 self.parsed.sockets.extend(sockets);
                 return remark.map_or(Ok(()), Err);
             }

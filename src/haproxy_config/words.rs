@@ -4,6 +4,12 @@
 //! variables, which count within double quotes only). A backslash at the end of a line does not
 //! continue it: HAProxy knows no such thing.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use super::environment::VariableValue;
 use super::notice::Remark;
 
@@ -130,7 +136,7 @@ impl Splitter<'_> {
     }
 
     fn push(&mut self, byte: u8) -> Result<(), Remark> {
-        self.length += 1;
+        self.length = self.length.saturating_add(1);
         if self.length > LONGEST_LINE {
             return Err(Remark::LineTooLong(LONGEST_LINE));
         }

@@ -5,6 +5,12 @@
 //! them and touches no clock: `now` is an argument. It neither fetches nor stores. Governed by
 //! RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 pub mod cert_id;
 pub mod extension;
 pub mod rejection;

@@ -312,8 +312,10 @@ fn responder_id<'a>(data: &mut Reader<'a>) -> Result<ResponderId<'a>, der::Error
     )?;
     match key_hash.len() {
         SHA1_BYTES => Ok(ResponderId::ByKey(key_hash)),
-        0..SHA1_BYTES => Err(der::Error::Truncated),
-        longer => Err(der::Error::TrailingBytes(longer - SHA1_BYTES)),
+        length => Err(match length.checked_sub(SHA1_BYTES) {
+            None => der::Error::Truncated,
+            Some(more) => der::Error::TrailingBytes(more),
+        }),
     }
 }
 

@@ -4,6 +4,12 @@
 //! meaning (delta lists, lists of a part of the certificates: any critical extension) is refused.
 //! Whether it is still current is for the caller to see. Governed by RFC 5280 §5.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use std::collections::HashMap;
 
 use crate::ocsp::extension;

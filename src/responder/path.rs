@@ -5,6 +5,12 @@
 //! out, break lines, add a slash at the end. None of that can be mistaken for something else, for a
 //! request says itself how long it is. What it asks is read in [`super::question`].
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -107,8 +113,8 @@ fn unescaped_once(text: &[u8]) -> Option<Vec<u8>> {
     while let Some(byte) = bytes.next() {
         unescaped.push(match byte {
             b'%' => {
-                let value = digit(bytes.next())? * 16 + digit(bytes.next())?;
-                u8::try_from(value).ok()?
+                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+                u8::try_from(high << 4 | low).ok()?
             }
             plain => *plain,
         });

@@ -75,6 +75,10 @@ impl Bundle {
     }
 
     /// The first certificate: the one HAProxy serves.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "no bundle is made without a certificate"
+    )]
     pub fn leaf(&self) -> &Certificate {
         &self.certificates[0]
     }

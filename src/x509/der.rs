@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
             .split_at_checked(length)
             .ok_or(Error::Truncated)?;
         let (raw, _) = start
-            .split_at_checked(start.len() - rest.len())
+            .split_at_checked(start.len().saturating_sub(rest.len()))
             .ok_or(Error::Truncated)?;
         self.rest = rest;
         Ok(Element { tag, content, raw })
@@ -320,7 +320,7 @@ pub fn dotted(content: &[u8]) -> String {
             if numbers.is_empty() {
                 let root = (number / 40).min(2);
                 numbers.push(root);
-                number -= root * 40;
+                number = number.saturating_sub(root.saturating_mul(40));
             }
             numbers.push(number);
             number = 0;
@@ -361,9 +361,8 @@ pub fn generalized_time(content: &[u8]) -> Result<Timestamp, Error> {
 
 fn decimal(digits: &[u8]) -> Option<i32> {
     digits.iter().try_fold(0_i32, |value, &digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| value * 10 + i32::from(digit - b'0'))
+        let digit = i32::try_from(char::from(digit).to_digit(10)?).ok()?;
+        value.checked_mul(10)?.checked_add(digit)
     })
 }
 
@@ -382,7 +381,7 @@ pub fn null(content: &[u8]) -> Result<(), Error> {
 /// Writes one element with the identifier octet `tag` around the concatenation of `parts`.
 pub fn encode(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut element = Vec::with_capacity(length + 6);
+    let mut element = Vec::with_capacity(length.saturating_add(6));
     element.push(tag);
     let octets = length.to_be_bytes();
     let significant: Vec<u8> = octets.into_iter().skip_while(|&octet| octet == 0).collect();

@@ -64,8 +64,9 @@ impl Extensions {
     /// About how many bytes of memory it takes.
     pub(super) fn memory(&self) -> usize {
         let texts = self.dns_names.iter().chain(&self.ocsp_urls);
-        let texts: usize = texts.map(|text| size_of::<String>() + text.len()).sum();
-        texts + size_of::<IpAddr>() * self.ip_addresses.len()
+        let texts = texts.map(|text| size_of::<String>().saturating_add(text.len()));
+        let addresses = self.ip_addresses.iter().map(size_of_val);
+        texts.chain(addresses).sum()
     }
 
     /// Reads all extensions of a certificate.

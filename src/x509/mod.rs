@@ -5,6 +5,12 @@
 //! Builds no certification paths, holds no trust store, never decodes a private key.
 //! Governed by RFC 5280 and RFC 7468.
 
+// What strangers have written is read here.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
 pub mod bundle;
 pub mod certificate;
 pub mod der;

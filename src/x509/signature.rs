@@ -349,14 +349,14 @@ fn salt_octets(content: &[u8]) -> Result<u32, der::Error> {
 fn modulus_bits(key: &[u8]) -> Result<usize, der::Error> {
     let mut reader = Reader::new(der::only(key, der::SEQUENCE)?);
     let modulus = der::integer(reader.content(der::INTEGER)?)?;
-    let leading_zeros = modulus
-        .iter()
-        .take_while(|&&octet| octet == 0)
-        .count()
+    let zeros = modulus.iter().take_while(|&&octet| octet == 0).count();
+    let [first, rest @ ..] = modulus.get(zeros..).unwrap_or_default() else {
+        return Ok(0);
+    };
+    let bits = usize::try_from(first.checked_ilog2().unwrap_or_default()).unwrap_or_default();
+    Ok(rest
+        .len()
         .saturating_mul(8)
-        + modulus
-            .iter()
-            .find(|&&octet| octet != 0)
-            .map_or(0, |octet| octet.leading_zeros() as usize);
-    Ok(modulus.len().saturating_mul(8) - leading_zeros)
+        .saturating_add(bits)
+        .saturating_add(1))
 }
