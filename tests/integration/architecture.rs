@@ -1,6 +1,7 @@
 //! The house stands: rooms import only from rooms below, pure rooms touch nothing of the world.
 
 mod circles;
+mod reasons;
 mod vocabulary;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What was seen, for programs.
 //!
-//! The keys and the words in them are a promise (README, "What clients get"): keys may be added,
-//! none changes its meaning without another `schema` number.
+//! The keys and the words in them are a promise (docs/reference.md, "JSON of probe"): keys may be
+//! added, none changes its meaning without another `schema` number.
 
 use serde::Serialize;
 

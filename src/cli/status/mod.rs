@@ -1,7 +1,7 @@
 //! `staplerd status`: how it stands with every certificate of the running daemon.
 //!
-//! Exit code 0 when all is well or on its way; 1 when something needs a person (the README says
-//! what does), when the daemon cannot be reached, or when it knows no such certificate.
+//! Exit code 0 when all is well or on its way; 1 when something needs a person (docs/operating.md
+//! says what does), when the daemon cannot be reached, or when it knows no such certificate.
 
 mod style;
 mod table;

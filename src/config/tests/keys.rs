@@ -1,5 +1,6 @@
 //! Every key of the file: read, shown in the example, and refused where it is wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
@@ -91,6 +92,35 @@ fn the_example_shows_every_key() {
         let is_elsewhere = ["parallel_threads", "quiet"].contains(&key);
         assert!(shown || is_elsewhere, "the example lacks {key}");
     }
+}
+
+/// The names in the first column of the tables between two headings of a page.
+fn named_between<'a>(page: &'a str, heading: &str, next: &str) -> BTreeSet<&'a str> {
+    let (_, section) = page.split_once(heading).unwrap();
+    let (section, _) = section.split_once(next).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+    rows.filter_map(|row| row.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let reference = include_str!("../../../docs/reference.md");
+    let documented = named_between(reference, "\n## Configuration file\n", "\n## ");
+    file(&example_in_use());
+    let keys = ASKED_FOR.with_borrow(Clone::clone);
+    assert_eq!(documented, keys);
+}
+
+#[test]
+fn the_configuration_that_the_readme_shows_is_valid() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let config = file(example);
+    assert_eq!(config.sources.len(), 1);
+    assert!(config.hooks.expiring.is_some());
 }
 
 #[test]

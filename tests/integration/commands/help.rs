@@ -11,12 +11,12 @@ use super::{staplerd, stderr, stdout};
 use crate::skip::skipped;
 
 /// Set to write the files anew instead of comparing them.
-const RENEW: &str = "STAPLERD_RENEW_SNAPSHOTS";
+pub(super) const RENEW: &str = "STAPLERD_RENEW_SNAPSHOTS";
 /// The columns of a terminal that everybody has.
 const COLUMNS: usize = 80;
 
 /// The commands that `staplerd --help` lists, but for `help` itself.
-fn commands() -> Vec<String> {
+pub(super) fn commands() -> Vec<String> {
     let help = stdout(&staplerd(&["-h"]));
     let list = help.split_once("Commands:\n").unwrap().1;
     let names = list
@@ -32,7 +32,7 @@ fn commands() -> Vec<String> {
 }
 
 /// The help of each command and of the program, by a name for its file.
-fn helps(option: &str) -> Vec<(String, String)> {
+pub(super) fn helps(option: &str) -> Vec<(String, String)> {
     let mut helps = vec![("staplerd".to_owned(), staplerd(&[option]))];
     for command in commands() {
         let output = staplerd(&[&command, option]);

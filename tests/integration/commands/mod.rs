@@ -4,6 +4,7 @@ mod fetch;
 mod help;
 mod intent;
 mod probe;
+mod reference;
 mod stapled;
 mod validate;
 

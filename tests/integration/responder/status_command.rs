@@ -110,16 +110,16 @@ fn openssl_sees_what_the_python_example_says() {
         return;
     }
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/status.py");
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
     let (_, after_imports) = fs::read_to_string(&example)
         .unwrap()
         .split_once("\n\n\nfor line")
         .map(|(imports, loop_)| (imports.to_owned(), loop_.to_owned()))
         .unwrap();
-    let readme = fs::read_to_string(readme).unwrap();
+    let guide = fs::read_to_string(guide).unwrap();
     assert!(
-        readme.contains(&format!("for line{after_imports}")),
-        "the README shows another example"
+        guide.contains(&format!("for line{after_imports}")),
+        "docs/operating.md shows another example"
     );
 
     let asking = Asking::start_with(Files::new(KEYS[0].1), example.to_str().unwrap());

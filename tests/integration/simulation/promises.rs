@@ -32,7 +32,7 @@ const QUIET: Duration = Duration::from_secs(300);
 /// What has changed on disk has been seen to within this time.
 const SETTLED: Duration = Duration::from_secs(60);
 /// Requests to a responder within an hour that bring nothing, however many certificates wait for it
-/// and however often it goes away: then it is only probed. The README states this number.
+/// and however often it goes away: then it is only probed. docs/how-it-works.md states this number.
 const FRUITLESS_REQUESTS: u64 = 600;
 /// Requests for one certificate in an hour, whatever happens: two URLs, each by GET and by POST,
 /// every time that anything goes wrong.
