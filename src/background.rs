@@ -20,7 +20,7 @@ pub const STARTER: &str = "STAPLERD_STARTER";
 /// What the new process says when it is ready.
 const READY: &[u8] = b"ready";
 
-/// Whether this is the new process, and nobody has been told yet that it is ready.
+/// Whether this is the new process, and its starter has not been told yet that it is ready.
 static AWAITED: AtomicBool = AtomicBool::new(false);
 
 /// What became of the new process.

@@ -23,7 +23,7 @@ pub const LONGEST_REPEAT: Duration = Duration::from_secs(12 * 3600);
 /// How long after its thisUpdate a response is asked for anew at the latest, however long it lives.
 pub const ASKED_WITHIN: Duration = Duration::from_secs(4 * 86_400);
 /// How old a response may be and still count as fresh. Firefox ends one ten days after its
-/// thisUpdate, whatever nextUpdate says (`maxLifetimeInDays` of mozilla::pkix).
+/// thisUpdate, even before nextUpdate (`maxLifetimeInDays` of mozilla::pkix).
 pub const MAXIMUM_AGE: Duration = Duration::from_secs(10 * 86_400);
 /// While nothing newer comes, so many requests would fit into the life that is left: at half of the
 /// life, one in each twenty-eighth of it.
@@ -443,7 +443,7 @@ mod tests {
             let next = now.saturating_add(wait);
             prop_assert!(wait >= SHORTEST_REPEAT && wait <= ASKED_WITHIN);
             prop_assert!(next < life.end);
-            // Whatever was promised, there are tries left before the alarm.
+            // With any promise there are tries left before the alarm.
             prop_assert!(wait == unpromised || next <= overdue.saturating_sub(LAST_TRIES));
         }
 

@@ -37,7 +37,7 @@ impl Signals {
                 Some(SIGHUP) => return SignalRequest::Reload,
                 Some(SIGUSR1) => return SignalRequest::RenewAll,
                 Some(_) => return SignalRequest::Stop,
-                // The stream ends only when its handle is closed, which nobody does.
+                // The stream ends only when its handle is closed, which does not happen.
                 None => std::future::pending::<()>().await,
             }
         }

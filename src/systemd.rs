@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-/// How often the status line is told at most: whoever makes it looks at every certificate.
+/// The shortest interval of status lines: making one looks at every certificate.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether systemd waits to be told anything.
@@ -16,7 +16,7 @@ pub fn is_notified() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// The end takes up to so much longer, whatever `TimeoutStopSec=` says.
+/// The end takes up to so much longer, beyond `TimeoutStopSec=`.
 pub fn stopping_takes(longer: Duration) {
     let microseconds = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
     // If this is lost, the end comes too soon, and HAProxy is told the rest by the next start.

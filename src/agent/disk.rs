@@ -3,8 +3,8 @@
 //!
 //! Under `zero-warning` HAProxy refuses to start with a `.ocsp` that has less than 300 seconds left
 //! (3.2 and later; ended 300 seconds ago, before), is another certificate's or is no response. So
-//! what is written is cleared away before it comes to that, whether or not there is a successor.
-//! What is not this program's own is left: whoever carries the order out sees the bytes and knows.
+//! what is written is cleared away before it comes to that, whether or not there is a successor. A
+//! file that this program has not written is left; the writer sees the bytes and decides.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,8 +48,8 @@ impl FileEntry {
 }
 
 impl CertificateEntry {
-    /// Whether what lies beside this file would keep HAProxy from starting, or is to be presented
-    /// by nobody.
+    /// Whether the file beside this certificate would keep HAProxy from starting, or must not be
+    /// stapled.
     fn is_to_be_cleared(&self, file: &FileEntry, now: Timestamp) -> bool {
         let status = self.standing.map(|standing| standing.status);
         let is_revoked = matches!(status, Some(CertificateStatus::Revoked { .. }));

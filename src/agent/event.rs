@@ -186,7 +186,7 @@ pub enum Action {
     Remember(Recollection),
     /// Keep nothing of this certificate any more. Not answered.
     Forget(Identity),
-    /// Tell whoever listens: logs, hooks, metrics.
+    /// A notice for the log and the hooks.
     Report(Notice),
 }
 
@@ -225,7 +225,7 @@ pub struct RequestFailure {
     pub failure: Failure,
     /// How long the responder asked to be left alone, if it did (already clamped).
     pub retry_after: Option<Duration>,
-    /// Nobody was asked, for the responder is being left alone: this says nothing about the
+    /// No request was sent, because the responder is being left alone. This says nothing about the
     /// certificate, and does not count as its failure.
     pub postponed: bool,
 }
@@ -275,7 +275,7 @@ pub enum DeliveryRetry {
     NextChange,
     /// The same, and it is likely on its way: told only when it does not come.
     Awaited,
-    /// The same, and it is as somebody wants it: never told of as a failure.
+    /// The same, but the operator wants it so: it is never reported as a failure.
     ByDesign,
     /// The connection was lost; the next process is offered everything anyway.
     NextConnection,
@@ -364,7 +364,7 @@ pub enum Notice {
         /// It failed for the same reason last time.
         repeated: bool,
     },
-    /// Nobody was asked, for the responder is being left alone.
+    /// No request was sent, because the responder is being left alone.
     RequestPostponed {
         /// The certificate's file.
         path: PathBuf,
@@ -373,7 +373,7 @@ pub enum Notice {
         /// How long until the next attempt.
         retry_in: Duration,
     },
-    /// The responder says that the certificate is revoked: whoever is to be told learns it here.
+    /// The responder says that the certificate is revoked.
     Revoked {
         /// The certificate's file.
         path: PathBuf,

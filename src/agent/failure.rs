@@ -5,7 +5,7 @@
 /// Something that failed, in words.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// The kind in snake_case: metric label and log reason.
+    /// The kind in snake_case: the log reason.
     pub kind: &'static str,
     /// A sentence for the operator.
     pub message: String,

@@ -58,8 +58,8 @@ pub struct IssuedCertificate {
 }
 
 impl IssuedCertificate {
-    /// Joins a certificate and its issuer; whom to ask and what to accept of them is the
-    /// operator's.
+    /// Joins a certificate and its issuer. The operator decides which responders to ask and what to
+    /// accept of them.
     pub fn new(
         certificate: Certificate,
         issuer: Certificate,
@@ -119,7 +119,7 @@ pub struct Identity(pub [u8; 32]);
 pub struct Recollection {
     /// Which certificate.
     pub identity: Identity,
-    /// Its end: from then on nobody needs it.
+    /// Its end: after it the staple is useless.
     pub not_after: Timestamp,
     /// What its last accepted response said.
     pub standing: Standing,
@@ -150,7 +150,7 @@ pub enum StapleFile {
     Staple {
         /// The staple.
         staple: Arc<Staple>,
-        /// Whoever is to read it may; otherwise it is to be written again.
+        /// Its permissions are those of the settings; otherwise it must be written again.
         is_right: bool,
     },
 }
@@ -305,7 +305,7 @@ pub(super) struct CertificateEntry {
     /// That failure is what a responder says of a certificate that it does not know yet: no trouble
     /// while the certificate is new.
     pub(super) is_not_known_yet: bool,
-    /// Why nobody was asked, if that is what came of the last request.
+    /// Why no request was sent, if the last request ended so.
     pub(super) postponed: Option<Failure>,
     /// The responder handed out the response that is held once more, when it was last asked.
     pub(super) has_nothing_newer: bool,

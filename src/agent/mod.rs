@@ -194,8 +194,8 @@ impl Agent {
         })
     }
 
-    /// How much there is to keep in mind: bounded by the files that were found, however long it
-    /// goes on and whatever happens.
+    /// How much is kept in memory: bounded by the files that were found, for any length of time and
+    /// any events.
     pub fn footprint(&self) -> Footprint {
         Footprint {
             certificates: self.inventory.entries.len(),

@@ -26,7 +26,7 @@ const LASTING: Duration = Duration::from_secs(90);
 const LATER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)];
 
 impl Agent {
-    /// Orders whatever is missing for a certificate, on disk and live.
+    /// Orders everything that is missing for a certificate, on disk and live.
     pub(super) fn place(&mut self, id: CertificateId, now: Now) {
         self.place_files(id, now);
         let Some(entry) = self.inventory.entries.get(&id) else {
@@ -38,7 +38,8 @@ impl Agent {
         }
     }
 
-    /// Orders whatever is missing for a certificate on disk, and that what is over goes.
+    /// Orders everything that is missing for a certificate on disk, and the removal of what has
+    /// ended.
     pub(super) fn place_files(&mut self, id: CertificateId, now: Now) {
         let entry = self.inventory.entries.get(&id);
         let paths: Vec<PathBuf> = entry
@@ -143,7 +144,7 @@ impl Agent {
                     DeliveryRetry::Passing | DeliveryRetry::Awaited => {
                         lasting_in.is_zero() || self.settings.single_run.is_some()
                     }
-                    // Nobody waits for the next connection in a single run.
+                    // A single run does not wait for the next connection.
                     DeliveryRetry::NextConnection => self.settings.single_run.is_some(),
                     DeliveryRetry::ByDesign => false,
                     _ => true,

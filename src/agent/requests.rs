@@ -502,7 +502,7 @@ impl CertificateEntry {
         self.ask_again = false;
     }
 
-    /// Nobody was asked.
+    /// No request was sent.
     fn was_postponed(&mut self, failure: Failure, retry_in: Duration) -> Notice {
         self.postponed = Some(failure.clone());
         Notice::RequestPostponed {
@@ -512,8 +512,8 @@ impl CertificateEntry {
         }
     }
 
-    /// Whoever was asked gave nothing of use. The wait until the next attempt, which is `retry_in`
-    /// unless the certificate is so new that it is worth asking sooner.
+    /// The responder gave no usable answer. Returns the wait until the next attempt: `retry_in`, or
+    /// less if the certificate is very new.
     fn has_failed(&mut self, failure: Failure, retry_in: Duration, now: Now) -> (Duration, Notice) {
         let path = self.name().to_owned();
         let before = self.failure.replace(failure.clone());

@@ -1,9 +1,9 @@
-//! What HAProxy processes serve, whatever lies on disk.
+//! What HAProxy processes serve, independently of the files on disk.
 //!
 //! A certificate whose file was replaced, removed or cannot be read for a moment is served on until
 //! HAProxy is reloaded. Until then it is asked for and delivered as before, and nothing of it is
-//! written. What is served without ever having been found in a file is not looked after: nobody
-//! knows its issuer.
+//! written. A certificate that is served but was never found in a file is not looked after, because
+//! its issuer is not known.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The states of a certificate, each with its one reason.
 //!
-//! Logs, the status page and metrics all take a state's name and reason from here, so that they
-//! cannot disagree. Pure data; the transitions are made by the modules beside this one.
+//! The log and `status` both take a state's name and reason from here, so that they cannot
+//! disagree. Pure data; the transitions are made by the modules beside this one.
 
 use super::failure::Failure;
 use crate::ocsp::RevocationReason;
@@ -19,7 +19,7 @@ pub enum Exclusion {
         /// What was looked at and what to do.
         reason: String,
     },
-    /// A CA certificate or a self-signed one: nobody answers for it.
+    /// A CA certificate or a self-signed one: no responder answers for it.
     #[error("{reason}")]
     NotApplicable {
         /// Which of the two.
@@ -42,7 +42,7 @@ impl Exclusion {
         }
     }
 
-    /// The state's name in logs, status and metrics.
+    /// The state's name in logs and status.
     pub fn kind(&self) -> &'static str {
         match self {
             Exclusion::NoResponder => "no_responder",
@@ -70,7 +70,7 @@ pub struct Outdated {
 }
 
 impl Outdated {
-    /// The state's name in logs, status and metrics.
+    /// The state's name in logs and status.
     pub const KIND: &'static str = "outdated";
 }
 
@@ -94,8 +94,8 @@ pub enum State {
     /// the responder keeps handing it out.
     #[error("{0}")]
     Outdated(Outdated),
-    /// The last attempt failed; a staple may still be held. Without one, also where nobody was
-    /// asked.
+    /// The last attempt failed; a staple may still be held. Without a staple, this state also
+    /// stands for a request that was not sent.
     #[error("{}", .0.message)]
     Failing(Failure),
     /// The responder says that the certificate is revoked.
@@ -118,7 +118,7 @@ pub enum State {
 }
 
 impl State {
-    /// The state's name in logs, status and metrics.
+    /// The state's name in logs and status.
     pub fn kind(&self) -> &'static str {
         match self {
             State::Excluded(exclusion) => exclusion.kind(),

@@ -1,4 +1,4 @@
-//! How it stands with everything, for whoever asks: commands, metrics, hooks.
+//! The status of every certificate, for the commands and the hooks.
 //!
 //! Read from the agent's own memory and from nothing else, so that what is shown is what is decided
 //! by.
@@ -34,7 +34,7 @@ pub struct CertificateSummary<'agent> {
     pub next_request: Option<Timestamp>,
     /// Failed requests in a row.
     pub failures: u32,
-    /// Why nobody was asked, if that is what came of the last request.
+    /// Why no request was sent, if the last request ended so.
     pub not_asked: Option<&'agent Failure>,
     /// Where the staple belongs on disk.
     pub staple_path: &'agent Path,

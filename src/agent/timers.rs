@@ -2,7 +2,7 @@
 //!
 //! A deadline is a time to wait, and passes when either clock says so: the monotonic one ticks
 //! truly but stands still while the machine is suspended, the wall clock may jump either way. Going
-//! off early is harmless, for whoever is woken looks at the time again; going off late is not. It
+//! off early is harmless, because the woken code looks at the time again; going off late is not. It
 //! reads no clock.
 
 use std::collections::{BTreeSet, HashMap};

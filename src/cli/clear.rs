@@ -2,9 +2,9 @@
 //! `zero-warning`.
 //!
 //! It takes the daemon's own options, and what it does is what the daemon does at its start before
-//! it is ready: the same rooms and the same agent, which asks nobody. Exit codes: 0 when everything
-//! has been looked at, or a running daemon sees to it; 1 when it could not start or was cut off; 78
-//! for a configuration that makes no sense.
+//! it is ready: the same rooms and the same agent, without any requests. Exit codes: 0 when
+//! everything has been looked at, or a running daemon sees to it; 1 when it could not start or was
+//! cut off; 78 for a configuration that makes no sense.
 
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;

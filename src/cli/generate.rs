@@ -82,7 +82,7 @@ fn write_pages(command: Command, directory: &Path) -> io::Result<()> {
 fn finish(outcome: io::Result<()>, place: &str) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has read enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{place}: {error}");

@@ -29,8 +29,8 @@ pub(super) fn read_certificates(path: &Path) -> Result<Bundle, String> {
     Bundle::from_pem_buffer(bytes).map_err(|error| format!("{}: {error}", path.printable()))
 }
 
-/// The issuer among the certificates given as such. Whoever gives one vouches for it: where none
-/// made the certificate's signature, the one with the issuer's name counts, or the first.
+/// The issuer among the certificates that the operator gives, and vouches for. If none of them made
+/// the certificate's signature, the one with the issuer's name counts, or else the first.
 pub(super) fn choose_issuer<'a>(certificate: &Certificate, given: &'a Bundle) -> &'a Certificate {
     let candidates = given.certificates();
     let named = || {

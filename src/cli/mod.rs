@@ -90,7 +90,7 @@ Examples:
   staplerd reload
   staplerd reload -c /etc/staplerd/staplerd.yaml")]
     Reload(daemon::DaemonArguments),
-    /// Remove staples that would keep HAProxy from starting, asking nobody.
+    /// Remove staples that would keep HAProxy from starting, without any request.
     ///
     /// Takes the daemon's options, and is for the time before HAProxy starts: what the daemon
     /// itself does at its start. While the daemon runs there is nothing to do.
@@ -219,7 +219,7 @@ fn refuse(refusal: &clap::Error) -> ExitCode {
 fn print_json(object: &impl serde::Serialize) {
     // Only maps with keys that are no text cannot be written.
     if let Ok(text) = serde_json::to_string_pretty(object) {
-        // Whoever reads it may have read enough (`| head`).
+        // The reader may have closed the pipe (`| head`).
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 }

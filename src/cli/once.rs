@@ -116,8 +116,8 @@ pub(super) fn run(arguments: &OnceArguments) -> ExitCode {
     }
 }
 
-/// The file in the working directory, if there is one; whose it is has to be clear, for what it
-/// says is done with the rights of whoever runs this.
+/// The file in the working directory, if there is one. Its owner must be trusted, because the
+/// program does what the file says with the rights of its user.
 fn default_file() -> Result<Option<&'static Path>, String> {
     let path = Path::new(DEFAULT_FILE);
     if !path.is_file() {
@@ -151,7 +151,7 @@ pub(super) fn once(
     summary
 }
 
-/// A bar for a person who looks on; for nobody, one that is not seen.
+/// A progress bar for a terminal; an invisible one otherwise.
 pub(super) fn bar(unwanted: bool) -> ProgressBar {
     if unwanted || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -190,7 +190,7 @@ fn refuse(errors: &[Error], log: Option<&LogFilePattern>) -> ExitCode {
     let lines = configuration::in_lines(errors);
     eprintln!("{lines}");
     if let Some(Ok(Sink::File(file))) = log.map(|log| open(Some(log), Sink::Errors)) {
-        // Whoever cannot read it there has read it on standard error.
+        // It was written to standard error, too.
         let _ = writeln!(&*file, "{lines}");
     }
     let is_unreadable =

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long the log is waited for: whoever panicked may hold a lock that it needs.
+/// How long the log is waited for: the thread that panicked may hold a lock that it needs.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Makes every panic from now on end the process with SIGABRT, once it has been said on standard

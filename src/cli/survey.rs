@@ -31,8 +31,8 @@ pub(super) struct SurveyedFile {
 }
 
 impl Survey {
-    /// Looks at these sources. What may be half-written is taken as it is: nobody waits here for
-    /// its writer.
+    /// Looks at these sources. A half-written file is taken as it is, without waiting for its
+    /// writer.
     pub(super) fn of(sources: impl IntoIterator<Item = Source>, selection: Selection) -> Self {
         let sources = sources.into_iter().enumerate();
         let sources = sources.map(|(place, source)| (SourceId(place), source));

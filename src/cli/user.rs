@@ -12,11 +12,11 @@ use std::process::{Command, Stdio};
 use crate::text::Printable;
 use rustix::fs::Access;
 
-/// For whom permissions are judged.
+/// The user for whom permissions are judged.
 pub(in crate::cli) enum User {
     /// Who runs the command.
     Current,
-    /// Somebody else.
+    /// Another user.
     Other {
         /// As on the command line.
         name: String,

@@ -104,7 +104,7 @@ pub struct Options {
     pub control_socket: Option<PathBuf>,
     /// Certificate files, or directories of them; sockets are counted after those of `directories`.
     pub certificate_paths: Vec<PathBuf>,
-    /// No control sockets at all, whatever the file says.
+    /// No control sockets at all, even if the file names some.
     pub no_haproxy_sockets: bool,
     /// The daemon goes into the background.
     pub background: bool,
@@ -191,7 +191,7 @@ pub struct Config {
     pub single_run: schedule::SingleRun,
     /// Staples found on disk are used.
     pub recycle: bool,
-    /// What is accepted of whom.
+    /// What is accepted from which issuer.
     pub policies: Policies,
     /// Programs to be told of what happens.
     pub hooks: Hooks,
@@ -261,7 +261,7 @@ impl Config {
         }
     }
 
-    /// The same for somebody who speaks to no HAProxy.
+    /// The same for a command that connects to no HAProxy.
     #[must_use]
     pub fn without_sockets(mut self) -> Self {
         self.no_haproxy_sockets = true;

@@ -2,8 +2,8 @@
 //! whether a revocation is stapled.
 //!
 //! Pure. An issuer is named by a part of its subject, as in `responders`: `CN=Old CA` or
-//! `O=Example, CN=Old CA`. The issuer is the one in the certificate's own file, which the operator
-//! put there, so nobody else can claim the name.
+//! `O=Example, CN=Old CA`. The issuer is the one in the certificate's own file. The operator put it
+//! there, so a stranger cannot claim the name.
 
 use crate::ocsp::Policy;
 use crate::x509::{Certificate, NamePattern};

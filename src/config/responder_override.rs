@@ -1,4 +1,4 @@
-//! Whom a certificate's source says to ask, in place of the responders that it names itself.
+//! The responders to ask in place of those that the certificate names itself.
 //!
 //! Pure.
 
@@ -15,8 +15,8 @@ pub enum ResponderOverride {
 }
 
 impl ResponderOverride {
-    /// Whom to ask about a certificate: as its source is `given`, or else as the whole
-    /// configuration says. Nobody where it is empty.
+    /// The responders to ask about a certificate: those `given` for its source, or else those of
+    /// the whole configuration. None if it is empty.
     pub fn responders(
         given: Option<&Self>,
         overrides: &Overrides,

@@ -1,7 +1,7 @@
 //! Where certificates are looked for, with what the operator says about each place.
 //!
-//! Pure. The places themselves are discovery's ([`Source`]); here is added which processes load
-//! their certificates and whom to ask about them.
+//! Pure. The places themselves are discovery's ([`Source`]). This module adds the processes that
+//! load their certificates, and the responders to ask about them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct ConfiguredSource {
     /// The control sockets of the processes that load its certificates, as places in
     /// [`Config::sockets`](super::Config::sockets).
     pub sockets: Vec<usize>,
-    /// Whom to ask about its certificates; where it is none, whom the whole configuration says.
+    /// The responders to ask about its certificates; if none, those of the whole configuration.
     pub responder: Option<ResponderOverride>,
     /// What the operator calls it in the log: ocspbot's domain identifier.
     pub name: Option<String>,

@@ -1,8 +1,8 @@
 //! YAML to a tree in which every node knows its position.
 //!
-//! Pure. The grammar is the parser's (YAML 1.2); what a scalar means is decided by whoever wants
-//! it, so that the booleans and octal numbers of YAML 1.1, which ocspbot read, are understood as
-//! well. Bounded: the text, the depth, and the nodes that are there after every alias is followed.
+//! Pure. The grammar is the parser's (YAML 1.2); the reader of a scalar decides what it means, so
+//! that the booleans and octal numbers of YAML 1.1, which ocspbot read, are understood as well.
+//! Bounded: the text, the depth, and the nodes that are there after every alias is followed.
 //!
 //! serde_yaml is archived. Its successors, yaml_serde 0.10 and serde-saphyr 1 and 2, know positions
 //! but stop at the first type error or unknown key; an operator is told all mistakes at once, each
@@ -217,7 +217,7 @@ fn pairs(children: Vec<Rc<Node>>) -> Vec<(Rc<Node>, Rc<Node>)> {
     pairs
 }
 
-/// Whether the tag says that a scalar is text, whatever it looks like.
+/// Whether the tag says that a scalar is text, even if it looks like something else.
 fn has_text_tag(tag: Option<&Tag>, at: Marker) -> Result<bool, SyntaxError> {
     match tag {
         None => Ok(false),

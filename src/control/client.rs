@@ -16,7 +16,7 @@ const MAX_REPLY_BYTES: u64 = 512 << 20;
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody listens.
+    /// No process listens.
     #[error(
         "no staplerd answers on its control socket {0}: does it run, and with this control_socket?"
     )]

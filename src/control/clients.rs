@@ -34,7 +34,7 @@ pub(super) enum Admission {
         /// The one that has to go.
         of: u64,
     },
-    /// Nobody can be let go for it.
+    /// No other client can be dropped for it.
     Refused,
 }
 

@@ -36,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Reading and writing for the owner and the directory's group.
 const MODE: u32 = 0o660;
 
-/// The rest of the way to a reply, to be gone where it holds nobody up.
+/// The rest of the way to a reply, which must not delay other clients.
 pub type PendingReply = Box<dyn FnOnce() -> ControlReply + Send>;
 
 /// A request, and where its answer goes.
@@ -50,7 +50,7 @@ pub struct ControlQuestion {
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Somebody answers there.
+    /// Another process answers there.
     #[error(
         "control socket {}: another staplerd listens there; name another control_socket for this one",
         .0.printable()
@@ -105,7 +105,7 @@ impl Listener {
         make_room(path).await?;
         let socket = UnixSocket::new_stream().map_err(unusable)?;
         socket.bind(path).map_err(unusable)?;
-        // Nobody can connect before it listens.
+        // A client cannot connect before it listens.
         let listening = set_permissions(path)
             .and_then(|()| identity(path))
             .and_then(|identity| Ok((identity, socket.listen(BACKLOG)?)));
@@ -234,7 +234,7 @@ impl Reception {
         };
         let way_out = CancellationToken::new();
         state.ways_out.insert(number, way_out.clone());
-        // Nobody uses those any more.
+        // They are not used any more.
         state
             .replies
             .retain(|_, replies| Arc::strong_count(replies) > 1);
@@ -271,7 +271,7 @@ impl Visit {
         let Some(reply) = reply_to(&line, &self.reception.questions).await else {
             return;
         };
-        // When the time is over or the client is gone, nobody is left to be told.
+        // When the time is over or the client is gone, there is no reader left.
         let _ = timeout(REPLY_TIMEOUT, async {
             stream.write_all(&reply).await?;
             stream.shutdown().await

@@ -60,8 +60,8 @@ pub struct CertificateView {
     pub next_request: Option<Timestamp>,
     /// Failed requests in a row.
     pub failures: u32,
-    /// Why nobody was asked, if that is what came of the last request: the responder is being left
-    /// alone, or could not be looked up yet.
+    /// Why no request was sent, if the last request ended so: the responder is being left alone, or
+    /// its name could not be looked up yet.
     #[serde(default)]
     pub not_asked: Option<Problem>,
     /// Where the staple belongs on disk.
@@ -131,8 +131,8 @@ pub struct SocketStatus {
     pub stores: Option<usize>,
     /// The certificate files that are looked after for this process and that it has not loaded.
     pub not_loaded: Vec<String>,
-    /// The stores that it has loaded and that nobody looks after. Those with names that are not
-    /// paths (`@store/name`) are not told of.
+    /// The stores that it has loaded and that this program does not look after. Stores with names
+    /// that are not paths (`@store/name`) are left out.
     pub not_looked_after: Vec<String>,
     /// The stores that are not asked about, or of whose description little is believed.
     #[serde(default)]

@@ -51,7 +51,7 @@ pub enum FileRefusal {
     )]
     IssuerFirst,
     /// A certificate signed by itself.
-    #[error("a self-signed certificate: nobody answers for it")]
+    #[error("a self-signed certificate: no responder answers for it")]
     SelfSigned,
     /// A private key and no certificate.
     #[error("a private key without a certificate")]

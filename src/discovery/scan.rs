@@ -29,7 +29,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How many folders deep a recursive scan goes.
 const DEEPEST: usize = 16;
 
-/// The handle of one source, chosen by whoever scans it; never used twice.
+/// The handle of one source, chosen by the caller; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceId(pub usize);
 
@@ -57,7 +57,7 @@ pub enum Change {
         path: PathBuf,
     },
     /// What lies in the place of a staple: told at every scan of every file that was reported
-    /// before, so that whoever believes something else notices.
+    /// before, so that a wrong belief about it is noticed.
     StapleSeen {
         /// Where the file was found.
         source: SourceId,
@@ -115,7 +115,7 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    /// The kind in snake_case: log reason and metric label.
+    /// The kind in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             DirectoryError::Missing => "missing",
@@ -171,7 +171,7 @@ struct KnownFolder {
 /// What is known of one file.
 #[derive(Debug)]
 struct SeenFile {
-    /// As they were when the file was read; none if it has to be read again whatever they are.
+    /// As they were when the file was read; none if it has to be read again in any case.
     stamps: Option<Stamps>,
     /// Since when it has been as it is, if it may be half-written.
     awaited_since: Option<Instant>,

@@ -24,7 +24,7 @@ pub fn is_loaded_by_haproxy(name: &[u8]) -> bool {
 /// What the operator wants looked at.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Selection {
-    /// Extensions without their dot; none: whatever HAProxy loads.
+    /// Extensions without their dot; none: all files that HAProxy loads.
     pub extensions: Option<Vec<String>>,
     /// Files that are passed over.
     pub ignored: Vec<Pattern>,

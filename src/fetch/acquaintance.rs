@@ -19,7 +19,7 @@ const STATUS_END: usize = 12;
 #[derive(Default, Debug)]
 pub(super) struct Acquaintances(Mutex<HashSet<Party>>);
 
-/// Somebody who may have answered.
+/// A server that may have answered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Party {
     /// Who listens at this address.
@@ -37,7 +37,7 @@ pub(super) struct Acquaintance {
     awaits_answer: bool,
 }
 
-/// A request's body would have been sent to somebody who has not spoken HTTP yet.
+/// A request's body would have been sent to a server that has not spoken HTTP yet.
 #[derive(Debug, thiserror::Error)]
 #[error("who listens there has not answered by HTTP yet")]
 pub(super) struct Unacquainted;

@@ -1,12 +1,12 @@
 //! Which network addresses a responder may have.
 //!
-//! A certificate's OCSP URL is foreign input: whoever can place a certificate chooses where the
-//! agent connects. So an address that names this machine, its link, a cloud's metadata service or
-//! nobody in particular is refused unless the operator allowed it, also when an IPv4 address is
-//! dressed up as IPv6 (RFC 4291 §2.5.5, RFC 3056, RFC 6052). URLs that the operator wrote himself
-//! need no permission. Private addresses and all ports are allowed unless he narrows that: private
-//! CAs are there, and what is sent cannot form another protocol's command (`wire`, `acquaintance`).
-//! This module only judges; it resolves nothing and connects nowhere.
+//! A certificate's OCSP URL is foreign input: the author of a certificate chooses where the agent
+//! connects. So an address that names this machine, its link, a cloud's metadata service or no
+//! single host is refused unless the operator allowed it, also when an IPv4 address is dressed up
+//! as IPv6 (RFC 4291 §2.5.5, RFC 3056, RFC 6052). URLs that the operator wrote himself need no
+//! permission. Private addresses and all ports are allowed unless he narrows that: private CAs are
+//! there, and what is sent cannot form another protocol's command (`wire`, `acquaintance`). This
+//! module only judges; it resolves nothing and connects nowhere.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,8 +14,8 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-/// Addresses at which clouds hand out credentials to whoever asks from inside: the link-local one
-/// most of them use, Alibaba, Oracle, Azure's wire server, and Google's IPv6 one.
+/// Addresses at which clouds hand out credentials to requests from inside: the link-local one most
+/// of them use, Alibaba, Oracle, Azure's wire server, and Google's IPv6 one.
 const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -294,7 +294,7 @@ pub(super) fn inner(address: IpAddr) -> IpAddr {
     embedded_ipv4(address).map_or(address, IpAddr::V4)
 }
 
-/// Whether it is this machine whatever its interfaces are.
+/// Whether it is this machine with any set of interfaces.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     matches!(
         kind_of(inner(address)),

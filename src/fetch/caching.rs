@@ -18,8 +18,8 @@ use crate::time::Timestamp;
 
 /// A responder is left alone at least this long when it sends `Retry-After`.
 pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(10);
-/// A responder is left alone at most this long, whatever its `Retry-After` says: one that is back
-/// for an hour is asked within it.
+/// A responder is left alone at most this long, even if its `Retry-After` asks for more: one that
+/// is back for an hour is asked within that hour.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Validators longer than this are not kept: no honest responder needs them.
 const VALIDATOR_MAX: usize = 256;

@@ -73,8 +73,8 @@ impl Connector<()> for Dial {
 }
 
 impl Dial {
-    /// Connects to whichever of the host's addresses answers first, and remembers which; `behind`
-    /// is whom a proxy is to find.
+    /// Connects to whichever of the host's addresses answers first, and remembers it. `behind` is
+    /// the host that a proxy has to find.
     fn dial(
         &self,
         host: &str,

@@ -3,15 +3,15 @@
 //! Pure: time (a monotonic duration) and randomness are arguments, so a month of outages is a test.
 //! A responder is a scheme, a host and a port. It may hold at most half of all permits, and only as
 //! many as it has earned: its window starts small, grows with every quick answer and shrinks with
-//! every slow or failed one. So a responder that never answers holds few permits, and nobody
-//! else's.
+//! every slow or failed one. So a responder that never answers holds few permits, and none of the
+//! others'.
 //!
 //! After [`FAILURES_TO_OPEN`] failures in a row, each of another certificate, its circuit opens:
-//! whoever waits for it is sent away, and after a pause one request at a time probes it. One
-//! certificate alone opens no circuit (whoever wrote it could silence a host for all others); its
-//! own backoff spares the responder. The probe is the request for the certificate whose staple ends
-//! first of those that this responder ever answered for, so that nobody who never had an answer
-//! there can keep the circuit open; and the pause is over before a staple behind it is.
+//! waiting jobs are sent away, and after a pause one request at a time probes it. One certificate
+//! alone opens no circuit (its author could silence a host for all others); its own backoff spares
+//! the responder. The probe is the request for the certificate whose staple ends first of those
+//! that this responder ever answered for, so that a certificate that never had an answer there
+//! cannot keep the circuit open; and the pause is over before a staple behind it is.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -28,12 +28,12 @@ pub const FAILURES_TO_OPEN: usize = 10;
 pub const PAUSE_FIRST: Duration = Duration::from_secs(10);
 /// Longest pause of an open circuit, before jitter.
 pub const PAUSE_MAX: Duration = Duration::from_secs(600);
-/// Longest pause that a responder can ask for, before jitter: with it, and with that of whoever
-/// comes back after it, an hour.
+/// Longest pause that a responder can ask for, before jitter: with it, and with the pause of a job
+/// that comes back after it, an hour.
 pub const PAUSE_ASKED_MAX: Duration = Duration::from_secs(38 * 60);
 /// A staple that is about to end does not shorten a pause below this.
 const PAUSE_NEEDED_MIN: Duration = Duration::from_secs(60);
-/// Whoever is sent away comes back within a quarter of the pause, and this.
+/// A job that is sent away comes back within a quarter of the pause, plus this.
 const COMEBACK: Duration = Duration::from_secs(8);
 /// Certificates of a responder of which it is remembered that it answered for them.
 const ANSWERED_MAX: usize = 16_384;
@@ -53,7 +53,7 @@ pub enum Health {
     Unknown,
 }
 
-/// For whom a job is, and how much it matters.
+/// The certificate that a job is for, and its priority.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Need {
     /// Tells certificates apart.
@@ -98,7 +98,7 @@ struct ResponderRecord<J> {
 }
 
 /// A certificate that a responder is to be asked about, and when its staple ends; never for one
-/// that has none. Whoever ends first is the first.
+/// that has none. The order is that of the ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Applicant {
     ends: Duration,
@@ -119,7 +119,7 @@ enum Circuit {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Pause {
     until: Duration,
-    /// How long whoever is sent away may take to come back, after the end.
+    /// How long a job that is sent away may take to come back, after the end.
     comeback: Duration,
     /// So many pauses came before this one.
     pauses: u32,
@@ -442,7 +442,7 @@ mod tests {
         }
     }
 
-    /// Starts whatever may start, and says for whom.
+    /// Starts every job that may start, and returns them.
     fn start(limits: &mut Limits<u32>) -> Vec<String> {
         std::iter::from_fn(|| limits.start_next().map(|(name, _)| name.to_string())).collect()
     }
@@ -611,7 +611,7 @@ mod tests {
                 "one probe at a time"
             );
             assert_eq!(start(&mut limits).len(), 1);
-            // Somebody else's request, from before, is not the probe.
+            // An earlier request of another job is not the probe.
             limits.finished("dead", 5, Health::Failed, now, 0.0);
             assert_eq!(limits.pause("dead", now), Some(at(0)));
             limits.finished("dead", u64::from(probe), Health::Failed, now, 0.0);

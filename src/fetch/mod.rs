@@ -88,7 +88,7 @@ pub struct Settings {
     pub proxies: Proxies,
     /// How host names become addresses.
     pub lookup: Lookup,
-    /// Which responders are being left alone, for whoever wants to know.
+    /// The responders that are being left alone.
     pub pauses: Pauses,
     /// The wall clock; asked only what a `Retry-After` date without a `Date` beside it means.
     pub now: fn() -> Timestamp,
@@ -129,13 +129,13 @@ impl Settings {
 /// One response to be fetched.
 #[derive(Clone, Debug)]
 pub struct Job<K> {
-    /// Whatever the caller knows the job by.
+    /// The caller's name for the job.
     pub key: K,
     /// The certificate's OCSP URLs, in order.
     pub urls: Vec<String>,
     /// The DER OCSPRequest.
     pub request: Arc<[u8]>,
-    /// For whom it is, and how much it matters.
+    /// The certificate that it is for, and its priority.
     pub need: Need,
     /// Validators of the answer held, where a 304 would do.
     pub conditional: Option<Validators>,
@@ -210,9 +210,9 @@ impl std::fmt::Display for UrlFailure {
 /// Fetches what `jobs` brings and reports each job exactly once on `results`, in no particular
 /// order; `judge` is called in the thread that did the exchange.
 ///
-/// Returns when `jobs` is closed and everything is reported, when nobody takes reports any more, or
-/// within [`STOP_GRACE`] of `stop`, dropping what is unfinished. Up to [`JOBS_HELD_MAX`] jobs are
-/// taken out of `jobs` without a report being taken out of `results`.
+/// Returns when `jobs` is closed and everything is reported, when the receiver of the reports is
+/// gone, or within [`STOP_GRACE`] of `stop`, dropping what is unfinished. Up to [`JOBS_HELD_MAX`]
+/// jobs are taken out of `jobs` without a report being taken out of `results`.
 pub async fn run<K, A>(
     settings: Settings,
     mut jobs: mpsc::UnboundedReceiver<Job<K>>,
@@ -255,7 +255,7 @@ pub async fn run<K, A>(
                 Ok(permit) => if let Some(report) = dispatcher.reports.pop_front() {
                     permit.send(report);
                 },
-                // Nobody wants to know any more.
+                // The receiver is gone.
                 Err(_) => break,
             },
             job = jobs.recv(), if accepting && held < JOBS_HELD_MAX => match job {
@@ -312,7 +312,8 @@ impl<K, A> ActiveJob<K, A> {
     }
 
     /// Notes the outcome at the present URL and goes on to the next. An answer outranks a failure,
-    /// and a failure that nobody was asked: that says nothing about the certificate.
+    /// and a failure outranks a request that was not sent, which says nothing about the
+    /// certificate.
     fn move_on(&mut self, outcome: Result<FetchedAnswer<A>, UrlFailure>) {
         let worth = |outcome: &Result<FetchedAnswer<A>, UrlFailure>| match outcome {
             Ok(_) => 2,

@@ -1,4 +1,4 @@
-//! Where nothing is asked, whatever the address rules say: HAProxy's control sockets, and the
+//! Where nothing is asked, even if the address rules allow it: HAProxy's control sockets, and the
 //! program's own responder.
 //!
 //! Pure but for a lock: the list changes when the configuration, or HAProxy's, does. A listener on
@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::address::{Author, RefusedAddress, inner, is_loopback};
 
-/// A TCP port on which somebody listens that must not be asked.
+/// A TCP port of a listener that must not be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ForeignListener {
     /// Its address; where it is none, it was given by a name, and the port counts at every address.

@@ -1,9 +1,9 @@
 //! What one exchange with a responder can come to, and what follows from it.
 //!
-//! Every fault has its own variant; its name in snake_case is the metric label and the log reason.
-//! What to do next is a pure function of the fault ([`Error::next_step`], [`Error::retry_after`],
-//! [`Error::health`]). Whether the bytes of an answer are worth anything is not judged
-//! here beyond "these may be an OCSP response" (RFC 9919 §5; statuses: RFC 9110 §15).
+//! Every fault has its own variant; its name in snake_case is the log reason. What to do next is a
+//! pure function of the fault ([`Error::next_step`], [`Error::retry_after`], [`Error::health`]).
+//! Whether the bytes of an answer are worth anything is not judged here beyond "these may be an
+//! OCSP response" (RFC 9919 §5; statuses: RFC 9110 §15).
 
 use std::time::Duration;
 
@@ -157,12 +157,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether nobody was asked: it says nothing about the certificate, nor about the responder.
+    /// Whether no request was sent: it says nothing about the certificate, nor about the responder.
     pub fn is_postponement(&self) -> bool {
         matches!(self, Error::CircuitOpen { .. } | Error::LookupWaits { .. })
     }
 
-    /// The variant's name in snake_case: metric label and log reason.
+    /// The variant's name in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             Error::NoUrl => "no_url",
@@ -216,7 +216,8 @@ impl Error {
     }
 
     /// What the fault, `took` after asking, says about the responder as a whole rather than about
-    /// one certificate or our settings. Whoever sends nonsense is there and costs nobody time.
+    /// one certificate or our settings. A responder that sends nonsense is up and costs the others
+    /// no time.
     pub fn health(&self, took: Duration) -> Health {
         match self {
             Error::HttpStatus {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{monotonic, responder_of};
 
-/// The responders that are being left alone, shared between the service and whoever wants to know.
+/// The responders that are being left alone, shared between the service and its readers.
 #[derive(Clone, Default, Debug)]
 pub struct Pauses(Arc<Mutex<HashMap<String, Duration>>>);
 

@@ -160,7 +160,7 @@ impl Proxies {
 impl Proxy {
     fn parse(setting: &str) -> Result<Self, InvalidProxy> {
         let (scheme, rest) = setting.split_once("://").unwrap_or(("http", setting));
-        // Whatever else stands there may be a password.
+        // The rest may contain a password.
         let known = OTHER_SCHEMES.iter().find(|known| **known == scheme);
         let invalid = || InvalidProxy {
             scheme: known.copied().unwrap_or("this"),

@@ -116,7 +116,7 @@ mod tests {
         (listener, address)
     }
 
-    /// An address on loopback where nobody listens.
+    /// An address on loopback without a listener.
     fn vacated() -> SocketAddr {
         listener().1
     }

@@ -1,7 +1,7 @@
 //! Finds a responder's addresses, within time, and lets only permitted ones through.
 //!
 //! Every connection is made to an address that came out of here, so the address rules hold on the
-//! resolved address itself, on each redirect, and whatever way the host was written (`[::1]`,
+//! resolved address itself, on each redirect, and for every way to write a host (`[::1]`,
 //! `2130706433`, a name that points inwards). What the operator wrote himself is only kept off
 //! HAProxy's control sockets. Answers of the system's resolver are kept for [`ADDRESSES_KEPT`];
 //! failures are not kept. A lookup runs in a thread of its own because it cannot be interrupted;
@@ -42,7 +42,7 @@ const LOOKUPS_HELD_MAX: usize = 128;
 const LOOKUPS_OF_KNOWN_MAX: usize = LOOKUPS_HELD_MAX + LOOKUPS_MAX;
 /// Lookups under way at a time of names that hung last time.
 const SUSPECTS_MAX: usize = 16;
-/// How often who waits looks for room: a lookup that has become one that hangs tells nobody.
+/// How often a waiting lookup looks for room: a lookup that begins to hang does not say so.
 const ROOM_INTERVAL: Duration = Duration::from_millis(250);
 /// Addresses of one host that are tried.
 pub const ADDRESSES_MAX: usize = 8;
@@ -50,7 +50,7 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Asks the system for the addresses of a host name; may block.
 pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
-/// The system's own lookup (getaddrinfo: hosts file, DNS, whatever nsswitch.conf says).
+/// The system's own lookup (getaddrinfo: hosts file, DNS, and the rest of nsswitch.conf).
 pub fn system_lookup() -> Lookup {
     Arc::new(|host| {
         let found = (host, 0).to_socket_addrs()?;
@@ -402,7 +402,7 @@ impl Destinations {
     /// [`LOOKUPS_MAX`] at a time, lookups wait for each other.
     ///
     /// # Errors
-    /// Whatever would keep a request to it from being sent.
+    /// Every error that would keep a request to it from being sent.
     pub fn of(&self, url: &str, patience: Duration) -> Result<Vec<SocketAddr>, Error> {
         let resolver = ResponderResolver {
             book: Arc::clone(&self.book),

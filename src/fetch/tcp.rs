@@ -93,7 +93,7 @@ impl Transport for Tcp {
     }
 
     fn is_open(&mut self) -> bool {
-        // Open, and nothing has come that nobody asked for.
+        // Open, and no bytes have come that were not asked for.
         let silent = self.stream.set_nonblocking(true).and_then(|()| {
             let peeked = self.stream.peek(&mut [0]);
             self.stream.set_nonblocking(false)?;

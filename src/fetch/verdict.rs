@@ -57,7 +57,7 @@ pub fn verdict(
             | Rejection::WeakSignature { .. }
             | Rejection::UnsupportedSignature { .. },
         ) => Verdict::NextUrl(judged),
-        // Nonsense, or an answer to somebody else's question: perhaps a cache's fault.
+        // Nonsense, or an answer to another client's question: perhaps a cache's fault.
         Err(_) => Verdict::OtherForm(judged),
     }
 }

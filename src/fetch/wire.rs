@@ -2,10 +2,10 @@
 //!
 //! A certificate, or a responder that redirects, chooses where a request goes; at the other end may
 //! be something that does not speak HTTP but reads lines: HAProxy's stats socket, a mail server, a
-//! cache. So whatever such a protocol, or a shell behind it, could take for more than a letter of a
-//! word is percent-encoded in path and query, and a host is a name of letters or an address: then
-//! nothing that is sent can be another protocol's command. Pure. RFC 3986 §2.1: the encoded form
-//! means the same to a responder.
+//! cache. So every character that such a protocol, or a shell behind it, could take for more than a
+//! letter of a word is percent-encoded in path and query, and a host is a name of letters or an
+//! address: then nothing that is sent can be another protocol's command. Pure. RFC 3986 §2.1: the
+//! encoded form means the same to a responder.
 
 // What strangers have written is read here.
 #![cfg_attr(

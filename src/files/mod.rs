@@ -1,7 +1,7 @@
 //! The one way to open files: strangers may have put anything in their places.
 //!
-//! Where a certificate, a staple or a configuration is expected there may be a FIFO that nobody
-//! writes to, a device, a socket, a directory, a file without end, or a link to somewhere else. So
+//! Where a certificate, a staple or a configuration is expected there may be a FIFO without a
+//! writer, a device, a socket, a directory, a file without end, or a link to somewhere else. So
 //! what is read is first seen to be a regular file, then opened without waiting and without taking
 //! a terminal, and seen once more (between the two it may have been replaced); and no more is read
 //! than was asked for. How far links may lead is said by a [`Reach`].
@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 pub use links::on_the_way;
 pub use tree::leads_out;
 
-/// What every opening has in common: nobody is waited for, no terminal becomes ours.
+/// What every opening has in common: it never waits, and no terminal becomes ours.
 const FLAGS: OFlags = OFlags::NONBLOCK
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
@@ -111,10 +111,10 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// Begins a log file anew, made with these permissions (less the umask's) where there is none. As
-/// with [`append`], and a file of somebody else's is not emptied. `/dev/null` stays what it is.
+/// with [`append`], and another user's file is not emptied. `/dev/null` stays what it is.
 ///
 /// # Errors
-/// As [`append`]; [`io::ErrorKind::PermissionDenied`] for somebody else's file.
+/// As [`append`]; [`io::ErrorKind::PermissionDenied`] for another user's file.
 pub fn begin(path: &Path, mode: u32) -> io::Result<File> {
     if path == Path::new("/dev/null") {
         return File::options().write(true).open(path);
@@ -128,8 +128,8 @@ pub fn begin(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file that nobody may open but root and its owner, who is to be `owner` where root makes
-/// it. It is made where there is none.
+/// Opens a file that only root and its owner may open, and makes it if there is none. If root makes
+/// it, it belongs to `owner`.
 ///
 /// # Errors
 /// As [`append`].
@@ -148,8 +148,8 @@ pub fn private(path: &Path, owner: u32) -> io::Result<File> {
 }
 
 /// Gives a socket that this process has just bound a group, where it may, and permissions. No link
-/// is followed, and what is not a socket of this user's with one name is left alone: whoever may
-/// write to the directory may have put something in its place.
+/// is followed, and a file that is not a socket of this user's with one name is left alone: another
+/// user who may write to the directory may have put something in its place.
 ///
 /// # Errors
 /// The system's; [`io::ErrorKind::InvalidInput`] for anything else in its place.
@@ -180,10 +180,10 @@ pub fn open_at(directory: &File, name: &OsStr) -> io::Result<File> {
     regular(opened.map_err(of_link)?.into())
 }
 
-/// Whether nobody but root and this user can have put this file there, or written to it.
+/// Whether only root and this user can have put this file there, or written to it.
 ///
 /// # Errors
-/// The system's; [`io::ErrorKind::PermissionDenied`] with whoever else can.
+/// The system's; [`io::ErrorKind::PermissionDenied`] with the other users who can.
 pub fn check_owner(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     let folder = fs::metadata(folder.unwrap_or(Path::new(".")))?;

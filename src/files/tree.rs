@@ -1,6 +1,6 @@
 //! Opening within a directory tree in which strangers may have put links.
 //!
-//! The kernel sees to it that a path does not leave the tree, whatever is changed meanwhile
+//! The kernel sees to it that a path does not leave the tree, even if it is changed meanwhile
 //! (openat2(2), `RESOLVE_BENEATH`). What leads out, or is an absolute link, is looked at more
 //! closely: its end may be in the tree after all, or every link on the way is one that no stranger
 //! can have made; then that end is opened with no link followed any more.

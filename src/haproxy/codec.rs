@@ -5,11 +5,10 @@
 //! reply ends with an empty line; prompt mode (earlier), where `> ` follows it; and the master CLI,
 //! whose prompt is `master> ` or `<pid>> `. The answer to `prompt i` tells which one it is.
 //!
-//! The end of a reply is not looked for in it, since others choose what stands there: a
-//! [`Guard`] follows every command, and what comes before its answer is the reply, whatever it
-//! contains and however it ends. Only the greeting, in which HAProxy alone speaks, is read by its
-//! empty lines. Where commands and replies can be out of step, decoding fails and the connection
-//! has to go.
+//! The end of a reply is not looked for in it, since others choose what stands there: a [`Guard`]
+//! follows every command, and all bytes before its answer are the reply, with any content and any
+//! end. Only the greeting, in which HAProxy alone speaks, is read by its empty lines. Where
+//! commands and replies can be out of step, decoding fails and the connection has to go.
 
 // What strangers have written is read here.
 #![cfg_attr(
@@ -495,7 +494,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands in replies, none is taken for another.
+        /// No content of a reply makes it taken for another one.
         #[test]
         fn content_cannot_move_the_end_of_a_reply(
             contents in proptest::collection::vec("[a\n> +]{0,12}(master> |nonce |\n\n> |admin\n\n){0,3}", 1..6),

@@ -66,7 +66,7 @@ pub struct Connection {
 /// Connects to `address` and finds out who answers.
 ///
 /// # Errors
-/// Every [`Error`]: whatever keeps a conversation from starting.
+/// Every [`Error`] that keeps a conversation from starting.
 pub async fn connect(address: &Address) -> Result<(Connection, Process), Error> {
     let transport = timeout(CONNECT_TIMEOUT, open(address.endpoint()))
         .await
@@ -99,7 +99,7 @@ pub async fn answers_another(address: &Address) -> bool {
         transport.write_all(question.as_bytes()).await?;
         transport.read(&mut [0; 1]).await
     };
-    // Whatever comes or ends is an answer; a connection that waits for its turn is silent.
+    // Bytes and an end are answers; a connection that waits for its turn is silent.
     timeout(SECOND_CONNECTION_TIMEOUT, answered).await.is_ok()
 }
 
@@ -107,7 +107,7 @@ impl Connection {
     /// Sends `command` and waits for its reply.
     ///
     /// # Errors
-    /// Whatever ends the connection: it must be dropped then.
+    /// Every error that ends the connection, which must be dropped then.
     pub async fn exchange(&mut self, command: Command) -> Result<String, Error> {
         let replies = self.exchange_all(vec![command]).await?;
         // As many replies as commands, or an error.
@@ -119,7 +119,7 @@ impl Connection {
     /// within `silence`. They are few and short.
     ///
     /// # Errors
-    /// Whatever ends the connection: it must be dropped then.
+    /// Every error that ends the connection, which must be dropped then.
     pub async fn exchange_patiently(
         &mut self,
         commands: Vec<Command>,
@@ -140,12 +140,12 @@ impl Connection {
     }
 
     /// Sends `questions` at once and waits for the reply to each, in their order. There may be at
-    /// most [`QUESTIONS_AT_ONCE`], and only such as change nothing: where one is not answered,
-    /// nobody knows what became of the others.
+    /// most [`QUESTIONS_AT_ONCE`], and only such as change nothing: if one is not answered, the
+    /// fate of the others is unknown.
     ///
     /// # Errors
-    /// Whatever ends the connection: it must be dropped then. How many questions were answered
-    /// before, [`answered`](Self::answered) tells.
+    /// Every error that ends the connection, which must be dropped then. How many questions were
+    /// answered before, [`answered`](Self::answered) tells.
     pub async fn exchange_all(
         &mut self,
         questions: Vec<Command>,
@@ -191,7 +191,7 @@ impl Connection {
         Ok(replies)
     }
 
-    /// A sentinel that nobody could know before.
+    /// A sentinel that could not be known before.
     fn guard(&self) -> Result<Guard, Error> {
         let random = random_number()?;
         let sentinel = self.sentinel.as_ref().ok_or(Error::OutOfStep)?;
@@ -311,7 +311,7 @@ impl Connection {
         }
     }
 
-    /// Whatever lies on the connection before a command is sent cannot be its answer.
+    /// Bytes that lie on the connection before a command is sent cannot be its answer.
     async fn refuse_unasked(&mut self) -> Result<(), Error> {
         loop {
             if let Err(error) = self.codec.decode(&mut self.input) {
@@ -385,7 +385,7 @@ async fn open(endpoint: &Endpoint) -> io::Result<Box<dyn Transport>> {
     })
 }
 
-/// Something else than a socket, where that is why nobody can connect.
+/// Something else than a socket, if that is why connecting fails.
 fn what_is_there(endpoint: &Endpoint) -> Option<Error> {
     let Endpoint::Unix(path) = endpoint else {
         return None;

@@ -1,7 +1,7 @@
 //! Why a delivery or a connection fails: the two flat error types of this room.
 //!
-//! Pure. Every variant's name in snake_case is its metric label and log reason ([`kind`]); its
-//! `Display` says what to do about it. Deciding on retries is not done here: the agent does that.
+//! Pure. Every variant's name in snake_case is its log reason ([`kind`]); its `Display` says what
+//! to do about it. Deciding on retries is not done here: the agent does that.
 //!
 //! [`kind`]: DeliveryError::kind
 
@@ -26,9 +26,9 @@ pub enum DeliveryError {
         /// What it says; nothing where HAProxy shows it in a form that cannot be verified.
         Option<Box<Assessment>>,
     ),
-    /// Somebody else's `set ssl cert` transaction is open.
+    /// Another client's `set ssl cert` transaction is open.
     #[error(
-        "somebody else's 'set ssl cert' transaction is open; tried again once it is committed or aborted"
+        "another client's 'set ssl cert' transaction is open; tried again once it is committed or aborted"
     )]
     ForeignTransaction,
     /// HAProxy's certificate stores are locked by another command.
@@ -105,7 +105,7 @@ pub enum DeliveryError {
     )]
     CommitUnseen,
     /// The transaction went away between `set` and `commit`.
-    #[error("somebody else ended the 'set ssl cert' transaction before its commit; tried again")]
+    #[error("another client ended the 'set ssl cert' transaction before its commit; tried again")]
     TransactionLost,
     /// What another client set went into this program's transaction, and was committed with it.
     #[error(
@@ -129,7 +129,7 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
-    /// The variant's name in snake_case: metric label and log reason.
+    /// The variant's name in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             DeliveryError::Disconnected => "disconnected",
@@ -174,7 +174,7 @@ pub enum Error {
     /// There is something else at this path.
     #[error("there is {0}, and no socket: name the path that HAProxy's 'stats socket' line has")]
     NotASocket(&'static str),
-    /// Nobody listens at this address.
+    /// No process listens at this address.
     #[error("the connection is refused; is HAProxy running?")]
     Refused,
     /// The file permissions of the socket do not let this user in.
@@ -185,10 +185,10 @@ pub enum Error {
     /// Connecting failed in another way.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// Nobody accepted the connection in time.
+    /// The connection was not accepted in time.
     #[error("connecting took longer than {0:?}")]
     ConnectTimedOut(Duration),
-    /// The connection is made but nobody answers on it.
+    /// The connection is made but not answered.
     #[error(
         "connected, but no answer for {0:?}: all connections of 'stats maxconn' (10 by default) are taken, or HAProxy is stopped or stuck"
     )]
@@ -224,13 +224,13 @@ pub enum Error {
     /// A reply was longer than any this program asks for.
     #[error("a reply was longer than {0} bytes; the connection was dropped")]
     ReplyTooLarge(usize),
-    /// Whoever answers is no HAProxy.
-    #[error("whoever answers at this socket is no HAProxy (it said '{0}')")]
+    /// The program that answers is not HAProxy.
+    #[error("the program that answers at this socket is not HAProxy (it said '{0}')")]
     NotHaproxy(String),
 }
 
 impl Error {
-    /// The variant's name in snake_case: metric label and log reason.
+    /// The variant's name in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             Error::NoSuchSocket => "no_such_socket",

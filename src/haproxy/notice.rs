@@ -53,7 +53,7 @@ pub enum ProcessNotice {
         /// The certificate store.
         store: String,
     },
-    /// Somebody's transaction has been open for long.
+    /// Another client's transaction has been open for long.
     #[error(
         "a 'set ssl cert {store}' transaction has been open for over {} minutes and keeps certificates without a place for a staple from getting one: 'abort ssl cert {store}' frees it (if its commit was cut off, reload HAProxy instead: an abort could end the process)",
         after.as_secs() / 60

@@ -91,7 +91,8 @@ pub enum Unfinished {
 struct Begun {
     process: ProcessIdentity,
     unfinished: Unfinished,
-    /// By an earlier process of this program: what is there now may be somebody else's.
+    /// By an earlier process of this program: the transaction that is open now may be another
+    /// client's.
     is_recalled: bool,
 }
 
@@ -304,7 +305,7 @@ impl Processes {
     }
 }
 
-/// Every change of what is locked is one step, so it is in order whoever panicked.
+/// Every change of the locked value is one step, so it is in order after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

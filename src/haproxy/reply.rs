@@ -2,7 +2,7 @@
 //!
 //! Pure. The texts are those of HAProxy's `src/ssl_ocsp.c`, `src/ssl_ckch.c` and `src/cli.c` from
 //! 2.2 on; they carry no codes, so each is known by the words that stayed the same over the
-//! versions. A success is believed only in exactly the words of that success; whatever is not known
+//! versions. A success is believed only in exactly the words of that success; an unknown reply
 //! becomes [`DeliveryError::UnexpectedReply`] with its first line.
 
 // What strangers have written is read here.
@@ -368,7 +368,7 @@ pub fn updated(reply: &str) -> Result<(), DeliveryError> {
 }
 
 /// The outcome of the first `set ssl cert <store>.…` of a transaction: only a transaction created
-/// for exactly this store is ours. `Transaction updated` means that somebody else's was open.
+/// for exactly this store is ours. `Transaction updated` means that another client's was open.
 ///
 /// # Errors
 /// What HAProxy said instead.
@@ -379,7 +379,7 @@ pub fn transaction_created(reply: &str, store: &str) -> Result<(), DeliveryError
     Err(refusal(reply))
 }
 
-/// Whether a transaction for this store was created, whatever else the reply says.
+/// Whether a transaction for this store was created. The rest of the reply is ignored.
 pub fn mentions_creation(reply: &str, store: &str) -> bool {
     let created = format!("Transaction created for certificate {store}!");
     reply.lines().any(|line| line.trim() == created)

@@ -1,11 +1,11 @@
-//! What tells where a reply ends: a question behind it whose answer nobody could know before.
+//! What tells where a reply ends: a question after it whose answer could not be known before.
 //!
-//! Pure. HAProxy prints subjects, names and paths as they are, so a reply can contain whatever ends
-//! a reply. Each command is therefore followed by a sentinel, drawn at random when it is sent:
+//! Pure. HAProxy prints subjects, names and paths as they are, so a reply can contain any mark that
+//! ends a reply. Each command is therefore followed by a sentinel, drawn at random when it is sent:
 //! `echo` with a nonce where HAProxy has it (3.1 and later), before that a sequence of questions
-//! with short answers that always stay the same. Whoever wrote the content of the reply did so
-//! before the draw. Which answers there are is found out on every connection, before anything is
-//! asked whose answer others choose: they differ with the version, the level and the prompt.
+//! with short answers that always stay the same. The content of the reply was written before the
+//! draw. Which answers there are is found out on every connection, before anything is asked whose
+//! answer others choose: they differ with the version, the level and the prompt.
 
 // What strangers have written is read here.
 #![cfg_attr(

@@ -3,7 +3,7 @@
 //! It owns its connection and decides nothing about staples: what to deliver and when to try again
 //! is the agent's. Every [`Offer`] taken is answered by exactly one report. A process that is on
 //! its way out is left at once, since the connection keeps it alive and what is pushed into it is
-//! lost (management guide §4, "Stopping and restarting HAProxy"); whatever process answers next is
+//! lost (management guide §4, "Stopping and restarting HAProxy"); the process that answers next is
 //! reported, so that it is given everything.
 
 mod delivery;
@@ -79,8 +79,8 @@ pub struct Settings {
     pub refresh_interval: Duration,
     /// Whether staples are pushed.
     pub push: Push,
-    /// Whether the process is asked how it was built and started: its environment holds what is
-    /// nobody's business unless its configuration depends on it.
+    /// Whether the process is asked how it was built and started: its environment may hold secrets,
+    /// and is read only if its configuration depends on it.
     pub asks_circumstances: bool,
 }
 
@@ -113,7 +113,7 @@ pub async fn run(
     let Ended = session.keep(&stop).await;
 }
 
-/// The session is over: told to stop, or nobody listens any more.
+/// The session is over: it was told to stop, or its receiver is gone.
 struct Ended;
 
 struct Session<Now> {
@@ -152,7 +152,7 @@ struct Conversation {
     listed: Option<Instant>,
     /// What was told of the stores last.
     told: ToldStores,
-    /// Somebody else's transaction that was open when it was looked at last.
+    /// Another client's transaction that was open at the last look.
     foreign: Option<ForeignTransaction>,
     /// What has been said about the process.
     notices: Vec<ProcessNotice>,
@@ -234,7 +234,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                         backoff = SHORTEST_BACKOFF;
                     }
                     if matches!(error, Error::Stopping | Error::Closed) {
-                        // A reload looks like this. It is news only if nobody answers now.
+                        // A reload looks like this. It is news only if no process answers now.
                         self.lost = Some(Instant::now());
                         if self.wait(backoff, stop).await.is_err() {
                             return Ended;
@@ -364,7 +364,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             Ok(never) => match never {},
             Err(parting) => parting,
         };
-        // Nobody hands over anything any more; what was handed over is answered.
+        // The channel of offers is closed; the offers that were taken are answered.
         service.orders.close();
         while let Ok(handed) = service.orders.try_recv() {
             batch.extend(conversation.accept(handed));
@@ -422,7 +422,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 }
                 () = std::future::ready(()), if first_reading => {
                     let read = self.read_first_stores(conversation).await;
-                    // While somebody else works on certificates HAProxy does not show them. They
+                    // While another client works on certificates, HAProxy does not show them. They
                     // are read when they are needed, or in turn.
                     let refused = unless_lost(read)?.is_err();
                     conversation.stores_known = refused || conversation.stores.all_read();
@@ -752,7 +752,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             outcome,
         };
         match &order.answer {
-            // Whoever handed it over may be gone, which does not concern this session.
+            // The sender may be gone, which does not concern this session.
             Some(other) => {
                 let _ = other.send(report).await;
                 Ok(())

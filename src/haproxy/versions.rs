@@ -27,7 +27,7 @@ pub const SHOWS_BASE64: Version = branch(2, 8);
 pub const KEEPS_TRANSACTIONS_APART: Version = branch(3, 1);
 
 /// The first branch seen to survive what follows a commit that failed. 2.2 frees the transaction
-/// and keeps it: whatever touches it next, be it an abort, ends the process ("double free").
+/// and keeps it: the next command that touches it, also an abort, ends the process ("double free").
 pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);
 
 /// The branch of which a release (2.6.12) ends over the description of a certificate whose names
@@ -69,7 +69,7 @@ pub enum Replacing {
     Safe,
     /// It is freed and copied at once: now and then a client gets bytes that are no response.
     Torn,
-    /// It was so in this branch, and nobody says whether this build is repaired.
+    /// This branch had the fault, and it is not known whether this build is repaired.
     PerhapsTorn,
 }
 

@@ -74,9 +74,9 @@ fn is_relative(written: &str) -> bool {
     parts.is_some_and(|(family, path)| UNIX.contains(&family) && !path.starts_with('/'))
 }
 
-/// An address as a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`; none for what nobody can
-/// connect to by a name (`fd@`, `sockpair@` and the like). Relative paths are relative to `start`,
-/// the folder in which HAProxy was started.
+/// An address as a path, `abns@NAME`, `abnsz@NAME` or `tcp://HOST:PORT`; none for an address
+/// without a name to connect to (`fd@`, `sockpair@` and the like). Relative paths are relative to
+/// `start`, the folder in which HAProxy was started.
 fn control_address(written: &str, start: &Path) -> Option<String> {
     let address = written.strip_prefix(STREAM).unwrap_or(written);
     if address.starts_with('/') {

@@ -28,7 +28,7 @@ pub struct Environment<'a> {
     outside: &'a dyn Fn(&str) -> Option<String>,
     testimony: &'a Testimony,
     changed: BTreeMap<String, VariableValue>,
-    /// Whether `resetenv` has removed whatever is not in `changed`.
+    /// Whether `resetenv` has removed all variables that are not in `changed`.
     cleared: bool,
     /// Of which the process does not show any more what they were at first.
     alterations: Alterations,

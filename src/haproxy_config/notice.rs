@@ -35,7 +35,7 @@ pub struct ConfigNotice {
 }
 
 impl fmt::Display for ConfigNotice {
-    /// `file:line: what, what to do`, in one line whatever the names in it hold.
+    /// `file:line: what, what to do`, in one line with any names in it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!("{}: {}", self.place, self.remark);
         line.printable().fmt(formatter)
@@ -85,7 +85,7 @@ pub enum Remark {
     /// A keyword without its value.
     #[error("'{0}' needs a value")]
     MissingValue(String),
-    /// `default-path` with a policy nobody knows.
+    /// `default-path` with an unknown policy.
     #[error("default-path '{0}' is none of current, config, parent and origin: passed over")]
     UnknownDefaultPath(String),
     /// A certificate by the name of a store that no `crt-store` line has loaded.
@@ -140,7 +140,7 @@ pub enum Remark {
     /// HAProxy renews all staples itself.
     #[error("HAProxy renews its staples itself ({0} on), but never writes them to disk")]
     AllRenewedByHaproxy(String),
-    /// A control socket nobody can connect to by an address.
+    /// A control socket without an address to connect to.
     #[error("the control socket '{0}' cannot be connected to by its address: passed over")]
     UnusableSocket(String),
     /// A control socket that speaks TLS.

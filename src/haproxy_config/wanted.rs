@@ -106,7 +106,8 @@ impl WantedCertificate {
     }
 
     /// What a `load` line in a `crt-store` section of this name loads, its files below `base`. In a
-    /// section without a name the store is called by the global `crt-base`, whatever its own is.
+    /// section without a name the store is called by the global `crt-base`, even if the section has
+    /// its own.
     ///
     /// # Errors
     /// The line names no certificate, or a base has a variable whose value is not known.

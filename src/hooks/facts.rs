@@ -23,8 +23,8 @@ const LONGEST_TEXT: usize = 2048;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookEvent {
-    /// A staple was written beside its certificate. Not as soon as there is one: whoever copies it
-    /// elsewhere finds it on disk.
+    /// A staple was written beside its certificate. It is told after the write, so a hook that
+    /// copies the staple finds it on disk.
     Renewed,
     /// A certificate begins to fail: its responder gives no usable answer, or its staple cannot be
     /// written. Once for each series of failures, and again when the reason is another; not at each

@@ -61,7 +61,7 @@ pub fn order<'agent>(
 /// Runs what is ordered until `stop` is cancelled. Then what waits is not run any more, and what
 /// runs has a second to end before it is killed.
 ///
-/// The orders are taken over at once, whatever runs: what bounds them is the queue here.
+/// The orders are taken over at once, even while hooks run; the queue here bounds them.
 pub async fn run(mut orders: mpsc::UnboundedReceiver<HookRun>, stop: CancellationToken) {
     let mut queue = Queue::default();
     let mut running = JoinSet::new();

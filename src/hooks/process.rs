@@ -1,7 +1,7 @@
 //! One hook from its start to its end.
 //!
-//! It is the leader of a process group of its own, by which it is killed with whatever it has
-//! started. What it leaves behind when it ends by itself is left alone.
+//! It is the leader of a process group of its own, by which it is killed with all processes that it
+//! has started. Processes that it leaves behind when it ends by itself are left alone.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -169,7 +169,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Takes in what comes, until nobody has the pipe open any more; never ends.
+    /// Reads the output until all writers have closed the pipe; never ends.
     async fn collect(&mut self, pipe: &pipe::Receiver) {
         while pipe.readable().await.is_ok() {
             match self.take(pipe) {
@@ -183,7 +183,8 @@ impl Tail {
 
     /// Takes in what is there.
     fn take_rest(&mut self, pipe: &pipe::Receiver) {
-        /// More than a pipe holds (pipe(7)), so that whoever goes on writing is not waited for.
+        /// More than a pipe holds (pipe(7)), so that a process that goes on writing is not waited
+        /// for.
         const READS: usize = 1024;
         for _ in 0..READS {
             if matches!(self.take(pipe), Ok(0) | Err(_)) {

@@ -83,7 +83,7 @@ impl MemoryFile {
         Ok(journal)
     }
 
-    /// What could not be read is kept for whoever wants to look at it; the rest counts.
+    /// The file is kept for a look at the part that could not be read; the rest counts.
     fn set_aside(&self, path: &Path, records: usize, mistake: &str) {
         let aside = self.directory.join(BROKEN);
         let outcome = match fs::rename(path, &aside) {
@@ -97,7 +97,7 @@ impl MemoryFile {
         );
     }
 
-    /// Carries out orders until there is nobody left to give them.
+    /// Carries out orders until their channel is closed.
     pub(super) fn work(mut self, orders: &Receiver<MemoryOrder>) {
         loop {
             let wait = self.unsynced_since.map_or(REPAIRED_AFTER, |since| {
@@ -219,7 +219,7 @@ impl MemoryFile {
 /// Those who get no word know that it is not so.
 fn confirm(waiting: Vec<oneshot::Sender<()>>, is_so: bool) {
     for sender in waiting.into_iter().filter(|_| is_so) {
-        // Whoever asked may have waited long enough.
+        // The asker may have given up.
         let _ = sender.send(());
     }
 }

@@ -67,7 +67,7 @@ pub enum Record {
 pub struct CertificateRecord {
     /// What the certificate and its CertID are known by.
     pub identity: Digest,
-    /// The end of the certificate: nobody needs the record any more.
+    /// The end of the certificate: after it the record is useless.
     pub not_after: Timestamp,
     /// What was said.
     pub standing: Standing,
@@ -83,7 +83,7 @@ pub struct StapleFileRecord {
 }
 
 /// A transaction that was opened in a HAProxy process (`set ssl cert`). There is one at most in a
-/// process, whatever sockets it has.
+/// process, over all of its sockets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TransactionRecord {
     /// The process.

@@ -1,8 +1,8 @@
 //! CertID: which certificate a request or a response is about (RFC 6960 §4.1.1).
 //!
 //! [`CertId`] is the one form staplerd asks with and HAProxy looks staples up by: SHA-1 with NULL
-//! parameters, compared as bytes. [`ReceivedCertId`] is whatever a response or request carries. A
-//! SHA-1 here names a certificate; it is no signature and no weakness.
+//! parameters, compared as bytes. [`ReceivedCertId`] is the one that a response or request carries.
+//! A SHA-1 here names a certificate; it is no signature and no weakness.
 
 use std::fmt;
 use std::sync::Arc;

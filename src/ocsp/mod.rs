@@ -1,9 +1,9 @@
 //! OCSP: requests to send, and the one gate through which responses become staples.
 //!
-//! HAProxy staples whatever it is given, so [`verify()`] is the only check there is between a
-//! responder and the clients. Everything works on the received bytes, allocates in proportion to
-//! them and touches no clock: `now` is an argument. It neither fetches nor stores. Governed by
-//! RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
+//! HAProxy staples every response without a check of its own, so [`verify()`] is the only check
+//! between a responder and the clients. Everything works on the received bytes, allocates in
+//! proportion to them and touches no clock: `now` is an argument. It neither fetches nor stores.
+//! Governed by RFC 6960, RFC 9919 (lightweight profile) and RFC 9654 (nonce).
 
 // What strangers have written is read here.
 #![cfg_attr(

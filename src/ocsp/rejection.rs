@@ -2,7 +2,7 @@
 //!
 //! Two enums for two verdicts: [`Rejection`] says that nothing in the response may be believed,
 //! [`NotStapleable`] that HAProxy cannot or must not present it although it is true. Each variant's
-//! `kind` is its metric label and log reason; its text is one sentence an operator can act on.
+//! `kind` is its log reason; its text is one sentence an operator can act on.
 
 use super::cert_id::Mismatch;
 use crate::time::Timestamp;
@@ -104,7 +104,7 @@ pub enum Rejection {
         /// The certificate's serial number.
         expected: String,
     },
-    /// A critical extension nobody here understands (RFC 6960 §4.4, RFC 5280 §4.2).
+    /// A critical extension that is not understood (RFC 6960 §4.4, RFC 5280 §4.2).
     #[error("the response has the unknown critical extension {identifier} (RFC 5280 section 4.2)")]
     UnknownCriticalExtension {
         /// Its object identifier.
@@ -187,7 +187,7 @@ pub enum Rejection {
         /// The delegate's subject.
         delegate: String,
     },
-    /// The delegate's certificate has a critical extension nobody here understands.
+    /// The delegate's certificate has a critical extension that is not understood.
     #[error(
         "the responder certificate '{delegate}' has the unknown critical extension {identifier} (RFC 5280 section 4.2)"
     )]
@@ -273,8 +273,8 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The variant's name in snake_case, for logs, metrics and `reject:<kind>`; a responder's
-    /// error under its own name.
+    /// The variant's name in snake_case, for logs and `reject:<kind>`; a responder's error under
+    /// its own name.
     pub fn kind(&self) -> &'static str {
         match self {
             Rejection::TooLarge { .. } => "too_large",
@@ -358,7 +358,7 @@ pub enum NotStapleable {
 }
 
 impl NotStapleable {
-    /// The variant's name in snake_case, for logs and metrics.
+    /// The variant's name in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             NotStapleable::CertidForm { .. } => "certid_form",

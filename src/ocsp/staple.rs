@@ -1,6 +1,6 @@
 //! A staple: a response that was verified and that HAProxy can present.
 //!
-//! Only `verify` makes one; whoever holds a [`Staple`] need not check anything again except the
+//! Only `verify` makes one; the holder of a [`Staple`] need not check anything again except the
 //! clock. Also decides whether one response may follow another for the same certificate, which
 //! keeps an attacker from replaying an older truth.
 
@@ -112,7 +112,7 @@ pub enum SuccessionError {
 }
 
 impl SuccessionError {
-    /// The variant's name in snake_case, for logs and metrics.
+    /// The variant's name in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             SuccessionError::OlderThisUpdate { .. } => "older_this_update",

@@ -30,8 +30,8 @@ pub const MAX_AGE_WITHOUT_NEXT_UPDATE: Duration = Duration::from_secs(7 * 24 * 3
 /// Least life of a staple: HAProxy drops it 300 seconds before nextUpdate, the rest is margin.
 pub const MIN_STAPLE_LIFE: Duration = Duration::from_secs(600);
 
-/// How long after thisUpdate clients accept a response, whatever nextUpdate says: Firefox's ten
-/// days (mozilla::pkix), to which it adds one for clocks that differ.
+/// How long after thisUpdate clients accept a response, even before nextUpdate: Firefox's ten days
+/// (mozilla::pkix), to which it adds one for clocks that differ.
 pub const CLIENT_MAXIMUM_AGE: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// Largest staple: base64 of it fits every HAProxy's command line (`tune.bufsize` 16384).
@@ -111,7 +111,7 @@ pub enum Note {
     UnusualPeriod,
     /// nextUpdate lies more than [`CLIENT_MAXIMUM_AGE`] after thisUpdate.
     #[error(
-        "clients refuse it from {refused_from} on, ten days after thisUpdate, whatever nextUpdate says; let the CA sign more often"
+        "clients refuse it from {refused_from} on, ten days after thisUpdate, even before nextUpdate; let the CA sign more often"
     )]
     OutlivesClients {
         /// When they begin to.
@@ -211,8 +211,8 @@ fn matching_entries<'r, 'a>(
     }
 }
 
-/// Refuses critical extensions that are not understood, also in entries about others: whoever
-/// signed them meant the reader to know.
+/// Refuses critical extensions that are not understood, also in entries about others: the signer
+/// meant the reader to know them.
 fn check_extensions(basic: &BasicResponse<'_>) -> Result<(), Rejection> {
     const OF_RESPONSE: &[&[u8]] = &[NONCE, EXTENDED_REVOKE];
     const OF_ENTRY: &[&[u8]] = &[SIGNED_CERTIFICATE_TIMESTAMPS];

@@ -1,8 +1,8 @@
 //! One TLS handshake with a server, to see its certificates and its staple.
 //!
 //! Blocking, with one deadline for everything: name lookup, connecting, and every byte of the
-//! handshake. TLS 1.2 and 1.3. Whatever the server sends is accepted and kept; a server that breaks
-//! off after its certificate (because it wants one from us) has still been seen.
+//! handshake. TLS 1.2 and 1.3. Everything the server sends is accepted and kept; a server that
+//! breaks off after its certificate (because it wants one from us) has still been seen.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -56,7 +56,7 @@ pub enum Error {
         /// What the system's resolver said.
         reason: String,
     },
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("connection refused")]
     ConnectRefused,
     /// The connection could not be made for another reason.
@@ -129,7 +129,7 @@ pub fn handshake(
         Some(name) => ServerName::try_from(name.to_owned()).map_err(|_| Error::InvalidName {
             name: name.to_owned(),
         })?,
-        // Without SNI nobody ever sees it.
+        // Without SNI it is never used.
         None => ServerName::IpAddress(IpAddr::from([0, 0, 0, 0]).into()),
     };
     let mut connection = ClientConnection::new(Arc::new(config), server_name).map_err(tls)?;
@@ -245,7 +245,7 @@ fn resolve(target: &ProbeTarget, deadline: &Deadline) -> Result<Vec<SocketAddr>,
     let (host, port) = (target.host().to_owned(), target.port());
     thread::spawn(move || {
         let found = (host.as_str(), port).to_socket_addrs();
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         let _ = sender.send(found.map(Iterator::collect));
     });
     let left = deadline.left().unwrap_or_default();

@@ -30,9 +30,9 @@ pub enum StapleVerdict {
         /// The certificate says that there must be one (RFC 7633): clients may refuse it.
         must_staple: bool,
     },
-    /// There is none, and the certificate names nobody who could answer for it.
+    /// There is none, and the certificate names no responder.
     NoResponder,
-    /// There is one, but nobody knows the issuer, so it cannot be judged.
+    /// There is one, but the issuer is not known, so it cannot be judged.
     NoIssuer,
 }
 

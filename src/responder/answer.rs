@@ -12,7 +12,8 @@ use crate::x509::der::{self, encode};
 
 /// id-pkix-ocsp-archive-cutoff (RFC 6960 §4.4.4).
 const ARCHIVE_CUTOFF: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x30\x01\x06";
-/// An extension nobody knows, below the arc of examples (2.999): for responses that are too large.
+/// An extension without a meaning, below the arc of examples (2.999): for responses that are too
+/// large.
 const PADDING: &[u8] = b"\x88\x37\x01";
 
 /// RFC 5280 §5.3.1 counts without 7.

@@ -35,9 +35,9 @@ pub enum AuthorityError {
         /// The subject of the signer's certificate.
         signer: String,
     },
-    /// The delegate was issued by somebody else (RFC 6960 §4.2.2.2).
+    /// The delegate was issued by another CA (RFC 6960 §4.2.2.2).
     #[error(
-        "'{signer}' was issued by somebody else than '{issuer}', so no client accepts its answers (RFC 6960 section 4.2.2.2)"
+        "'{signer}' was issued by another CA than '{issuer}', so no client accepts its answers (RFC 6960 section 4.2.2.2)"
     )]
     OtherIssuer {
         /// The subject of the delegate.

@@ -2,7 +2,7 @@
 //!
 //! Pure but for a lock. A client is an IPv4 address, or the network of 64 bits that one IPv6 client
 //! usually has to itself (RFC 6177): one that opens connections without end gets its own refused,
-//! and nobody else's.
+//! and no other client's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

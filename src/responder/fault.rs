@@ -60,11 +60,11 @@ pub enum Kind {
     WrongSerial,
     /// `wrong-issuer`: about a certificate of another issuer.
     WrongIssuer,
-    /// `sha256-certid`: with a SHA-256 CertID, whatever was asked with.
+    /// `sha256-certid`: with a SHA-256 CertID, for a request with any CertID.
     Sha256CertId,
     /// `several-responses`: a second SingleResponse, about another certificate.
     SeveralResponses,
-    /// `foreign-signature`: signed with a key of nobody.
+    /// `foreign-signature`: signed with a key that belongs to no certificate.
     ForeignSignature,
     /// `expired`: nextUpdate was yesterday.
     Expired,
@@ -187,7 +187,7 @@ fn kind(text: &str) -> Option<Kind> {
 #[derive(Debug)]
 pub struct Faults {
     faults: Vec<Fault>,
-    /// The key that belongs to nobody.
+    /// The key that belongs to no certificate.
     pub foreign_key: SigningKey,
 }
 

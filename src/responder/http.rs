@@ -1,8 +1,8 @@
 //! The HTTP side of the responder: GET and POST (RFC 6960 A.1, RFC 9919 §5).
 //!
-//! Reads requests, hands them to the [`Responder`], sends answers with caching headers. Whatever
-//! comes in, the answer is an OCSP response or an HTTP error below 500. Faults that concern the
-//! connection happen here. Every wait and every size has a bound.
+//! Reads requests, hands them to the [`Responder`], sends answers with caching headers. The answer
+//! to any input is an OCSP response or an HTTP error below 500. Faults that concern the connection
+//! happen here. Every wait and every size has a bound.
 
 use std::num::NonZero;
 use std::os::fd::AsFd as _;

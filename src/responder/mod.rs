@@ -16,7 +16,7 @@
 //! ```
 //! Nothing is printed here. A request that cannot be answered (a source's [`SourceError`], its
 //! panic, a signer that has expired) is an event of `tracing` at level ERROR, once in ten seconds;
-//! without a subscriber nobody sees it, and clients see tryLater or internalError only.
+//! without a subscriber it is lost, and clients see tryLater or internalError only.
 //!
 //! # Your own statuses
 //! [`StatusSource`] is the one thing to write, or a closure as below; `examples/responder.rs` has a
@@ -74,7 +74,7 @@
 //!         Arc::new(server),
 //!         stop.clone(),
 //!     ));
-//!     // Until somebody cancels it:
+//!     // Until it is cancelled:
 //!     stop.cancel();
 //!     serving.await?;
 //!     Ok::<_, Box<dyn std::error::Error>>(())

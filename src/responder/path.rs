@@ -34,7 +34,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// What the path of a GET asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PathContent {
-    /// Nothing: somebody looks who is there.
+    /// Nothing: a browser or a check of the connection.
     Nothing,
     /// This request, which is the DER of a SEQUENCE at least.
     Request(Vec<u8>),

@@ -2,8 +2,8 @@
 //!
 //! Pure: a bounded memory of signed answers by CertID. An answer is given again while the source
 //! states the same and half of its life is not over (so that clients get fresh ones ahead of time;
-//! RFC 9919 §3.2.4 lets responders sign ahead). When memory is full, the answers nobody asked for
-//! lately go.
+//! RFC 9919 §3.2.4 lets responders sign ahead). When memory is full, the answers that were not
+//! asked for lately go.
 
 use std::collections::HashMap;
 use std::sync::Arc;

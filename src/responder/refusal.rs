@@ -36,7 +36,7 @@ pub enum Refusal {
         bytes: usize,
     },
     /// It asks about a certificate of an issuer that is not answered for here, or of several
-    /// issuers at once, for whom no single signer can answer.
+    /// issuers at once, so that no single signer can answer.
     #[error("the request asks about certificates of another issuer (RFC 9919 section 3.2.3)")]
     Unauthorized,
     /// The source has no answer now.

@@ -89,8 +89,8 @@ impl Commands {
 }
 
 impl Daemon {
-    /// Does what is asked. What takes long and needs nothing more of the daemon is left to whoever
-    /// waits for the answer.
+    /// Does what is asked. Work that takes long and needs nothing more of the daemon is left to the
+    /// task of the answer.
     pub(super) fn answer(&mut self, question: ControlQuestion, reload: &mut Reload) {
         let answer = match question.request {
             ControlRequest::Status { names } => self.status(names),
@@ -220,7 +220,7 @@ impl<'daemon> PostponedFiles<'daemon> {
             return;
         };
         let certificate = subject.certificate.sha256_fingerprint();
-        // Nobody goes through while a probe is on its way.
+        // No request goes through while a probe is on its way.
         let probe = match pause.is_zero() {
             true => [0; 32],
             false => certificate,
@@ -268,7 +268,7 @@ fn refuse_unknown(names: &Names) -> Option<ControlReply> {
     Some(ControlReply::Refused(ControlRefusal { message }))
 }
 
-/// Somebody who tries the program out has no directory at the default place: no error.
+/// A user who tries the program has no directory at the default place, which is no error.
 fn log(error: &BindError, path: &Path) {
     let reason = error.kind();
     let consequence = "staplerd status and renew cannot reach this daemon (see --control-socket)";

@@ -92,7 +92,8 @@ pub(super) async fn run(
         }
     };
     let mut session = pin!(session);
-    // The session ends first when it is told to stop, the translation when nobody listens.
+    // The session ends first when it is told to stop; the translation ends first when its receiver
+    // is gone.
     tokio::select! {
         () = &mut session => return,
         () = translate => {}

@@ -17,14 +17,14 @@ const NO_PATH: char = '@';
 pub(super) struct Differences {
     /// Files that are looked after for the process and not loaded by it.
     pub(super) not_loaded: Vec<String>,
-    /// Stores that it has loaded and that nobody looks after.
+    /// Stores that it has loaded and that this program does not look after.
     pub(super) not_looked_after: Vec<String>,
 }
 
 impl Differences {
     /// Compares the certificates with what the process behind `socket` has loaded. A certificate
-    /// whose staple is live is loaded, under whatever name; and one that is looked at at all, if
-    /// only to be passed over, is looked after.
+    /// whose staple is live is loaded, under any name. Every certificate that was found counts as
+    /// looked after, also one that is passed over.
     pub(super) fn new(socket: &str, certificates: &[CertificateView], loaded: &[String]) -> Self {
         let stores = Paths::new(loaded.iter().filter(|store| !store.starts_with(NO_PATH)));
         let files = Paths::new(certificates.iter().map(|it| &it.path));

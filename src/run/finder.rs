@@ -194,7 +194,7 @@ impl Finder {
         }
     }
 
-    /// One scan of what is planned; nothing when nobody listens any more.
+    /// One scan of what is planned; none when the receiver is gone.
     fn scan(mut self, plan: Arc<Plan>) -> Option<ScanOutcome> {
         let mut gone = Vec::new();
         if !Arc::ptr_eq(&plan, &self.plan) {
@@ -210,7 +210,7 @@ impl Finder {
         for (path, failure) in &self.not_writable {
             directories.entry(path.clone()).or_insert(failure.clone());
         }
-        // Nobody is left to be told at the end.
+        // At the end the receiver may be gone.
         let _ = self.news.send(RoomNews::Directories(directories));
         let plan = self.plan.number;
         if self.begun.0 != plan {
@@ -351,7 +351,7 @@ impl Finder {
                         return unreadable.note(other);
                     }
                 };
-                // When nobody listens any more, the end of the scan notices.
+                // When the receiver is gone, the end of the scan notices.
                 let _ = events.blocking_send(event);
             });
             if !self.all_gone(lost) {

@@ -30,7 +30,7 @@ pub struct Intent {
 pub struct IntendedPlace {
     /// The place.
     pub source: Source,
-    /// Whom to ask about its certificates; where it is none, whom the whole configuration says.
+    /// The responders to ask about its certificates; if none, those of the whole configuration.
     pub responder: Option<ResponderOverride>,
 }
 

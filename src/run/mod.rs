@@ -275,7 +275,7 @@ impl Daemon {
                     None => break,
                 },
                 () = tokio::time::sleep(wakeup.min(longest_sleep)) => self.handle(Event::Wakeup),
-                // Last: however often somebody asks, the work goes on.
+                // Last: the work goes on under any number of questions.
                 Some(question) = self.commands.next() => {
                     self.answer(question, &mut reload);
                     self.listen().await;

@@ -47,7 +47,7 @@ pub(super) struct Planned {
     pub(super) source: Source,
     /// The processes that load it.
     pub(super) targets: Arc<[TargetId]>,
-    /// Whom to ask instead of the responders that its certificates name.
+    /// The responders to ask in place of those that its certificates name.
     pub(super) responder: Option<ResponderOverride>,
 }
 
@@ -183,7 +183,7 @@ impl Plan {
         planned.responder = planned.responder.take().or(responder);
     }
 
-    /// Whom to ask about a certificate of this source; nobody where it is empty.
+    /// The responders to ask about a certificate of this source; none if it is empty.
     pub(super) fn responders(
         &self,
         source: SourceId,

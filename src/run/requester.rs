@@ -89,8 +89,8 @@ pub(super) async fn run(
             }
         }
     };
-    // The fetcher's end closes the reports; when nobody listens, the fetcher notices that they are
-    // not taken.
+    // The fetcher's end closes the reports; when the receiver is gone, the fetcher notices that
+    // they are not taken.
     tokio::join!(fetcher, translate);
 }
 

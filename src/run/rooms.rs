@@ -1,8 +1,7 @@
 //! The rooms around the agent: a task for each, and the ways to them.
 //!
 //! A change of the configuration starts anew what has to be another and leaves everything else as
-//! it is. What is replaced finishes the orders it has: for every order there is an answer, whoever
-//! gives it.
+//! it is. A replaced room finishes the orders it has, so every order gets an answer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -247,8 +246,8 @@ impl Rooms {
         false
     }
 
-    /// Turns an order into one for its room. A room that is gone is one that has been told to stop:
-    /// its orders are void.
+    /// Turns an order into one for its room. A closed channel means that the room was told to stop;
+    /// the order is dropped.
     pub(super) fn carry_out(&self, action: Action) {
         match action {
             Action::Report(_) => {}

@@ -46,7 +46,7 @@ impl Unreadable {
     ) -> BTreeMap<PathBuf, Failure> {
         let sources = plan.sources.values();
         let tops: BTreeSet<&Path> = sources.map(|planned| planned.source.folder()).collect();
-        // A folder that is gone is nobody's any more; a directory that is missing is still wanted.
+        // A folder that is gone is not wanted any more; a directory that is missing still is.
         self.0.retain(|path, _| {
             let is_below = || path.ancestors().any(|folder| tops.contains(folder));
             tops.contains(path.as_path()) || is_below() && path.exists()

@@ -123,7 +123,7 @@ impl Places {
             reader,
         } = order;
         let mut result = Ok(false);
-        // Not gone after all: whoever looks after it now sees to its staple.
+        // Not gone after all: another source looks after it and its staple now.
         if !matches!(reader, StapleReader::Gone) || is_gone(&path) {
             for place in self.places(&path, &staple_path) {
                 let cleared = self.clear_place(&place, &reader);
@@ -142,7 +142,7 @@ impl Places {
     /// Whether something was removed from this place.
     fn clear_place(&self, staple_path: &Path, reader: &StapleReader) -> Result<bool, store::Error> {
         self.claims.check(staple_path)?;
-        // What is no regular file is nobody's staple.
+        // Only a regular file is a staple.
         let mut is_foreign = true;
         let removal = store::remove_if(staple_path, &self.claims, |bytes| {
             let is_harmful = !is_useful(bytes, reader);
@@ -155,7 +155,7 @@ impl Places {
                 self.beside.doubt(staple_path);
                 recollections::unwrote(&self.memory, staple_path);
             }
-            // Of a certificate that is not stapled for nobody knows here what is a staple.
+            // Without a certificate to staple for, it cannot be known here what is a staple.
             Ok(Removal::Left)
                 if is_foreign && matches!(reader, StapleReader::Certificate { .. }) =>
             {
@@ -184,7 +184,7 @@ impl Places {
         }
         match recollections::is_as_written(&self.memory, staple_path, bytes) {
             None => false,
-            // Nobody puts something there that is no response at all.
+            // A file that is no response at all is not put there on purpose.
             Some(is_as_written) => is_as_written || response.is_err(),
         }
     }
@@ -273,7 +273,7 @@ pub(super) async fn run(
             writers.spawn(write_to_one(places, orders, events, stop));
             way
         });
-        // One that has ended has nobody left to tell.
+        // After its end there is no receiver left.
         let _ = way.send(order);
     }
     drop(ways);

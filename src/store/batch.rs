@@ -299,7 +299,7 @@ fn give(
     let metadata = file.metadata()?;
     match ownership.group() {
         Some(group) if metadata.gid() != group => disk.set_group(file, group)?,
-        // Whoever is not in the directory's group cannot give files to it.
+        // A user outside the directory's group cannot give files to it.
         None if metadata.gid() != folder.group => {
             let _ = disk.set_group(file, folder.group);
         }

@@ -1,8 +1,8 @@
 //! One staplerd at a time writes to a directory.
 //!
 //! The claim is a lock (see the module `locks`) that goes by the directory's device and inode: it
-//! leaves no file that HAProxy would try to load. It is advice among staplerds; it keeps nobody
-//! else from writing. What is opened below a claimed directory does not lead out of it.
+//! leaves no file that HAProxy would try to load. It is advice among staplerds; other programs can
+//! still write. What is opened below a claimed directory does not lead out of it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,8 +26,8 @@ pub enum Claim {
     New,
     /// Another staplerd has it.
     InUse,
-    /// It cannot be locked (some network file systems know no locks): whoever cares has to see to
-    /// it that there is only one staplerd.
+    /// It cannot be locked (some network file systems know no locks): the operator has to see to it
+    /// that there is only one staplerd.
     NotLockable(io::Error),
 }
 

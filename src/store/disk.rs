@@ -11,19 +11,19 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags};
 
 /// What the store asks of the system.
 pub(super) trait Disk {
-    /// Makes a file that nobody else may open yet; an existing one or a link is an error.
+    /// Makes a file that only this user may open yet; an existing one or a link is an error.
     fn create(&self, directory: &File, name: &OsStr) -> io::Result<File>;
     /// Writes some of the bytes and says how many.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize>;
     /// Gives a file to a group (open(2) has chosen one already where there is none).
     fn set_group(&self, file: &File, group: u32) -> io::Result<()>;
-    /// Sets a file's permissions, whatever the umask.
+    /// Sets a file's permissions, independently of the umask.
     fn set_mode(&self, file: &File, mode: u32) -> io::Result<()>;
     /// Flushes one file's data.
     fn flush(&self, file: &File) -> io::Result<()>;
     /// Flushes the file system that a directory lies on.
     fn flush_file_system(&self, directory: &File) -> io::Result<()>;
-    /// Puts a file in the place of whatever has the name `to`, without following it.
+    /// Gives a file the name `to`, in place of a file or link of that name, which is not followed.
     fn rename(&self, directory: &File, from: &OsStr, to: &OsStr) -> io::Result<()>;
     /// Flushes the names in a directory.
     fn flush_directory(&self, directory: &File) -> io::Result<()>;

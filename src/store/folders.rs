@@ -54,7 +54,7 @@ fn create(parent: &File, name: &OsStr) -> io::Result<bool> {
 }
 
 fn finish(parent: &File, folder: &File) -> io::Result<()> {
-    // Whoever is not in that group cannot give it away, as with the staples themselves.
+    // A user outside that group cannot give files to it, as with the staples themselves.
     let group = Gid::from_raw(parent.metadata()?.gid());
     let _ = rustix::fs::fchown(folder, None, Some(group));
     match parent.sync_all() {

@@ -78,7 +78,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The kind in snake_case: log reason and metric label.
+    /// The kind in snake_case: the log reason.
     pub fn kind(&self) -> &'static str {
         match self {
             Error::TooLarge(_) => "too_large",
@@ -114,8 +114,8 @@ pub fn check_writable(directory: &Path) -> Result<(), Error> {
         .map_err(|error| Error::at(directory, error.into()))
 }
 
-/// Reads the bytes at a staple's place; `None` when there is no file. They are foreign bytes:
-/// whoever wants a staple has to verify them. Links lead no farther than `reach`.
+/// Reads the bytes at a staple's place; `None` when there is no file. They are foreign bytes: the
+/// caller has to verify them to have a staple. Links lead no farther than `reach`.
 ///
 /// # Errors
 /// [`Error`] when there is a file that cannot be read.

@@ -13,7 +13,7 @@ use crate::files::{self, Reach};
 pub const DEFAULT_MODE: u32 = 0o644;
 /// The permissions of a file's owner that staplerd itself needs.
 const OWNER_READ_WRITE: u32 = 0o600;
-/// Writing and executing for others: nobody else writes staples, nobody runs them.
+/// Writing and executing for others: no other user writes staples, and no user runs them.
 const REFUSED: u32 = 0o133;
 /// Where the names of groups are looked up.
 const GROUPS: &str = "/etc/group";

@@ -1,7 +1,7 @@
 //! Removing what lies in a staple's place, after a look at it.
 //!
-//! The look and the removal concern the same file: one that is put there in between stays. Links
-//! and what is no regular file are nobody's staple and are left.
+//! The look and the removal concern the same file: one that is put there in between stays. Only a
+//! regular file is a staple; links and other files are left.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The form of what a log line says: the message, then each field as `name=value`.
 //!
-//! Every value passes here on its way to a stream or a file, so whatever a stranger has put into a
-//! name or an answer, one record is one line and steers no terminal. What goes to the journal is
-//! shown in the same way.
+//! Every value passes here on its way to a stream or a file, so a record with any name or answer of
+//! a stranger's is one line and steers no terminal. What goes to the journal is shown in the same
+//! way.
 
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;

@@ -1,7 +1,7 @@
 //! The log file: `staplerd.log` in a directory, one line a record, appended.
 //!
-//! When somebody has moved or removed the file (logrotate), the next record begins a new one; no
-//! signal is needed for that.
+//! When the file was moved or removed (logrotate), the next record begins a new one; no signal is
+//! needed for that.
 
 use crate::files;
 use crate::text::Printable;

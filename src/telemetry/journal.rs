@@ -33,7 +33,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// # Errors
-    /// When there is no socket to be had, or nobody listens.
+    /// When no socket can be made, or the journal does not listen.
     pub(super) fn new() -> io::Result<Self> {
         UnixDatagram::unbound()?.connect(SOCKET)?;
         Self::at(Path::new(SOCKET))
@@ -54,7 +54,7 @@ impl<S: Subscriber> Layer<S> for Journal {
         let mut record = JournalRecord::default();
         event.record(&mut record);
         let datagram = record.datagram(*event.metadata().level());
-        // Nobody could be told.
+        // There is no place left to report it.
         let _ = self.socket.send_to(&datagram, &self.path);
     }
 }

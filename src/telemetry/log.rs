@@ -98,7 +98,7 @@ pub fn start_with(settings: &Settings) -> io::Result<()> {
     if settings.syslog
         && let Err(error) = syslog::listens()
     {
-        tracing::warn!("nothing reaches the system's log until somebody listens there: {error}");
+        tracing::warn!("nothing reaches the system's log until a daemon listens there: {error}");
     }
     Ok(())
 }

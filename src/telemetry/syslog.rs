@@ -1,6 +1,6 @@
 //! The system's log: a datagram for each record to `/dev/log`, in the form of RFC 3164.
 //!
-//! Facility daemon. No timestamp is sent: the form has local times only, and whoever listens at
+//! Facility daemon. No timestamp is sent: the form has local times only, and the daemon at
 //! `/dev/log` knows the time itself (RFC 3164 §4.3.2). A log that is not there, or does not take
 //! anything for a while, loses records; the program goes on.
 
@@ -41,10 +41,10 @@ impl Syslog {
     }
 }
 
-/// Whether somebody listens at [`DEVICE`].
+/// Whether a process listens at [`DEVICE`].
 ///
 /// # Errors
-/// The system's, with the path in its words, where nobody does.
+/// The system's, with the path in its words, if none does.
 pub(super) fn listens() -> io::Result<()> {
     let connected = UnixDatagram::unbound()?.connect(DEVICE);
     connected.map_err(|error| io::Error::new(error.kind(), format!("{DEVICE}: {error}")))
@@ -90,7 +90,7 @@ impl Write for SyslogRecord<'_> {
         let mut datagram = format!("<{priority}>staplerd[{}]: ", std::process::id()).into_bytes();
         datagram.extend_from_slice(record.trim_ascii_end());
         datagram.truncate(RECORD_MAX);
-        // Nobody could be told.
+        // There is no place left to report it.
         let _ = self.log.socket.send_to(&datagram, &self.log.device);
         Ok(record.len())
     }

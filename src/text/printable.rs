@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Something with a form for people.
 pub trait Printable {
-    /// The form for people: one line, whatever the bytes.
+    /// The form for people: one line, for any bytes.
     fn printable(&self) -> Shown<'_>;
 }
 

@@ -1,9 +1,9 @@
 //! A strict reader, and a small writer, of DER.
 //!
 //! Reads one element after the other out of received bytes and keeps every element's raw form, so
-//! that what is hashed or verified is what came in. Refuses whatever BER allows and DER does not:
-//! indefinite and non-minimal lengths, padded integers, odd booleans, times without seconds. It
-//! never descends by itself; how deep a structure goes is written down by its caller, so neither
+//! that what is hashed or verified is what came in. Refuses everything that BER allows and DER does
+//! not: indefinite and non-minimal lengths, padded integers, odd booleans, times without seconds.
+//! It never descends by itself; how deep a structure goes is written down by its caller, so neither
 //! depth nor time depends on the input. Governed by X.690 §8 to §11.
 
 use crate::time::Timestamp;
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// The next element, whatever it is.
+    /// The next element, of any type.
     ///
     /// # Errors
     /// What X.690 has against it.
@@ -242,7 +242,7 @@ pub fn integer(content: &[u8]) -> Result<&[u8], Error> {
 }
 
 /// Checks the content of a serial number and returns it: an INTEGER of at most
-/// [`MAX_SERIAL_OCTETS`], so that it cannot carry a text of somebody's choosing.
+/// [`MAX_SERIAL_OCTETS`], so that it cannot carry a text of a stranger's choosing.
 ///
 /// # Errors
 /// [`Error::Integer`] and [`Error::LongSerial`].

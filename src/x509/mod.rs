@@ -73,7 +73,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The variant's name in snake_case, for logs and metrics.
+    /// The variant's name in snake_case.
     pub fn kind(&self) -> &'static str {
         match self {
             Error::NoCertificate => "no_certificate",

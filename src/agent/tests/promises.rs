@@ -1,4 +1,4 @@
-//! What holds whatever happens, in whatever order: shown with events drawn at random.
+//! What always holds: shown with random events in random order.
 
 use std::collections::BTreeSet;
 
@@ -238,7 +238,8 @@ impl Run {
         }
     }
 
-    /// Whatever happened: each certificate has its next step, alarms stand for what exists.
+    /// After any events each certificate has its next step, and each alarm belongs to something
+    /// that exists.
     fn check(&self) {
         let agent = &self.bench.agent;
         let entries = &agent.inventory.entries;

@@ -78,7 +78,7 @@ pub(in crate::cli) struct DaemonOptions {
     #[arg(short = 's', long, value_name = "SOCKET", num_args = 1.., help_heading = "HAProxy")]
     haproxy_sockets: Vec<String>,
 
-    /// Write staples to disk only, whatever sockets the configuration names
+    /// Write staples to disk only, even if the configuration names sockets
     #[arg(long, help_heading = "HAProxy")]
     no_haproxy_sockets: bool,
 

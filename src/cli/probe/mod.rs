@@ -24,7 +24,7 @@ use crate::x509::{Certificate, KeyFamily};
 
 use report::Probed;
 
-/// Whom to ask, and how.
+/// The server to ask, and how.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  staplerd probe www.example.com\n  \
                   staplerd probe 127.0.0.1:443 --name www.example.com --json\n  \

@@ -30,7 +30,7 @@ use crate::signals::{SignalRequest, Signals};
 use crate::telemetry::{self, Verbosity};
 
 /// What to do where nothing is said about what to answer for.
-const NOBODY: &str = "no authority to answer for: give --issuer with its --key and --index, or a \
+const NO_AUTHORITY: &str = "no authority to answer for: give --issuer with its --key and --index, or a \
     configuration file (-c) with a section 'responder'";
 
 /// What `--fault` is for.
@@ -116,7 +116,7 @@ impl ResponderArguments {
             config.authorities = self.authorities.check(problems);
         }
         if config.authorities.is_empty() && problems.is_empty() {
-            problems.push(NOBODY.to_owned());
+            problems.push(NO_AUTHORITY.to_owned());
         }
         config.listen = self.listen.unwrap_or(config.listen);
         config.validity = self.validity.unwrap_or(config.validity);

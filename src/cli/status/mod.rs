@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &StatusArguments) -> ExitCode {
         print_json(&status);
     } else {
         let (style, _) = terminal();
-        // Whoever reads it may have read enough (`| head`).
+        // The reader may have closed the pipe (`| head`).
         let _ = print(&picture(arguments, &status, style));
     }
     match status.needs_attention {
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &StatusArguments) -> ExitCode {
     }
 }
 
-/// Shows it until nobody can see it any more.
+/// Shows it until the output is closed.
 fn watch(arguments: &StatusArguments, interval: Duration) -> ExitCode {
     loop {
         let (style, height) = terminal();

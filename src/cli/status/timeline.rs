@@ -8,7 +8,7 @@ use crate::control::{CertificateView, StapleStatus, StatusView};
 use crate::text::Printable;
 use crate::time::Timestamp;
 
-/// The width where nobody says one.
+/// The width if the terminal states none.
 const WIDTH: usize = 80;
 /// The shortest bar.
 const SHORTEST_BAR: usize = 10;

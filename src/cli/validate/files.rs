@@ -89,7 +89,7 @@ fn check_certificates(world: &LookedAfter, survey: &Survey, user: &User, report:
     }
 }
 
-/// Whom to ask about the certificate in a file; nobody where it is empty.
+/// The responders to ask about the certificate in a file; none if it is empty.
 pub(super) fn responders_of(world: &LookedAfter, file: &SurveyedFile) -> Vec<String> {
     let Ok(finding) = &file.content else {
         return Vec::new();

@@ -30,7 +30,7 @@ use crate::haproxy::Address;
 use crate::run;
 use crate::text::counted;
 
-/// What to check, and for whom.
+/// What to check, and for which user.
 #[derive(Args)]
 pub(super) struct ValidateArguments {
     /// Configuration file, as with -c; or directories with certificates
@@ -54,7 +54,7 @@ pub(super) struct ValidateArguments {
 struct LookedAfter {
     config: Config,
     sources: Vec<Source>,
-    /// Whom to ask about the certificates of each source.
+    /// The responders to ask about the certificates of each source.
     responders: Vec<Option<ResponderOverride>>,
     sockets: Vec<Address>,
 }

@@ -17,7 +17,7 @@ use crate::text::Printable;
 /// The most that is read of the system's users or groups, in bytes.
 const LARGEST_NAMES: u64 = 64 * 1024 * 1024;
 
-/// Whose a file is, and what its mode lets whom do.
+/// The owner of a file, and the rights that its mode gives.
 #[derive(Clone, Copy)]
 struct Permissions {
     user: u32,
@@ -25,7 +25,7 @@ struct Permissions {
     mode: u32,
 }
 
-/// Somebody who reads files.
+/// A user who reads files.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum FileReader {
     User(u32),

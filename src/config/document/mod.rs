@@ -129,7 +129,7 @@ impl<'a> Document<'a> {
         (!value.is_null()).then_some(value)
     }
 
-    /// Whether the text is YAML, whatever it says.
+    /// Whether the text is YAML, with any content.
     pub fn is_yaml(&self) -> bool {
         self.is_yaml
     }

@@ -1,4 +1,4 @@
-//! Reading a mapping whose keys are known: what nobody asks for is a mistake.
+//! Reading a mapping whose keys are known: any other key is a mistake.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

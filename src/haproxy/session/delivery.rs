@@ -138,8 +138,8 @@ impl Conversation {
 
     /// Reads back what HAProxy holds after a first staple, and whether there is a place for it now.
     ///
-    /// A store that only `server` lines use gets none, whatever is put into it: HAProxy staples for
-    /// its own clients only. It is left alone from then on.
+    /// A store that only `server` lines use staples nothing, even with a response in it: HAProxy
+    /// staples for its own clients only. It is left alone from then on.
     async fn verify_attached(
         &mut self,
         stores: &[String],

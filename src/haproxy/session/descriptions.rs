@@ -1,9 +1,9 @@
 //! Which certificates HAProxy may end over when it is asked to describe them.
 //!
 //! HAProxy 2.6 ends over the description of a certificate whose names leave just too little room in
-//! its buffer for what follows them, whoever asks. How long the names are is told by the file,
-//! where a store has the name of one: what HAProxy has loaded from it may be another certificate,
-//! but mostly it is this one.
+//! its buffer for what follows them, whichever client asks. How long the names are is told by the
+//! file, where a store has the name of one: what HAProxy has loaded from it may be another
+//! certificate, but mostly it is this one.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -1,9 +1,8 @@
 //! Several control sockets of one process: one session serves it, the others hand theirs over.
 //!
 //! HAProxy has one transaction and one lock for all its clients, and 3.4.0 does not survive two
-//! that are busy at once. So whoever comes second closes its connection, passes its deliveries to
-//! the first and is told what the first is told of the process. When the first ends, each connects
-//! anew.
+//! that are busy at once. So the second session closes its connection, passes its deliveries to the
+//! first one, and gets the reports of the first one. When the first ends, each connects anew.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -69,7 +69,7 @@ impl Conversation {
         let staple = &*delivery.staple;
         if self.shows(answer, staple) {
             let stores = self.stores.holding(&delivery.certificate);
-            // It lies in somebody's slot; where one store can be meant, in that of this one.
+            // It lies in some store's slot; if only one store can be meant, in that store's.
             let is_everywhere = match stores.as_slice() {
                 [(_, slot)] => *slot != Slot::Absent,
                 stores => stores.iter().all(|(_, slot)| *slot == Slot::Present),

@@ -1,6 +1,6 @@
 //! The one `set ssl cert` transaction of a process: opened, committed, ended.
 //!
-//! All clients of a process share it. Somebody else's is never written into, committed or aborted;
+//! All clients of a process share it. Another client's is never written into, committed or aborted;
 //! one of this program's never stays behind: until HAProxy has said that it is over, it counts as
 //! open, and an answer that certificates are locked says nothing about it. A commit rebuilds every
 //! place the certificate is used in and can take a minute, with a dot for every ten of them; when
@@ -28,13 +28,13 @@ use crate::x509::{Certificate, CertificateReference};
 /// each of which takes milliseconds; what is silent for longer is stopped, not busy.
 const COMMIT_SILENCE: Duration = Duration::from_secs(180);
 
-/// Somebody else's transaction that is open for so long is told of.
+/// After this time another client's open transaction is reported.
 const STUCK_AFTER: Duration = Duration::from_secs(180);
 
-/// How often it is looked whether somebody else's transaction is still open.
+/// The interval of looks at another client's open transaction.
 const WATCH_SPACING: Duration = Duration::from_secs(5);
 
-/// Somebody else's transaction, as far as it has been watched.
+/// Another client's transaction, as far as it has been watched.
 #[derive(Clone, Debug)]
 pub(super) struct ForeignTransaction {
     store: String,
@@ -67,7 +67,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             Some(Unfinished::Commit(..)) => return Err(DeliveryError::CommitUnseen.into()),
             Some(Unfinished::FailedCommit(_)) => return Err(DeliveryError::CommitFailed.into()),
         }
-        // 2.3 to 3.0 would write the response into whatever transaction is open.
+        // 2.3 to 3.0 would write the response into any transaction that is open.
         if conversation.look_for_transaction().await?.is_some() {
             return Err(DeliveryError::ForeignTransaction.into());
         }
@@ -201,7 +201,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Whether a store holds the certificate of another client that came into it with a commit of
-    /// this program's, and which nobody has put into its file since.
+    /// this program's, and which its file has not had since.
     pub(super) fn is_foreign(&self, store: &str, details: &StoreDetails) -> bool {
         details
             .certificate
@@ -255,7 +255,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     }
 
     /// Learns from the list of all stores, which names the open transaction, whether a commit whose
-    /// end was not seen has come to its end, and whether somebody else has one open.
+    /// end was not seen has come to its end, and whether another client has one open.
     pub(super) async fn note_listed_transaction(
         &self,
         conversation: &mut Conversation,
@@ -303,7 +303,7 @@ impl Conversation {
         Ok(open)
     }
 
-    /// Looks again at somebody else's transaction, once it has been seen.
+    /// Looks again at another client's transaction, once it has been seen.
     pub(super) async fn watch_foreign_transaction(&mut self) -> Result<(), CommandFailure> {
         let due = |foreign: &ForeignTransaction| foreign.looked.elapsed() >= WATCH_SPACING;
         if self.process.level == Level::Admin && self.foreign.as_ref().is_some_and(due) {

@@ -1,4 +1,4 @@
-//! What is remembered is there after a restart, whatever became of the file.
+//! What is remembered is there after a restart, with any damage to the file.
 
 use std::fs;
 use std::path::Path;

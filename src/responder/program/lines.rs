@@ -128,8 +128,8 @@ impl AnswerLine {
     }
 }
 
-/// The reason with this name in RFC 5280 §5.3.1, in whatever case and with `_` between its words or
-/// not.
+/// The reason with this name in RFC 5280 §5.3.1, in any case, with or without `_` between its
+/// words.
 fn reason(name: &str) -> Option<RevocationReason> {
     let name = name.replace('_', "");
     let mut numbers = 0..=u8::MAX;

@@ -98,7 +98,7 @@ impl Program {
         if self.questions.try_send(asked).is_err() {
             return Err(ProgramError::Busy { program: program() }.into());
         }
-        // Nobody is left to answer when all ends.
+        // At the end there is no question left to answer.
         let ended = |_| ProgramError::Ended {
             program: program(),
             how: "is not kept running any more".to_owned(),
@@ -138,7 +138,7 @@ impl StatusSource for Program {
     }
 }
 
-/// Keeps the program running while somebody may ask.
+/// Keeps the program running while questions may come.
 async fn keep(
     start: impl Fn() -> Result<ProgramProcess, ProgramError>,
     first: ProgramProcess,
@@ -174,8 +174,8 @@ async fn keep(
     }
 }
 
-/// Tells everybody who asks before `end` why there is nobody to ask; `None` where nobody will ask
-/// any more.
+/// Answers every question that comes before `end` with the error that keeps the program from
+/// running; `None` if no question can come any more.
 async fn refuse(
     error: &ProgramError,
     end: Instant,

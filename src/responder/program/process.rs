@@ -92,8 +92,8 @@ impl ProgramProcess {
         })
     }
 
-    /// Asks and answers until the program has to be started again; why. Who still waits is told the
-    /// same. `None` where nobody asks any more.
+    /// Asks and answers until the program has to be started again, and returns why. Waiting
+    /// questions are answered with the same error. `None` if no question can come any more.
     pub(super) async fn serve(
         &mut self,
         questions: &mut mpsc::Receiver<Asked>,

@@ -97,7 +97,7 @@ fn one_place_under_two_paths_is_written_once_and_what_is_there_already_stays() {
     batch(b"two");
     let before = [inode("real/a.ocsp"), inode("real/b.ocsp")];
     batch(b"new");
-    // Held open by nobody, an inode may be given again; but not while its file is there.
+    // The inode of a closed file may be given again; but not while the file is there.
     assert_eq!(inode("real/a.ocsp"), before[0], "not written again");
     assert_ne!(inode("real/b.ocsp"), before[1]);
     assert_eq!(names(&path("real")), ["a.ocsp", "b.ocsp"]);

@@ -1,4 +1,4 @@
-//! One word for one thing: a type's name stands in one place.
+//! One word for one thing: a type's name stands in one place. Plain words in comments.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,4 +67,49 @@ fn comments_are_no_wider_than_code() {
         }
     }
     assert!(comments > 1000, "only {comments} comments were found");
+}
+
+/// Words on which a sentence hangs that has no subject: say who it is.
+const VAGUE: &[&str] = &["whoever", "nobody", "somebody", "whatever", "whom"];
+/// So many are left, each where it is the right word.
+const VAGUE_LEFT: usize = 1;
+
+/// The vague words of a comment line.
+fn vague_words(line: &str) -> usize {
+    let words = line
+        .trim_start()
+        .strip_prefix("//")
+        .map(|comment| comment.split(|character: char| !character.is_alphabetic()));
+    words
+        .into_iter()
+        .flatten()
+        .filter(|word| {
+            let word = word.to_lowercase();
+            VAGUE.contains(&word.as_str())
+        })
+        .count()
+}
+
+#[test]
+fn comments_say_who_does_it() {
+    let mut found = Vec::new();
+    for file in files_below("src") {
+        let text = fs::read_to_string(&file).unwrap();
+        for (index, line) in text.lines().enumerate() {
+            let place = format!("{}:{}: {}", relative(&file), index + 1, line.trim());
+            found.extend(vec![place; vague_words(line)]);
+        }
+    }
+    assert!(
+        found.len() == VAGUE_LEFT,
+        "{} vague words, {VAGUE_LEFT} are agreed: {found:#?}",
+        found.len()
+    );
+}
+
+#[test]
+fn vague_words_are_seen_in_comments_only() {
+    assert_eq!(vague_words("    /// Whoever asks nobody, whom?"), 3);
+    assert_eq!(vague_words("let nobody = \"whatever\";"), 0);
+    assert_eq!(vague_words("// The body is nobodys."), 0);
 }
