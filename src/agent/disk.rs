@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::inventory::{CertificateEntry, FileEntry, FileState, StapleFile};
+use super::order::{ClearOrder, WriteOrder};
 use super::timers::Timer;
-use super::{
-    Action, Agent, CertificateId, Exclusion, Failure, Notice, SHORTEST_LIFE, StapleReader,
-};
+use super::{Action, Agent, CertificateId, Exclusion, Failure, Notice, StapleReader};
+use crate::ocsp::verify::SHORTEST_LIFE;
 use crate::ocsp::{CertificateStatus, Staple};
 use crate::schedule;
 use crate::time::{Now, Timestamp};
@@ -95,12 +95,12 @@ impl Agent {
         };
         file.disk.underway = Some(Arc::clone(&staple));
         file.is_in_doubt = false;
-        let action = Action::Write {
+        let action = Action::Write(WriteOrder {
             certificate: id,
             path: path.to_owned(),
             staple_path: file.staple_path.clone(),
             staple,
-        };
+        });
         self.timers.cancel(&Timer::Write(path.to_owned()));
         self.actions.push(action);
     }
@@ -114,11 +114,11 @@ impl Agent {
             return;
         };
         file.is_being_cleared = true;
-        let action = Action::Clear {
+        let action = Action::Clear(ClearOrder {
             path: path.to_owned(),
             staple_path: file.staple_path.clone(),
             reader: StapleReader::Certificate { subject, held },
-        };
+        });
         self.timers.cancel(&Timer::Write(path.to_owned()));
         self.actions.push(action);
     }
@@ -289,10 +289,10 @@ impl Agent {
         staple_path: PathBuf,
         reader: StapleReader,
     ) {
-        self.actions.push(Action::Clear {
+        self.actions.push(Action::Clear(ClearOrder {
             path,
             staple_path,
             reader,
-        });
+        }));
     }
 }

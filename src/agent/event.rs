@@ -6,17 +6,13 @@
 //! bounds every queue between the rooms by the number of certificates.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
 use super::failure::Failure;
-use super::inventory::{
-    CacheValidators, CertificateId, FoundFile, Identity, IssuedCertificate, Recollection,
-    StapleFile, TargetId,
-};
+use super::inventory::{CacheValidators, CertificateId, FoundFile, StapleFile, TargetId};
 use super::state::{Exclusion, Outdated};
-use crate::ocsp::{Assessment, RevocationReason, Standing, Staple};
+use crate::ocsp::{Assessment, RevocationReason};
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
@@ -41,14 +37,14 @@ pub enum Event {
         /// What lies there.
         staple: StapleFile,
     },
-    /// The answer to [`Action::Request`].
+    /// The answer to [`Action::Request`](super::Action::Request).
     Answered {
         /// Whose response was asked for.
         certificate: CertificateId,
         /// What the responder answered, or why there is no usable answer.
         result: Result<Answered, RequestFailure>,
     },
-    /// The answer to [`Action::Write`].
+    /// The answer to [`Action::Write`](super::Action::Write).
     Written {
         /// Whose staple it was.
         certificate: CertificateId,
@@ -57,7 +53,7 @@ pub enum Event {
         /// Done, or why not.
         result: Result<(), Failure>,
     },
-    /// The answer to [`Action::Clear`].
+    /// The answer to [`Action::Clear`](super::Action::Clear).
     Cleared {
         /// The certificate file.
         path: PathBuf,
@@ -92,7 +88,7 @@ pub enum Event {
         /// The certificate, as far as HAProxy shows it.
         certificate: CertificateReference,
     },
-    /// The answer to [`Action::Deliver`].
+    /// The answer to [`Action::Deliver`](super::Action::Deliver).
     Delivered {
         /// The HAProxy process.
         target: TargetId,
@@ -101,8 +97,8 @@ pub enum Event {
         /// How the process came to hold it, or why it does not.
         result: Result<Delivered, DeliveryFailure>,
     },
-    /// Another answer to [`Action::Deliver`]: the process holds a newer response already, which an
-    /// older one must not replace.
+    /// Another answer to [`Action::Deliver`](super::Action::Deliver): the process holds a newer
+    /// response already, which an older one must not replace.
     HeldNewer {
         /// The HAProxy process.
         target: TargetId,
@@ -122,88 +118,6 @@ pub enum Event {
     WaysChanged,
     /// Time has passed.
     Wakeup,
-}
-
-/// An order to the rooms around the agent.
-#[derive(Debug)]
-pub enum Action {
-    /// Ask a responder and validate what it says.
-    Request {
-        /// Whose response.
-        certificate: CertificateId,
-        /// The certificate and its issuer.
-        subject: Arc<IssuedCertificate>,
-        /// The certificate demands a staple of its server (RFC 7633): to be asked for first.
-        must_staple: bool,
-        /// What the response held says: an older one is of no use.
-        held: Option<Standing>,
-        /// The successor of that response is overdue: the same one again is of no use either.
-        is_overdue: bool,
-        /// How long the staple that is held lasts; none where none is held.
-        lasts: Option<Duration>,
-        /// The operator wants it asked for now, even where its responder is being left alone.
-        is_wanted_now: bool,
-        /// For a conditional request; empty when the responder gave none.
-        validators: CacheValidators,
-    },
-    /// The clock was ahead: what lies on disk and was taken to have ended may be valid after all.
-    /// Every file is to be looked at again; answered by an [`Event::FileFound`] for each.
-    LookAgain,
-    /// Write a staple beside its certificate.
-    Write {
-        /// Whose staple.
-        certificate: CertificateId,
-        /// The certificate file.
-        path: PathBuf,
-        /// Where the staple belongs.
-        staple_path: PathBuf,
-        /// What to write.
-        staple: Arc<Staple>,
-    },
-    /// Remove what lies in the place of a staple and keeps HAProxy from starting, if it is this
-    /// program's: what it has written there, or a response for this certificate.
-    Clear {
-        /// The certificate file.
-        path: PathBuf,
-        /// What is to be removed.
-        staple_path: PathBuf,
-        /// What HAProxy would read it for.
-        reader: StapleReader,
-    },
-    /// Make a HAProxy process hold this staple.
-    Deliver {
-        /// The HAProxy process.
-        target: TargetId,
-        /// Whose staple.
-        certificate: CertificateId,
-        /// The certificate and its issuer.
-        subject: Arc<IssuedCertificate>,
-        /// The staple.
-        staple: Arc<Staple>,
-    },
-    /// Keep this beyond the end of the process, in place of what was kept of the certificate
-    /// before. Not answered.
-    Remember(Recollection),
-    /// Keep nothing of this certificate any more. Not answered.
-    Forget(Identity),
-    /// A notice for the log and the hooks.
-    Report(Notice),
-}
-
-/// What HAProxy would read a staple's file for.
-#[derive(Debug)]
-pub enum StapleReader {
-    /// For a certificate.
-    Certificate {
-        /// The certificate and its issuer.
-        subject: Arc<IssuedCertificate>,
-        /// What the response held last says: one that may follow it is not removed.
-        held: Option<Standing>,
-    },
-    /// For a file with nothing to staple for.
-    Excluded,
-    /// For a file that is gone, until another one comes to its place.
-    Gone,
 }
 
 /// What a responder answered.

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
+use super::Settings;
 use super::failure::Failure;
 use super::state::{Exclusion, Outdated, State};
-use super::{SHORTEST_LIFE, Settings};
-use crate::ocsp::verify::CLOCK_SKEW;
+use crate::ocsp::verify::{CLOCK_SKEW, SHORTEST_LIFE};
 use crate::ocsp::{self, CertId, CertificateStatus, Policy, Standing, Staple};
 use crate::schedule::{self, Life};
 use crate::time::{Now, Timestamp};

@@ -10,6 +10,7 @@ mod disk;
 mod event;
 mod failure;
 mod inventory;
+mod order;
 mod placement;
 mod requests;
 mod served;
@@ -26,14 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{
-    Action, Answered, Delivered, DeliveryFailure, DeliveryRetry, Event, Notice, RequestFailure,
-    StapleReader,
+    Answered, Delivered, DeliveryFailure, DeliveryRetry, Event, Notice, RequestFailure,
 };
 pub use failure::Failure;
 pub use inventory::{
     CacheValidators, CertificateId, FileContent, FoundFile, Identity, IssuedCertificate,
     Recollection, StapleFile, TargetId,
 };
+pub use order::{Action, ClearOrder, DeliveryOrder, RequestOrder, StapleReader, WriteOrder};
 pub use state::{Exclusion, Outdated, State};
 pub use status::{CertificateSummary, FileStatus, PlaceSummary};
 
@@ -44,10 +45,6 @@ use crate::ocsp::Staple;
 use crate::ocsp::verify::CLOCK_SKEW;
 use crate::schedule;
 use crate::time::{Now, Timestamp};
-
-/// A staple with less life than this is neither written nor delivered: HAProxy drops it 300 s
-/// before its end, and throws the good one away when a shorter one is pushed.
-pub const SHORTEST_LIFE: Duration = Duration::from_secs(600);
 
 /// What the operator decides.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inventory::Place;
+use super::order::DeliveryOrder;
 use super::timers::Timer;
 use super::{
     Action, Agent, CertificateId, Delivered, DeliveryFailure, DeliveryRetry, Notice, TargetId,
@@ -99,12 +100,12 @@ impl Agent {
         live.underway = Some(Arc::clone(&staple));
         let subject = Arc::clone(&entry.subject);
         self.timers.cancel(&Timer::Deliver(id, target));
-        self.actions.push(Action::Deliver {
+        self.actions.push(Action::Deliver(DeliveryOrder {
             target,
             certificate: id,
             subject,
             staple,
-        });
+        }));
     }
 
     /// A delivery ended.

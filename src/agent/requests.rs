@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inventory::{CertificateEntry, FileState, is_from_the_future};
+use super::order::RequestOrder;
 use super::timers::Timer;
 use super::{
     Action, Agent, Answered, CacheValidators, CertificateId, Failure, Notice, Outdated,
-    Recollection, RequestFailure, SHORTEST_LIFE, Settings,
+    Recollection, RequestFailure, Settings,
 };
+use crate::ocsp::verify::SHORTEST_LIFE;
 use crate::ocsp::{self, Assessment, CertificateStatus, Standing, Staple};
 use crate::schedule;
 use crate::time::{Now, Timestamp};
@@ -121,7 +123,7 @@ impl Agent {
         }
         entry.requesting = true;
         let is_overdue = entry.overdue_staple(&settings, now.wall).is_some();
-        let action = Action::Request {
+        let action = Action::Request(RequestOrder {
             certificate: id,
             subject: Arc::clone(&entry.subject),
             must_staple: entry.subject.certificate.must_staple(),
@@ -136,7 +138,7 @@ impl Agent {
                 true => CacheValidators::default(),
                 false => entry.validators.clone(),
             },
-        };
+        });
         self.actions.push(action);
         if !self.timers.is_set(&Timer::Expiry(id)) {
             // The clock was ahead when the certificate was taken to have ended.

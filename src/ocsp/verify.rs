@@ -28,7 +28,7 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 pub const MAX_AGE_WITHOUT_NEXT_UPDATE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Least life of a staple: HAProxy drops it 300 seconds before nextUpdate, the rest is margin.
-pub const MIN_STAPLE_LIFE: Duration = Duration::from_secs(600);
+pub const SHORTEST_LIFE: Duration = Duration::from_secs(600);
 
 /// How long after thisUpdate clients accept a response, even before nextUpdate: Firefox's ten days
 /// (mozilla::pkix), to which it adds one for clocks that differ.
@@ -324,10 +324,10 @@ fn staple(
         });
     }
     let next_update = entry.next_update.ok_or(NotStapleable::NoNextUpdate)?;
-    if standing.expires.since(now) < MIN_STAPLE_LIFE {
+    if standing.expires.since(now) < SHORTEST_LIFE {
         return Err(NotStapleable::LifeTooShort {
             expires: standing.expires,
-            minimum: MIN_STAPLE_LIFE.as_secs(),
+            minimum: SHORTEST_LIFE.as_secs(),
         });
     }
     if response.len() > MAX_STAPLE_BYTES {

@@ -10,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::plan::Socket;
 use super::{RoomNews, wall_clock};
 use crate::agent::{
-    CertificateId, Delivered, DeliveryFailure, DeliveryRetry, Event, Failure, IssuedCertificate,
+    CertificateId, Delivered, DeliveryFailure, DeliveryOrder, DeliveryRetry, Event, Failure,
     TargetId,
 };
 use crate::haproxy::{
     self, Address, Arrival, DeliveryError, Fingerprint, Process, ProcessNotice, Processes,
     Quarantine, SessionReport,
 };
-use crate::ocsp::Staple;
 use crate::text::Printable;
 
 /// Reports of a session that may wait to be translated.
@@ -25,13 +24,6 @@ const REPORTS: usize = 256;
 
 /// The name of a control socket's missing rights.
 const LEVEL_TOO_LOW: &str = "level_too_low";
-
-/// One staple to be made live.
-pub(super) struct DeliveryOrder {
-    pub(super) certificate: CertificateId,
-    pub(super) subject: Arc<IssuedCertificate>,
-    pub(super) staple: Arc<Staple>,
-}
 
 /// Runs the session of one control socket and translates between it and the agent.
 pub(super) async fn run(

@@ -325,7 +325,7 @@ impl Daemon {
             match action {
                 Action::Report(report) => self.tell(&report),
                 order => {
-                    self.clearing += usize::from(matches!(order, Action::Clear { .. }));
+                    self.clearing += usize::from(matches!(order, Action::Clear(..)));
                     self.rooms.carry_out(order);
                 }
             }

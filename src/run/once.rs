@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::unreadable::NOT_WRITABLE;
 use super::{Daemon, Error, RoomNews, agent_settings, in_runtime, wall_clock};
-use crate::agent::{Action, Event, Notice, State, TargetId};
+use crate::agent::{Action, Event, Notice, RequestOrder, State, TargetId};
 use crate::config::{Config, Origin};
 use crate::discovery::source::Source;
 use crate::haproxy::DeliveryError;
@@ -213,7 +213,7 @@ impl Run<'_> {
     fn sort_waiting(&mut self) {
         let sources = &self.daemon.config.sources;
         let place = |action: &Action| {
-            let Action::Request { certificate, .. } = action else {
+            let Action::Request(RequestOrder { certificate, .. }) = action else {
                 return usize::MAX;
             };
             let names = self.daemon.agent.names_of(*certificate);
@@ -283,21 +283,21 @@ impl Run<'_> {
         match action {
             Action::Report(report) => self.tell(report),
             order if self.once.extent == Extent::Nothing => {
-                if let Action::Request { certificate, .. } = order {
+                if let Action::Request(RequestOrder { certificate, .. }) = order {
                     let names = self.daemon.agent.names_of(certificate);
                     let names = names.map(|name| name.printable().to_string());
                     self.summary.due.extend(names);
                 }
             }
-            Action::Request { .. } if self.once.extent == Extent::Disk => {}
-            request @ Action::Request { .. } if self.daemon.config.stop_on_error => {
+            Action::Request(..) if self.once.extent == Extent::Disk => {}
+            request @ Action::Request(..) if self.daemon.config.stop_on_error => {
                 self.waiting.push_back(request);
             }
-            request @ Action::Request { .. } => self.request(request),
+            request @ Action::Request(..) => self.request(request),
             order => {
                 let is_placement = matches!(
                     order,
-                    Action::Write { .. } | Action::Clear { .. } | Action::Deliver { .. }
+                    Action::Write(..) | Action::Clear(..) | Action::Deliver(..)
                 );
                 self.open_placements += usize::from(is_placement);
                 self.daemon.rooms.carry_out(order);

@@ -1,7 +1,6 @@
 //! The agent's requests, carried out by the fetch room and judged by the `ocsp` room.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -9,25 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::{off_limits, wall_clock};
 use crate::agent::{
     Answered, CacheValidators, CertificateId, Event, Failure, IssuedCertificate, RequestFailure,
+    RequestOrder,
 };
 use crate::config::Config;
 use crate::fetch::{self, Caching, JobReport, Judged, Verdict};
 use crate::ocsp::{self, Assessment, Standing};
-
-/// One response to be asked for.
-pub(super) struct RequestOrder {
-    pub(super) certificate: CertificateId,
-    pub(super) subject: Arc<IssuedCertificate>,
-    pub(super) must_staple: bool,
-    pub(super) held: Option<Standing>,
-    /// Its successor is overdue: the same once more is of no use.
-    pub(super) is_overdue: bool,
-    /// How long the staple that is held lasts.
-    pub(super) lasts: Option<Duration>,
-    /// The operator wants it asked for even where the responder is being left alone.
-    pub(super) is_wanted_now: bool,
-    pub(super) validators: CacheValidators,
-}
 
 /// What the fetch room gives back with an answer: whose it is, and how to judge it.
 struct JobKey {

@@ -16,11 +16,12 @@ use tokio_util::task::TaskTracker;
 use super::beside::Beside;
 use super::plan::{Ids, Plan, Socket};
 use super::testimonies::Testimonies;
+use super::writer::WriterOrder;
 use super::{
     GRACE, RoomNews, TRANSACTION_GRACE, deliverer, finder, haproxy_files, off_limits,
     recollections, requester, writer,
 };
-use crate::agent::{Action, Event, TargetId};
+use crate::agent::{Action, DeliveryOrder, Event, RequestOrder, TargetId};
 use crate::config::Config;
 use crate::fetch::{self, OffLimits, Pauses};
 use crate::haproxy::Processes;
@@ -33,7 +34,7 @@ use crate::systemd;
 /// The rooms that carry out the agent's orders, and what they are told.
 pub(super) struct Rooms {
     requester: Requester,
-    writes: mpsc::UnboundedSender<writer::WriterOrder>,
+    writes: mpsc::UnboundedSender<WriterOrder>,
     hooks: mpsc::UnboundedSender<hooks::HookRun>,
     sessions: BTreeMap<TargetId, SessionRoom>,
     plans: watch::Sender<Arc<Plan>>,
@@ -59,13 +60,13 @@ struct Results {
 
 /// Who asks the responders.
 struct Requester {
-    orders: mpsc::UnboundedSender<requester::RequestOrder>,
+    orders: mpsc::UnboundedSender<RequestOrder>,
     pauses: Pauses,
 }
 
 /// The session of one control socket.
 struct SessionRoom {
-    orders: mpsc::UnboundedSender<deliverer::DeliveryOrder>,
+    orders: mpsc::UnboundedSender<DeliveryOrder>,
     stop: CancellationToken,
 }
 
@@ -253,68 +254,19 @@ impl Rooms {
             Action::Report(_) => {}
             Action::Remember(known) => recollections::remember(&self.results.memory, known),
             Action::Forget(identity) => recollections::forget(&self.results.memory, identity),
-            Action::Request {
-                certificate,
-                subject,
-                must_staple,
-                held,
-                is_overdue,
-                lasts,
-                is_wanted_now,
-                validators,
-            } => {
-                let _ = self.requester.orders.send(requester::RequestOrder {
-                    certificate,
-                    subject,
-                    must_staple,
-                    held,
-                    is_overdue,
-                    lasts,
-                    is_wanted_now,
-                    validators,
-                });
+            Action::Request(order) => {
+                let _ = self.requester.orders.send(order);
             }
             Action::LookAgain => self.rescan.everything(),
-            Action::Write {
-                certificate,
-                path,
-                staple_path,
-                staple,
-            } => {
-                let _ = self
-                    .writes
-                    .send(writer::WriterOrder::Write(writer::WriteOrder {
-                        certificate,
-                        path,
-                        staple_path,
-                        staple,
-                    }));
+            Action::Write(order) => {
+                let _ = self.writes.send(WriterOrder::Write(order));
             }
-            Action::Clear {
-                path,
-                staple_path,
-                reader,
-            } => {
-                let _ = self
-                    .writes
-                    .send(writer::WriterOrder::Clear(writer::ClearOrder {
-                        path,
-                        staple_path,
-                        reader,
-                    }));
+            Action::Clear(order) => {
+                let _ = self.writes.send(WriterOrder::Clear(order));
             }
-            Action::Deliver {
-                target,
-                certificate,
-                subject,
-                staple,
-            } => {
-                if let Some(session) = self.sessions.get(&target) {
-                    let _ = session.orders.send(deliverer::DeliveryOrder {
-                        certificate,
-                        subject,
-                        staple,
-                    });
+            Action::Deliver(order) => {
+                if let Some(session) = self.sessions.get(&order.target) {
+                    let _ = session.orders.send(order);
                 }
             }
         }
@@ -338,11 +290,7 @@ impl Results {
         }
     }
 
-    fn writer(
-        &self,
-        ownership: Ownership,
-        config: &Config,
-    ) -> mpsc::UnboundedSender<writer::WriterOrder> {
+    fn writer(&self, ownership: Ownership, config: &Config) -> mpsc::UnboundedSender<WriterOrder> {
         let places = writer::Places {
             claims: Arc::clone(&self.claims),
             ownership,

@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::beside::Beside;
 use super::{local_time, recollections, wall_clock};
-use crate::agent::{CertificateId, Event, Failure, SHORTEST_LIFE, StapleReader};
+use crate::agent::{ClearOrder, Event, Failure, StapleReader, WriteOrder};
 use crate::config::Backups;
 use crate::memory::Memory;
+use crate::ocsp::verify::SHORTEST_LIFE;
 use crate::ocsp::{self, Staple};
 use crate::store::{self, Claims, Ownership, Removal};
 use crate::text::Printable;
@@ -46,21 +47,6 @@ impl WriterOrder {
             WriterOrder::Clear(order) => &order.staple_path,
         }
     }
-}
-
-/// One staple to be written.
-pub(super) struct WriteOrder {
-    pub(super) certificate: CertificateId,
-    pub(super) path: PathBuf,
-    pub(super) staple_path: PathBuf,
-    pub(super) staple: Arc<Staple>,
-}
-
-/// What lies in one staple's place, to be removed if it is ours.
-pub(super) struct ClearOrder {
-    pub(super) path: PathBuf,
-    pub(super) staple_path: PathBuf,
-    pub(super) reader: StapleReader,
 }
 
 /// Where may be written, what the files are given, and which copies are made.

@@ -1,6 +1,7 @@
 //! Staples on their way into HAProxy processes that come and go.
 
 use super::*;
+use crate::ocsp::verify::SHORTEST_LIFE;
 use crate::x509::CertificateReference;
 
 #[test]
@@ -50,7 +51,7 @@ fn a_new_process_is_offered_everything_must_staple_certificates_first() {
     let fingerprints: Vec<[u8; 20]> = actions
         .iter()
         .filter_map(|action| match action {
-            Action::Deliver { staple, .. } => Some(staple.certificate_fingerprint()),
+            Action::Deliver(DeliveryOrder { staple, .. }) => Some(staple.certificate_fingerprint()),
             _ => None,
         })
         .collect();
@@ -300,7 +301,7 @@ fn a_newer_staple_found_in_haproxy_is_taken_over_and_written() {
     assert_eq!(writes(&actions), ["/a.pem.ocsp"]);
     // Offered, since a second store of the same certificate may lack it.
     let offered = actions.iter().find_map(|action| match action {
-        Action::Deliver { staple, .. } => Some(staple.der().to_vec()),
+        Action::Deliver(DeliveryOrder { staple, .. }) => Some(staple.der().to_vec()),
         _ => None,
     });
     assert_eq!(offered.as_deref(), Some(newer.der()));

@@ -279,7 +279,7 @@ fn what_cannot_be_written_over_on_a_full_disk_is_cleared_away() {
     assert!(
         actions
             .iter()
-            .any(|action| matches!(action, Action::Clear { .. })),
+            .any(|action| matches!(action, Action::Clear(..))),
         "{actions:?}"
     );
 }

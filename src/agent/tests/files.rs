@@ -164,9 +164,8 @@ fn a_certificate_that_comes_back_does_not_fall_behind_what_was_held() {
     let ordered: Vec<Timestamp> = actions
         .iter()
         .filter_map(|action| match action {
-            Action::Write { staple, .. } | Action::Deliver { staple, .. } => {
-                Some(staple.this_update())
-            }
+            Action::Write(WriteOrder { staple, .. })
+            | Action::Deliver(DeliveryOrder { staple, .. }) => Some(staple.this_update()),
             _ => None,
         })
         .collect();

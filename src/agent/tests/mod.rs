@@ -364,7 +364,7 @@ fn requested(actions: &[Action]) -> Vec<CertificateId> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Request { certificate, .. } => Some(*certificate),
+            Action::Request(RequestOrder { certificate, .. }) => Some(*certificate),
             _ => None,
         })
         .collect()
@@ -375,7 +375,7 @@ fn writes(actions: &[Action]) -> Vec<&str> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Write { staple_path, .. } => staple_path.to_str(),
+            Action::Write(WriteOrder { staple_path, .. }) => staple_path.to_str(),
             _ => None,
         })
         .collect()
@@ -386,7 +386,7 @@ fn clearances(actions: &[Action]) -> Vec<&str> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Clear { staple_path, .. } => staple_path.to_str(),
+            Action::Clear(ClearOrder { staple_path, .. }) => staple_path.to_str(),
             _ => None,
         })
         .collect()
@@ -397,7 +397,7 @@ fn deliveries(actions: &[Action]) -> Vec<usize> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Deliver { target, .. } => Some(target.0),
+            Action::Deliver(DeliveryOrder { target, .. }) => Some(target.0),
             _ => None,
         })
         .collect()

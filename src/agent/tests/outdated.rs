@@ -29,13 +29,13 @@ fn told(actions: &[Action]) -> Vec<(Outdated, bool)> {
 /// The request that is ordered.
 fn order(actions: &[Action]) -> (bool, Option<Duration>, bool, &CacheValidators) {
     let mut orders = actions.iter().filter_map(|action| match action {
-        Action::Request {
+        Action::Request(RequestOrder {
             is_overdue,
             lasts,
             is_wanted_now,
             validators,
             ..
-        } => Some((*is_overdue, *lasts, *is_wanted_now, validators)),
+        }) => Some((*is_overdue, *lasts, *is_wanted_now, validators)),
         _ => None,
     });
     orders.next().unwrap()

@@ -171,11 +171,11 @@ impl Run {
             message: "no answer".to_owned(),
         };
         match order {
-            Action::Request {
+            Action::Request(RequestOrder {
                 certificate,
                 subject,
                 ..
-            } => {
+            }) => {
                 let wall = self.bench.now.wall;
                 let valid = subject.certificate.not_after() > wall.saturating_add(DAY);
                 let result = match how {
@@ -198,22 +198,22 @@ impl Run {
                     }),
                 });
             }
-            Action::Write {
+            Action::Write(WriteOrder {
                 certificate, path, ..
-            } => self.event(Event::Written {
+            }) => self.event(Event::Written {
                 certificate,
                 path,
                 result: if how < 3 { Err(failure) } else { Ok(()) },
             }),
-            Action::Clear { path, .. } => self.event(Event::Cleared {
+            Action::Clear(ClearOrder { path, .. }) => self.event(Event::Cleared {
                 path,
                 result: if how < 3 { Err(failure) } else { Ok(how > 5) },
             }),
-            Action::Deliver {
+            Action::Deliver(DeliveryOrder {
                 target,
                 certificate,
                 ..
-            } => {
+            }) => {
                 let retry = [
                     DeliveryRetry::Soon,
                     DeliveryRetry::Passing,
@@ -250,7 +250,7 @@ impl Run {
                 entry.name().display()
             );
             let asked = self.open.iter().any(
-                |order| matches!(order, Action::Request { certificate, .. } if certificate == number),
+                |order| matches!(order, Action::Request(RequestOrder { certificate, .. }) if certificate == number),
             );
             assert_eq!(entry.requesting, asked, "waits for what is not under way");
         }
@@ -276,7 +276,8 @@ impl Run {
         }
         for order in &self.open {
             let fit = match order {
-                Action::Write { staple, .. } | Action::Deliver { staple, .. } => {
+                Action::Write(WriteOrder { staple, .. })
+                | Action::Deliver(DeliveryOrder { staple, .. }) => {
                     staple.status() == crate::ocsp::CertificateStatus::Good
                 }
                 _ => true,

@@ -133,9 +133,9 @@ fn a_response_that_is_still_current_is_asked_about_conditionally_and_kept() {
     bench.written(id, "/a.pem", true);
     let wait = bench.next_wakeup();
     let actions = bench.pass(wait);
-    let Some(Action::Request {
+    let Some(Action::Request(RequestOrder {
         validators, held, ..
-    }) = actions.first()
+    })) = actions.first()
     else {
         panic!("{actions:?}");
     };
@@ -156,7 +156,7 @@ fn not_modified_about_a_staple_that_has_ended_meanwhile_is_asked_again_in_full()
     bench.pass(3 * DAY);
     bench.pass(DAY);
     let actions = bench.not_modified(id, DAY);
-    let Some(Action::Request { validators, .. }) = actions.first() else {
+    let Some(Action::Request(RequestOrder { validators, .. })) = actions.first() else {
         panic!("{actions:?}");
     };
     assert_eq!(*validators, CacheValidators::default());

@@ -15,7 +15,7 @@ use crate::haproxy::outcome::Arrival;
 use crate::haproxy::reply::{self, Slot};
 use crate::haproxy::versions::{Push, Replacing, SHOWS_BASE64};
 use crate::ocsp::Staple;
-use crate::ocsp::verify::MIN_STAPLE_LIFE;
+use crate::ocsp::verify::SHORTEST_LIFE;
 use crate::time::Timestamp;
 
 /// A store that has no place for a staple after so many first staples is only for `server` lines.
@@ -33,7 +33,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
     ) -> Result<Result<Arrival, DeliveryError>, Parting> {
         let staple = &delivery.staple;
         // It was long enough when it was verified; that can have been a while ago.
-        if staple.expires().since((self.now)()) < MIN_STAPLE_LIFE {
+        if staple.expires().since((self.now)()) < SHORTEST_LIFE {
             return Ok(Err(DeliveryError::ShortLived));
         }
         unless_lost(self.make_live(conversation, delivery).await)

@@ -14,7 +14,7 @@ use crate::haproxy::connection::QUESTIONS_AT_ONCE;
 use crate::haproxy::error::Error;
 use crate::haproxy::reply::{self, Slot};
 use crate::haproxy::versions::{SHOWS_BASE64, SHOWS_TEXT};
-use crate::ocsp::verify::{CLOCK_SKEW, MIN_STAPLE_LIFE};
+use crate::ocsp::verify::{CLOCK_SKEW, SHORTEST_LIFE};
 use crate::ocsp::{self, Assessment, CertificateStatus, Staple, response};
 use crate::time::Timestamp;
 
@@ -89,7 +89,7 @@ impl Conversation {
             Some((this_update, next_update))
                 if this_update > staple.this_update()
                     && this_update <= now.saturating_add(CLOCK_SKEW)
-                    && next_update.since(now) >= MIN_STAPLE_LIFE =>
+                    && next_update.since(now) >= SHORTEST_LIFE =>
             {
                 Held::SeeminglyNewer
             }

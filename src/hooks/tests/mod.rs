@@ -9,7 +9,7 @@ use super::process::{Error, Tail, execute};
 use super::*;
 use crate::agent::{
     Action, Agent, Answered, CacheValidators, Event as AgentEvent, Failure, FileContent, FoundFile,
-    IssuedCertificate, Settings,
+    IssuedCertificate, RequestOrder, Settings,
 };
 use crate::ocsp::{self, Policy};
 use crate::pki::{CertificateBuilder, Key, NOW, ResponseBuilder, basic_constraints};
@@ -50,7 +50,7 @@ fn reports() -> Vec<(Notice, Option<HookFacts>)> {
     let mut give = |event: AgentEvent| {
         for action in agent.handle(event, now) {
             match action {
-                Action::Request { certificate, .. } => number = Some(certificate),
+                Action::Request(RequestOrder { certificate, .. }) => number = Some(certificate),
                 Action::Report(report) => {
                     let facts = HookEvent::of(&report).and_then(|(event, path)| {
                         HookFacts::new(event, &report, &agent.status_of(path, NOW)?)

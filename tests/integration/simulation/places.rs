@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use staplerd::agent::{CertificateId, DeliveryRetry, Event, SHORTEST_LIFE, TargetId};
+use staplerd::agent::{CertificateId, DeliveryRetry, Event, TargetId};
 use staplerd::ocsp::verify::CLOCK_SKEW;
+use staplerd::ocsp::verify::SHORTEST_LIFE;
 use staplerd::ocsp::{Assessment, Policy, Staple, check_succession, verify};
 
 use super::process::{Order, failure};

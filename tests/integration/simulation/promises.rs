@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use staplerd::agent::{SHORTEST_LIFE, TargetId};
+use staplerd::agent::TargetId;
 use staplerd::fetch::RETRY_AFTER_MAX;
+use staplerd::ocsp::verify::SHORTEST_LIFE;
 use staplerd::ocsp::verify::{CLOCK_SKEW, MAX_STAPLE_BYTES};
 use staplerd::ocsp::{CertificateStatus, Staple};
 use staplerd::schedule::{self, Life};

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use staplerd::agent::{
-    Action, Agent, CertificateId, Event, Exclusion, Failure, FileContent, FoundFile, Identity,
-    Notice, Recollection, StapleFile, TargetId,
+    Action, Agent, CertificateId, ClearOrder, DeliveryOrder, Event, Exclusion, Failure,
+    FileContent, FoundFile, Identity, Notice, Recollection, RequestOrder, StapleFile, TargetId,
+    WriteOrder,
 };
 use staplerd::fetch::{Limits, Need, RENEWAL_THREADS};
 use staplerd::ocsp::{Policy, Staple, verify};
@@ -329,7 +330,7 @@ impl World {
 
     fn carry_out(&mut self, action: Action, events: &mut Vec<Event>) {
         match action {
-            Action::Request {
+            Action::Request(RequestOrder {
                 certificate,
                 subject,
                 must_staple,
@@ -338,7 +339,7 @@ impl World {
                 lasts,
                 is_wanted_now,
                 validators,
-            } => {
+            }) => {
                 let case = self.authority.place_of(&subject);
                 self.opened(Open::Request(certificate));
                 let request = Request {
@@ -358,26 +359,26 @@ impl World {
                 };
                 events.extend(self.ask(request));
             }
-            Action::Write {
+            Action::Write(WriteOrder {
                 certificate,
                 path,
                 staple,
                 ..
-            } => {
+            }) => {
                 let file = self.file_of[&path];
                 self.opened(Open::Write(certificate, file));
                 self.check_order(&staple);
                 self.write(certificate, file, staple);
             }
-            Action::Clear { path, .. } => {
+            Action::Clear(ClearOrder { path, .. }) => {
                 self.plan(WRITE_TAKES, Happening::ClearEnds(self.file_of[&path]));
             }
-            Action::Deliver {
+            Action::Deliver(DeliveryOrder {
                 target,
                 certificate,
                 subject,
                 staple,
-            } => {
+            }) => {
                 self.opened(Open::Delivery(certificate, target.0));
                 self.check_order(&staple);
                 let case = self.authority.place_of(&subject);
