@@ -27,6 +27,14 @@ pub enum ProcessNotice {
         /// What is done about it.
         push: Push,
     },
+    /// A certificate that is deployed over the socket loses its staple in this process.
+    #[error(
+        "HAProxy {release} keeps the CertID of the certificate that a store held first: one that is deployed over the socket in its place gets no staple until a reload (fixed upstream in 2.8.5 and 2.9.1), and where one certificate is used in several places 2.8.0 and 2.8.1 staple only in one: update HAProxy"
+    )]
+    KeepsCertIds {
+        /// The version, as HAProxy says it.
+        release: String,
+    },
     /// Another control socket leads to the same process.
     #[error(
         "this is the second control socket of a process that is served over {first}; what is to be made live goes over that one"
@@ -71,6 +79,7 @@ impl ProcessNotice {
     pub fn kind(&self) -> &'static str {
         match self {
             ProcessNotice::TornStaples { .. } => "torn_staples",
+            ProcessNotice::KeepsCertIds { .. } => "keeps_cert_ids",
             ProcessNotice::SecondSocket { .. } => "second_socket",
             ProcessNotice::OneConnection => "one_connection",
             ProcessNotice::SeveralProcesses(_) => "several_processes",
@@ -86,6 +95,7 @@ impl ProcessNotice {
             | ProcessNotice::CommitUnseen { .. }
             | ProcessNotice::TransactionStuck { .. } => true,
             ProcessNotice::TornStaples { .. }
+            | ProcessNotice::KeepsCertIds { .. }
             | ProcessNotice::SecondSocket { .. }
             | ProcessNotice::OneConnection => false,
         }
@@ -100,6 +110,11 @@ impl ProcessNotice {
                 release: process.release.text().to_owned(),
                 is_known: replacing == Replacing::Torn,
                 push,
+            });
+        }
+        if process.release.keeps_cert_ids() {
+            notices.push(ProcessNotice::KeepsCertIds {
+                release: process.release.text().to_owned(),
             });
         }
         if let Some(processes) = process.processes.filter(|processes| *processes > 1) {

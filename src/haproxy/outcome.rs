@@ -59,8 +59,8 @@ pub enum SessionReport {
     },
     /// A store holds the certificate that it held before, in a version that does not show
     /// responses: where the certificate was deployed once more, its staple is gone. Said in turn,
-    /// once within the refresh interval, where staples may be replaced. Not said where several
-    /// stores hold the certificate: there, each repetition would take a transaction.
+    /// once within the refresh interval, where staples may be replaced; less often where several
+    /// stores hold the certificate, for there each repetition takes a transaction for each.
     StapleUnseen {
         /// The certificate.
         certificate: CertificateReference,

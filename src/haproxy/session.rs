@@ -38,7 +38,7 @@ use super::processes::{ProcessIdentity, Processes, ServingRight};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply;
 use super::stores::Stores;
-use super::versions::{ENDS_OVER_DESCRIPTIONS, Push, SHOWS_TEXT};
+use super::versions::Push;
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
@@ -67,6 +67,10 @@ const STORES_READ_AT_ONCE: usize = 256;
 
 /// How often, at most, a certificate that is not loaded makes the names be asked for again.
 const LIST_SPACING: Duration = Duration::from_secs(1);
+
+/// Where nothing shows which of several stores has lost its staple, all of them get it once more at
+/// every so many readings: that takes a transaction for each.
+const TURNS_WITH_SEVERAL_STORES: u32 = 5;
 
 /// The level that `show ssl cert` takes.
 const STORES_LEVEL: Level = Level::Operator;
@@ -165,6 +169,9 @@ struct Conversation {
     /// There are stores that HAProxy does not show: to it a name that begins with `*` always means
     /// the open transaction, however it is written.
     hides_stores: bool,
+    /// When the staples of certificates that several stores hold were given once more, where
+    /// nothing shows whether they are there.
+    repeated: HashMap<CertificateReference, Instant>,
     /// Stores that a first staple was put into in vain, how often, and when last.
     not_served: HashMap<String, (u8, Instant)>,
 }
@@ -356,6 +363,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             followers: Vec::new(),
             new_followers: Vec::new(),
             hides_stores: false,
+            repeated: HashMap::new(),
             not_served: HashMap::new(),
         };
         let mut batch = VecDeque::new();
@@ -531,7 +539,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         self.note_listed_transaction(conversation, &listing).await;
         conversation.hides_stores = names.iter().any(|name| name.starts_with('*'));
         let buffer_size = conversation.connection.buffer_size();
-        let may_end = conversation.process.version == ENDS_OVER_DESCRIPTIONS;
+        let may_end = conversation.process.release.ends_over_descriptions();
         self.descriptions.keep(&names);
         let names = self.quarantined.list(names, buffer_size / 2, |name| {
             may_end && self.descriptions.fill(name, buffer_size)
@@ -707,9 +715,9 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         certificate: CertificateReference,
         has_changed: bool,
     ) -> Result<(), Ended> {
-        let is_unseen = conversation.process.version < SHOWS_TEXT
+        let is_unseen = !conversation.process.release.shows_slots()
             && self.may_replace(conversation)
-            && conversation.stores.is_only_one(&certificate);
+            && conversation.is_turn_of(&certificate, self.settings.refresh_interval);
         let report = match (has_changed, is_unseen) {
             (true, _) => {
                 conversation.not_served.remove(&store);
@@ -768,6 +776,22 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
 }
 
 impl Conversation {
+    /// Whether the staple of this certificate is to be given once more, of which a store has just
+    /// been read.
+    fn is_turn_of(&mut self, certificate: &CertificateReference, refresh: Duration) -> bool {
+        if self.stores.is_only_one(certificate) {
+            self.repeated.remove(certificate);
+            return true;
+        }
+        let now = Instant::now();
+        let last = self.repeated.entry(certificate.clone()).or_insert(now);
+        let is_due = last.elapsed() >= refresh * TURNS_WITH_SEVERAL_STORES;
+        if is_due {
+            *last = now;
+        }
+        is_due
+    }
+
     /// Asks the process how it was built and started.
     async fn ask_circumstances(&mut self) -> Result<Circumstances, Error> {
         let question = command::show_environment();

@@ -30,9 +30,18 @@ pub const KEEPS_TRANSACTIONS_APART: Version = branch(3, 1);
 /// and keeps it: the next command that touches it, also an abort, ends the process ("double free").
 pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);
 
-/// The branch of which a release (2.6.12) ends over the description of a certificate whose names
-/// just fill its buffer; of 2.2, 3.0, 3.2 and 3.4 that was never seen.
-pub const ENDS_OVER_DESCRIPTIONS: Version = branch(2, 6);
+/// The branches that end over the description of a certificate whose names just fill the buffer,
+/// each with its first release that does not: "fix chunk_appendf() to not write a zero if buffer is
+/// full" (f7596209e). Older branches write that zero, too, and were not seen to end by it; later
+/// ones never did.
+const DESCRIPTIONS_FIXED_IN: &[(Version, u16)] =
+    &[(branch(2, 6), 15), (branch(2, 7), 10), (branch(2, 8), 2)];
+
+/// The branches that keep the CertID of a store's first staple, each with its first release that
+/// does not: "Wrong OCSP CID after modifying an SSL certificate" (75f5977ff). Before, a certificate
+/// that is deployed over the socket in another's place gets no staple until a reload, and one that
+/// is deployed once more looks as if it had its place still.
+const CERT_IDS_FIXED_IN: &[(Version, u16)] = &[(branch(2, 8), 5), (branch(2, 9), 1)];
 
 /// The first branch in which every command about OCSP takes the level admin from its first release
 /// on (66965a60b, "must be backported in 3.3").
@@ -144,6 +153,28 @@ impl Release {
         } else {
             Level::User
         }
+    }
+
+    /// Whether it can end over the description of a certificate whose names just fill its buffer.
+    pub fn ends_over_descriptions(&self) -> bool {
+        self.is_before(DESCRIPTIONS_FIXED_IN)
+    }
+
+    /// Whether a store keeps the CertID of its first staple, whatever certificate it holds.
+    pub fn keeps_cert_ids(&self) -> bool {
+        self.is_before(CERT_IDS_FIXED_IN)
+    }
+
+    /// Whether it is of one of these branches, and older than the release named with it.
+    fn is_before(&self, fixed_in: &[(Version, u16)]) -> bool {
+        let mut branches = fixed_in.iter();
+        let fixed = branches.find(|(version, _)| *version == self.version);
+        fixed.is_some_and(|(_, patch)| self.patch().is_none_or(|own| own < *patch))
+    }
+
+    /// Whether what is shown of a store tells whether it has a place for a staple.
+    pub fn shows_slots(&self) -> bool {
+        self.version >= SHOWS_TEXT && !self.keeps_cert_ids()
     }
 
     /// Whether staples can be replaced in a process of it with so many threads.
@@ -258,6 +289,37 @@ mod tests {
             assert_eq!(
                 release(version, date).level_for_pushes(),
                 level,
+                "{version}"
+            );
+        }
+    }
+
+    #[test]
+    fn it_is_known_which_releases_are_defective() {
+        for (version, ends_over_descriptions, keeps_cert_ids, shows_slots) in [
+            ("2.2.9-2+deb11u6", false, false, false),
+            ("2.4.0", false, false, false),
+            ("2.5.0", false, false, true),
+            ("2.6.12-1+deb12u3", true, false, true),
+            ("2.6.15", false, false, true),
+            ("2.7.0-437fd289f", true, false, true),
+            ("2.7.10", false, false, true),
+            ("2.8.0-fdd8154ed", true, true, false),
+            ("2.8.2", false, true, false),
+            ("2.8-dev3", true, true, false),
+            ("2.8.5-1ubuntu3", false, false, true),
+            ("2.9.0", false, true, false),
+            ("2.9.1", false, false, true),
+            ("3.0.11-1+deb13u3", false, false, true),
+        ] {
+            let release = release(version, "2023/12/01");
+            assert_eq!(
+                (
+                    release.ends_over_descriptions(),
+                    release.keeps_cert_ids(),
+                    release.shows_slots()
+                ),
+                (ends_over_descriptions, keeps_cert_ids, shows_slots),
                 "{version}"
             );
         }

@@ -55,6 +55,10 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             // Perhaps it has been added since: new stores are read at once, replaced ones in turn.
             self.look_for_new_stores(conversation).await?;
             stores = conversation.stores.holding(&delivery.certificate);
+            while stores.is_empty() && self.quarantined.suspect().is_some() {
+                self.read_suspect(conversation).await?;
+                stores = conversation.stores.holding(&delivery.certificate);
+            }
             // One of those that cannot be asked about may hold it: its slot can be pushed into.
             let may_be_hidden =
                 conversation.hides_stores || self.quarantined.undescribed().next().is_some();
@@ -148,8 +152,11 @@ impl Conversation {
         let verified = self.verify(staple).await;
         let mut is_served = false;
         let now = Instant::now();
+        let keeps_cert_ids = self.process.release.keeps_cert_ids();
         for store in stores {
             let has_place = match &verified {
+                // It may be its predecessor's place that was looked for.
+                _ if keeps_cert_ids => true,
                 Err(CommandFailure::Delivery(DeliveryError::NoSlot)) => false,
                 _ => self.has_place(store).await?,
             };
