@@ -29,7 +29,7 @@ pub enum ProcessNotice {
     },
     /// A certificate that is deployed over the socket loses its staple in this process.
     #[error(
-        "HAProxy {release} keeps the CertID of the certificate that a store held first: one that is deployed over the socket in its place gets no staple until a reload (fixed upstream in 2.8.5 and 2.9.1), and where one certificate is used in several places 2.8.0 and 2.8.1 staple only in one: update HAProxy"
+        "HAProxy {release} keeps the CertID of the certificate that a store held first: one that is deployed over the socket can be without a staple until a reload, which HAProxy does not show (fixed upstream in 2.8.5 and 2.9.1), and where one certificate is used in several places 2.8.0 and 2.8.1 staple only in one: update HAProxy"
     )]
     KeepsCertIds {
         /// The version, as HAProxy says it.

@@ -36,7 +36,7 @@ use super::outcome::{Arrival, SessionReport};
 use super::process::{Circumstances, Process};
 use super::processes::{ProcessIdentity, Processes, ServingRight};
 use super::quarantine::{Quarantine, Quarantined};
-use super::reply;
+use super::reply::{self, Slot};
 use super::stores::Stores;
 use super::versions::Push;
 use crate::time::Timestamp;
@@ -677,9 +677,14 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             }
         };
         let buffer_size = conversation.connection.buffer_size();
+        let shows_slots = conversation.process.release.shows_slots();
         let mut refused = Ok(());
         for (name, answer) in names.into_iter().zip(replies) {
-            match reply::certificate(&answer, buffer_size) {
+            let mut read = reply::certificate(&answer, buffer_size);
+            if let (Ok(details), false) = (&mut read, shows_slots) {
+                details.slot = Slot::Unknown;
+            }
+            match read {
                 Ok(details) if self.is_foreign(&name, &details) => {
                     conversation.stores.forget(&name);
                 }

@@ -464,7 +464,11 @@ async fn a_certificate_replaced_over_the_socket_is_noticed_and_stapled_again() {
     for installation in installations("PEM replaced") {
         let (haproxy, authority, issued) = with_one_certificate(&installation, Setup::default());
         let mut session = Session::refreshing(&haproxy.path("admin.sock"), Duration::from_secs(2));
-        session.connected().await;
+        if session.connected().await.release.keeps_cert_ids() {
+            skipped("a certificate in another's place with a HAProxy that cannot staple it then");
+            session.stop().await;
+            continue;
+        }
         let staple = authority.staple(&issued, Response::default());
         assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
 
