@@ -160,7 +160,7 @@ impl Release {
         self.is_before(DESCRIPTIONS_FIXED_IN)
     }
 
-    /// Whether a store keeps the CertID of its first staple, whatever certificate it holds.
+    /// Whether a store keeps the CertID of its first staple although it holds another certificate.
     pub fn keeps_cert_ids(&self) -> bool {
         self.is_before(CERT_IDS_FIXED_IN)
     }
