@@ -51,9 +51,9 @@
 //! | [`files`] | the one way to open files where strangers may have put anything; known to all |
 //! | [`text`] | pure: names, octets, counts and durations as people read them; known to all |
 //!
-//! Who embeds the responder, or only reads and judges OCSP, leaves the rest out: the feature
-//! `responder` is that room, `daemon` is all rooms that are neither it nor below it, `default` is
-//! both.
+//! A program that embeds the responder, or only reads and judges OCSP, leaves the rest out: the
+//! feature `responder` is that room, `daemon` is all rooms that are neither it nor below it,
+//! `default` is both.
 //!
 //! Pure rooms touch no file, socket, clock or log; where a decision depends on the time, `now` is
 //! an argument.

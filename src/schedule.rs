@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// The longest wait after a failed attempt for one certificate. Below an hour, so that a responder
 /// that is back for an hour has been asked within it; one that asks for a longer pause gets it, up
-/// to `fetch::RETRY_AFTER_MAX`. Where the responder answered, [`next_request`] decides.
+/// to `fetch::RETRY_AFTER_MAX`. If the responder answered, [`next_request`] decides.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(50 * 60);
 /// The wait after a first failure, before jitter.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
@@ -197,9 +197,10 @@ pub fn retry(failures: u32, remaining: Option<Duration>, jitter: f64) -> Duratio
     delay.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
 
-/// How long to wait after a request that was not sent, for its responder is left alone for `pause`
-/// more: that long, or up to a quarter longer. Whose staple ends first comes back first, by what
-/// `remains` of it, and who has none comes last: it may be the one that the responder fails at.
+/// How long to wait after a request that was not sent, because its responder is left alone for
+/// `pause` more: that long, or up to a quarter longer. The certificate whose staple ends first
+/// comes back first, by what `remains` of it. One without a staple comes last: it may be the one at
+/// which the responder fails.
 pub fn comeback(pause: Duration, remains: Option<Duration>, jitter: f64) -> Duration {
     const DAY: f64 = 86_400.0;
     let jitter = jitter.clamp(0.0, 1.0);

@@ -253,7 +253,7 @@ pub(super) struct FileEntry {
     pub(super) disk: Place,
     /// Something lies in the staple's place that is of no use.
     pub(super) is_littered: bool,
-    /// The right staple lies there, and not everybody who should may read it.
+    /// The right staple lies there, but its permissions keep out users who should read it.
     pub(super) to_be_mended: Option<Arc<Staple>>,
     /// What lies there is on its way out.
     pub(super) is_being_cleared: bool,
@@ -293,7 +293,8 @@ pub(super) struct CertificateEntry {
     pub(super) is_expiring: bool,
     /// When the certificate was found, by the monotonic clock.
     found_at: Duration,
-    /// What the last accepted response said; kept beyond its end, for succession is judged by it.
+    /// What the last accepted response said; kept beyond its end, because succession is judged by
+    /// it.
     pub(super) standing: Option<Standing>,
     /// How that response can be asked for conditionally.
     pub(super) validators: CacheValidators,
@@ -504,9 +505,9 @@ impl CertificateEntry {
         is_served || files.any(|file| file.targets.contains(&target))
     }
 
-    /// Makes the set of HAProxy processes what the files say it is, or who serves it still. Where a
-    /// delivery is under way its end is waited for: should the file come back meanwhile, there is
-    /// no second one.
+    /// Sets the HAProxy processes to those that the files name, plus those that still serve the
+    /// certificate. Where a delivery is under way its end is waited for: should the file come back
+    /// meanwhile, there is no second one.
     pub(super) fn update_targets(&mut self) {
         let mut wanted: Vec<TargetId> = self
             .files

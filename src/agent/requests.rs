@@ -162,8 +162,8 @@ impl Agent {
         }
     }
 
-    /// What could not be had is asked for again, now; what is under way goes the old way, and is
-    /// asked for once more should it fail.
+    /// Asks again now for every response that failed. Requests under way keep their old way, and
+    /// are sent once more if they fail.
     pub(super) fn ways_changed(&mut self, now: Now) {
         let ids: Vec<CertificateId> = self.inventory.entries.keys().copied().collect();
         for id in ids {
@@ -189,7 +189,7 @@ impl Agent {
         }
     }
 
-    /// Plans the requests anew. Those for what could not be had last time stay as they are.
+    /// Plans the requests anew. Those whose last request failed stay as they are.
     pub(super) fn reconfigured(&mut self, settings: Settings, now: Now) {
         self.settings = settings;
         for (id, entry) in &self.inventory.entries {
@@ -210,11 +210,10 @@ impl Agent {
         }
     }
 
-    /// The clock was ahead. What was accepted then and is not valid yet is of no use to anybody,
-    /// and its renewal is far away: those certificates are asked for now, and so are those that
-    /// have none, for every answer may have seemed to be over. What was taken to have ended has
-    /// not, and goes where it was withheld from meanwhile; what lies on disk is looked at once
-    /// more.
+    /// The clock was ahead. A response that was accepted then and is not valid yet is useless, and
+    /// its renewal is far away: those certificates are asked for now, and so are those that have
+    /// none, because every answer may have seemed to be over. What was taken to have ended has not,
+    /// and goes where it was withheld from meanwhile; what lies on disk is looked at once more.
     pub(super) fn clock_set_back(&mut self, now: Now) {
         let ids: Vec<CertificateId> = self.inventory.entries.keys().copied().collect();
         for id in ids {
@@ -385,8 +384,8 @@ impl Agent {
     }
 
     /// The certificate is revoked and the response that says so is not to be stapled. The last good
-    /// staple is let go: where it lies it runs out, but it is not handed to anybody any more. The
-    /// responder is asked on in case the revocation was a hold.
+    /// staple is let go: it runs out where it lies, but is not delivered any more. The responder is
+    /// asked on in case the revocation was a hold.
     fn withhold(&mut self, id: CertificateId, standing: Standing, now: Now) {
         let Some(entry) = self.inventory.entries.get_mut(&id) else {
             return;

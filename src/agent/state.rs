@@ -64,8 +64,8 @@ impl Exclusion {
 pub struct Outdated {
     /// thisUpdate of the response.
     pub this_update: Timestamp,
-    /// Where it is an old one: from when on clients refuse it although it is valid for longer,
-    /// which is when it reaches the maximum age of the settings.
+    /// For an old response: the time from which clients refuse it although it is valid for longer.
+    /// It then reaches the maximum age of the settings.
     pub refused_from: Option<Timestamp>,
 }
 

@@ -32,7 +32,7 @@ impl DaemonChoice {
             Ok(config) => config.control_socket.ok_or_else(|| {
                 "the configuration turns the control socket off (control_socket: null)".to_owned()
             }),
-            // Not everybody who may ask the daemon may read its configuration.
+            // A user who may ask the daemon need not be able to read its configuration.
             Err(errors)
                 if self.config.is_none()
                     && errors

@@ -55,7 +55,7 @@ pub(super) struct FetchArguments {
     allow_addresses: Vec<String>,
 }
 
-/// Everything that has to be known before anybody is asked.
+/// Everything that has to be known before a request.
 struct FetchPlan {
     certificate: Certificate,
     issuer: Certificate,

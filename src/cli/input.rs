@@ -14,7 +14,7 @@ use crate::x509::{self, Bundle, Certificate};
 /// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = x509::bundle::MAX_PEM_BYTES as u64;
 
-/// A file's content; the buffer is wiped when dropped, for it may hold a key.
+/// A file's content; the buffer is wiped when dropped, because it may hold a key.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let about = |problem: &dyn Display| format!("{}: {problem}", path.printable());
     files::read(path, MAX_FILE_BYTES, Reach::Anywhere).map_err(|error| about(&error))

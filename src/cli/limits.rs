@@ -13,6 +13,6 @@ pub(super) fn raise_open_files() {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Where the system refuses, the program does with what it has.
+    // If the system refuses, the program goes on with the limit it has.
     let _ = setrlimit(Resource::Nofile, raised);
 }

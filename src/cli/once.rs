@@ -23,7 +23,7 @@ use crate::text::Printable;
 const DEFAULT_FILE: &str = "ocspbot.yaml";
 /// The most renewals that an exit code tells.
 const MOST_RENEWED: usize = 250;
-/// Something could not be had, written or delivered (ocspbot's -1).
+/// A response could not be fetched, written or delivered (ocspbot's -1).
 const EXIT_FAILED: u8 = 255;
 /// A file could not be read or written (ocspbot's -2).
 const EXIT_UNREADABLE: u8 = 254;

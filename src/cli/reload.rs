@@ -2,9 +2,9 @@
 //! it. What `ExecReload=` of the systemd unit runs.
 //!
 //! It takes the daemon's own options, reads the same configuration and asks over the control socket
-//! that is named there. Where that is turned off, or new, the process that systemd names gets
-//! SIGHUP. Exit codes: 0 when the daemon goes by the configuration as it is now, 1 when it cannot
-//! be reached or refuses it, 78 for a configuration that makes no sense.
+//! that is named there. If that is turned off, or new, the process that systemd names gets SIGHUP.
+//! Exit codes: 0 when the daemon goes by the configuration as it is now, 1 when it cannot be
+//! reached or refuses it, 78 for a configuration that makes no sense.
 
 use std::path::Path;
 use std::process::ExitCode;

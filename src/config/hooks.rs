@@ -23,7 +23,7 @@ const EXPIRING: RangeInclusive<Duration> =
 pub struct Hooks {
     /// A new staple is there.
     pub renewed: Option<Invocation>,
-    /// A staple could not be had.
+    /// No usable response came, or the staple could not be written.
     pub failing: Option<Invocation>,
     /// A certificate is revoked.
     pub revoked: Option<Invocation>,

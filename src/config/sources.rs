@@ -177,7 +177,7 @@ impl SourceBuilder {
     }
 
     /// Copies that would lie in a directory that HAProxy loads whole are refused: it would take
-    /// them for certificates and not start. Where HAProxy itself names the certificates
+    /// them for certificates and not start. If HAProxy itself names the certificates
     /// (`haproxy_names_some`, or nothing else does), it may load any of their directories whole.
     pub fn refuse_backups_among_certificates(
         &mut self,

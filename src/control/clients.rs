@@ -1,7 +1,8 @@
-//! Who is being served: so many that one user's clients do not keep another's away.
+//! The clients that are being served: bounded, so that one user's clients do not keep another's
+//! away.
 //!
-//! Pure. A client that has not said yet what it wants is silent. Where there are too many, the one
-//! that has been silent longest has to go, of the same user first.
+//! Pure. A client that has not said yet what it wants is silent. If there are too many, the one
+//! that has been silent longest is dropped, of the same user first.
 
 /// Clients of one user at once.
 const OF_ONE_USER: usize = 16;

@@ -2,8 +2,9 @@
 //!
 //! A hint says nothing but "scan again": events may be lost or coalesced (an overflow is a hint
 //! like any other), so all that is used of them is the name, to pass over what the agent writes
-//! itself and what else happens in folders of which only one name matters. Where no watch can be
-//! had (a missing directory, the limit of watches reached), the periodic scan alone does the work.
+//! itself and what else happens in folders of which only one name matters. If a directory cannot be
+//! watched (it is missing, or the limit of watches is reached), the periodic scan alone does the
+//! work.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -44,7 +45,7 @@ impl Hints {
     /// Opens the kernel's stream of file-system events.
     ///
     /// # Errors
-    /// The system's error when no inotify instance can be had; the periodic scan then has to do.
+    /// The system's error when it gives no inotify instance; the periodic scan then has to do.
     pub fn new() -> io::Result<Self> {
         let inotify = Inotify::init()?;
         Ok(Hints {

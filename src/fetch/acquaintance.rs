@@ -1,4 +1,4 @@
-//! Who has answered by HTTP before: the only ones that a request's body is sent to.
+//! The servers that have answered by HTTP before: a request's body is sent to no others.
 //!
 //! A POST carries the DER of a certificate's choosing, its serial number among it, as it is. So it
 //! goes only to an address and port that has spoken HTTP to us; what has not is asked first with a
@@ -111,8 +111,8 @@ fn status(input: &[u8]) -> Option<u16> {
     }
 }
 
-/// Whether a status that came through a proxy can be the word of who is behind it: what a proxy
-/// says of itself is that it must not, or could not (RFC 9110 §15.5, §15.6).
+/// Whether a status that came through a proxy can come from the server behind it. A proxy's own
+/// statuses say that it must not, or could not (RFC 9110 §15.5, §15.6).
 fn is_from_behind(status: u16) -> bool {
     status < 500 && ![403, 407].contains(&status)
 }

@@ -45,7 +45,7 @@ pub(super) fn ask<A>(
     let author = client.author_of(url);
     let get_url = match author {
         Author::Operator => get_url(url, request),
-        // As it will be sent, for that is longer.
+        // As it will be sent, because that is longer.
         Author::Stranger => get_url(&wire::encoded_url(url), request),
     };
     let first = match get_url {

@@ -3,7 +3,7 @@
 //! Blocking, with a total deadline. Follows redirects itself (the address rules hold on each hop
 //! because every hop is resolved by `resolver`; a redirect to another host is a stranger's word
 //! even if the operator wrote the first URL), bounds header and body, refuses content codings, and
-//! sends a request once more when a kept connection turned out dead, or when who is there had to be
+//! sends a request once more when a kept connection turned out dead, or when the server had to be
 //! asked first whether it speaks HTTP. TLS sessions are not resumed: a ticket is a stranger's
 //! bytes, too. What an answer means, and what to do after a failure, is decided elsewhere.
 
@@ -223,7 +223,7 @@ impl Client {
                         return Err(Error::NotHttp { reason });
                     }
                     introduced = true;
-                    // The body stays here until who is there has spoken HTTP.
+                    // The body stays here until the server has spoken HTTP.
                     let empty = Hop {
                         post: Some(&[]),
                         ..*hop

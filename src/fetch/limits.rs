@@ -1,4 +1,4 @@
-//! Who is asked when: admission, fairness between responders, circuit breaker.
+//! When each responder is asked: admission, fairness between responders, circuit breaker.
 //!
 //! Pure: time (a monotonic duration) and randomness are arguments, so a month of outages is a test.
 //! A responder is a scheme, a host and a port. It may hold at most half of all permits, and only as
@@ -62,7 +62,7 @@ pub struct Need {
     pub is_urgent: bool,
     /// How long the staple that is held lasts; none where none is held.
     pub lasts: Option<Duration>,
-    /// The operator wants it: where the circuit is open, it is the probe.
+    /// The operator wants it: if the circuit is open, it is the probe.
     pub is_wanted_now: bool,
 }
 
@@ -380,7 +380,7 @@ impl Circuit {
 }
 
 impl Pause {
-    /// Takes note of who is sent away: the pause does not outlast a staple that needs a successor.
+    /// Notes a job that is sent away: the pause does not outlast a staple that needs a successor.
     /// It is the one to probe if its staple ends first of those that were answered for before.
     fn hear(&mut self, applicant: Applicant, answered: &HashSet<u64>, now: Duration) {
         if applicant.ends == Duration::MAX {
@@ -403,7 +403,7 @@ impl Pause {
         let is_expected = |first: Applicant| first.certificate == applicant.certificate;
         let may_probe =
             self.first.is_none_or(is_expected) && self.failed != Some(applicant.certificate);
-        // Who was expected may not come any more.
+        // The expected job may not come any more.
         let at_last = self.until + self.comeback;
         (!may_probe && now < at_last).then(|| (at_last - now).min(PAUSE_FIRST))
     }
@@ -631,7 +631,8 @@ mod tests {
             let need = holder(certificate, lasts);
             assert!(limits.admit("dead", 0, need, at(1)).is_err());
         }
-        // Who has no staple, and who has one that lasts, wait for the one that is expected.
+        // A certificate without a staple, and one with a staple that lasts, wait for the expected
+        // one.
         for other in [need(60), holder(52, 90_000)] {
             assert!(limits.admit("dead", 0, other, at(10)).is_err());
         }

@@ -327,7 +327,8 @@ impl<K, A> ActiveJob<K, A> {
     }
 }
 
-/// The service's state between two events: who waits, who is in flight, what is to be reported.
+/// The service's state between two events: the waiting jobs, those in flight, and the reports to
+/// send.
 struct Dispatcher<K, A> {
     limits: Limits<ActiveJob<K, A>>,
     pauses: Pauses,

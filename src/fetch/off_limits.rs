@@ -1,5 +1,5 @@
-//! Where nothing is asked, even if the address rules allow it: HAProxy's control sockets, and the
-//! program's own responder.
+//! Addresses that are never asked, even if the address rules allow them: HAProxy's control sockets,
+//! and the program's own responder.
 //!
 //! Pure but for a lock: the list changes when the configuration, or HAProxy's, does. A listener on
 //! one of this machine's addresses is one on all of them, for `*:9999` is connected to by any.

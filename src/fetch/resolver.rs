@@ -5,10 +5,10 @@
 //! `2130706433`, a name that points inwards). What the operator wrote himself is only kept off
 //! HAProxy's control sockets. Answers of the system's resolver are kept for [`ADDRESSES_KEPT`];
 //! failures are not kept. A lookup runs in a thread of its own because it cannot be interrupted;
-//! callers that ask for the same host share it. Their number is bounded: who comes when there are
-//! too many waits, which is no failure. A lookup that takes long makes room for others, and names
-//! that hung before never take more than [`SUSPECTS_MAX`] places. Hosts behind a proxy are resolved
-//! by the proxy: for them only literal addresses can be judged here.
+//! callers that ask for the same host share it. Their number is bounded: a lookup that comes when
+//! there are too many waits, which is no failure. A lookup that takes long makes room for others,
+//! and names that hung before never take more than [`SUSPECTS_MAX`] places. Hosts behind a proxy
+//! are resolved by the proxy: for them only literal addresses can be judged here.
 
 use std::collections::HashMap;
 use std::fmt;

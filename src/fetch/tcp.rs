@@ -1,7 +1,7 @@
 //! A TCP connection as ureq's transport.
 //!
-//! ureq's own can only be had together with its way of connecting, which tries one address after
-//! the other. A request's body goes only to who has spoken HTTP before (`acquaintance`).
+//! ureq's own comes only with its way of connecting, which tries one address after the other. A
+//! request's body goes only to a server that has spoken HTTP before (`acquaintance`).
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -18,7 +18,7 @@ pub(super) struct Tcp {
     /// Shared with the handle that closes it from elsewhere.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
-    /// Who is at the other end; none where TLS says that.
+    /// The server at the other end; none with TLS, which says it.
     acquaintance: Option<Acquaintance>,
 }
 

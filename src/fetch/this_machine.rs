@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use rustix::net::sockopt::set_ip_multicast_if;
 
-/// Whether one of this machine's interfaces has `address`. Where it cannot be found out, it has
-/// not: then no connection can be made either.
+/// Whether one of this machine's interfaces has `address`. If it cannot be found out, the answer is
+/// no: then no connection can be made either.
 pub(super) fn has(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => has_ipv4(address).unwrap_or(false),

@@ -88,7 +88,7 @@ fn walk(path: &Path) -> Walk {
     walk
 }
 
-/// Where a link leads and whose it is, of one and the same link; none for anything else.
+/// The target and the owner of one and the same link; none for anything else.
 fn read_link(path: &Path) -> Option<(PathBuf, u32)> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let link = rustix::fs::open(path, flags, Mode::empty()).ok()?;

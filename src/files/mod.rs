@@ -1,9 +1,9 @@
 //! The one way to open files: strangers may have put anything in their places.
 //!
-//! Where a certificate, a staple or a configuration is expected there may be a FIFO without a
-//! writer, a device, a socket, a directory, a file without end, or a link to somewhere else. So
-//! what is read is first seen to be a regular file, then opened without waiting and without taking
-//! a terminal, and seen once more (between the two it may have been replaced); and no more is read
+//! In the place of a certificate, a staple or a configuration there may be a FIFO without a writer,
+//! a device, a socket, a directory, a file without end, or a link to somewhere else. So what is
+//! read is first seen to be a regular file, then opened without waiting and without taking a
+//! terminal, and seen once more (between the two it may have been replaced); and no more is read
 //! than was asked for. How far links may lead is said by a [`Reach`].
 //!
 //! Decides nothing about what is in a file. What is written beside a certificate is the room
@@ -52,8 +52,8 @@ pub fn open(path: &Path, reach: Reach<'_>) -> io::Result<File> {
     regular(tree::open(path, reach, OFlags::RDONLY | FLAGS)?)
 }
 
-/// Reads a regular file of at most `most` bytes; the buffer is wiped when it is dropped, for it may
-/// hold a key.
+/// Reads a regular file of at most `most` bytes; the buffer is wiped when it is dropped, because it
+/// may hold a key.
 ///
 /// # Errors
 /// As [`open`]; [`io::ErrorKind::FileTooLarge`] for a larger file.
@@ -63,7 +63,7 @@ pub fn read(path: &Path, most: u64, reach: Reach<'_>) -> io::Result<Zeroizing<Ve
     if length > most {
         return Err(too_large(length, most));
     }
-    // What has contents all the same (`/proc`) is no file that anybody has put there, and reading
+    // A file without a size that has contents all the same (`/proc`) is the kernel's, and reading
     // it may do something.
     if length == 0 {
         return Ok(Zeroizing::default());

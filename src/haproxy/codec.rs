@@ -7,8 +7,8 @@
 //!
 //! The end of a reply is not looked for in it, since others choose what stands there: a [`Guard`]
 //! follows every command, and all bytes before its answer are the reply, with any content and any
-//! end. Only the greeting, in which HAProxy alone speaks, is read by its empty lines. Where
-//! commands and replies can be out of step, decoding fails and the connection has to go.
+//! end. Only the greeting, in which HAProxy alone speaks, is read by its empty lines. If commands
+//! and replies can be out of step, decoding fails and the connection has to go.
 
 // What strangers have written is read here.
 #![cfg_attr(

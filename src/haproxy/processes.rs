@@ -1,9 +1,10 @@
-//! What outlives a connection to a HAProxy process: who serves it, and what was left unfinished.
+//! What outlives a connection to a HAProxy process: the session that serves it, and the commands
+//! that were left unfinished.
 //!
 //! One of these is shared by all sessions. A process has one `set ssl cert` transaction for all its
 //! clients, and HAProxy 3.4.0 stays locked for ever when two clients collide, so a process is
 //! served over one control socket only. A transaction of ours that is neither committed nor aborted
-//! keeps everybody from deploying certificates, and a commit whose end was not seen must not be
+//! keeps all clients from deploying certificates, and a commit whose end was not seen must not be
 //! followed by an abort or a commit: HAProxy has freed what they touch (2.2 to 3.4 end by SIGSEGV).
 //! Both are remembered until they are known to be over, also by the program's next process. It
 //! talks to no HAProxy itself.

@@ -1,9 +1,9 @@
 //! Certificate stores that are not asked about, or not believed, and why.
 //!
-//! Pure bookkeeping that outlives a connection. Where a connection was lost, every store that had
-//! been asked about and not answered is a suspect, and suspects are asked about one at a time: the
-//! one over which the connection is lost again stays in quarantine until HAProxy no longer lists
-//! it, or its file is another and so is the process. The others go on meanwhile.
+//! Pure bookkeeping that outlives a connection. After a lost connection, every store that had been
+//! asked about and not answered is a suspect, and suspects are asked about one at a time: the one
+//! over which the connection is lost again stays in quarantine until HAProxy no longer lists it, or
+//! its file is another and so is the process. The others go on meanwhile.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
@@ -13,8 +13,8 @@ use super::error::Error;
 use super::reply::Doubt;
 use crate::x509::CertificateReference;
 
-/// So often must HAProxy stay silent while a store is asked about alone: it may be busy. Where it
-/// ends the connection, which is rarer and may be the end of the process, once is enough.
+/// So often must HAProxy stay silent while a store is asked about alone: it may be busy. If it ends
+/// the connection, which is rarer and may be the end of the process, once is enough.
 const SILENCES: u32 = 2;
 
 /// Why a certificate store is left alone.

@@ -712,7 +712,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         Ok(refused?)
     }
 
-    /// Reports a store that has changed, or of which nothing shows whether it has.
+    /// Reports a store that has changed, or may have changed unseen.
     async fn store_read(
         &self,
         conversation: &mut Conversation,

@@ -108,7 +108,8 @@ impl Stores {
     }
 
     /// The stores that hold a certificate, and whether each has a slot. Those of which only the
-    /// serial number is believed count where there is no other: anybody can have that number.
+    /// serial number is believed count only if there is no other: any certificate can have that
+    /// number.
     pub(super) fn holding(&self, certificate: &Certificate) -> Vec<(String, Slot)> {
         let references = CertificateReference::all(certificate);
         let (sure, doubtful): (Vec<_>, Vec<_>) = references

@@ -104,7 +104,7 @@ impl<'a> Environment<'a> {
 
     /// `presetenv NAME VALUE`: only where there is none yet.
     pub fn preset(&mut self, name: &str, value: VariableValue) {
-        // The process shows what it came to, be it that or this.
+        // The process shows the value in the end, of either form.
         if !matches!(self.get(name), VariableValue::Known(_)) {
             self.put(name, value);
         }

@@ -94,7 +94,7 @@ pub fn most_likely(
     readings
 }
 
-/// What all of these readings say. Where they ask for the same, the open conditions do not matter.
+/// What all of these readings say. If they ask for the same, the open conditions do not matter.
 pub fn merged(readings: Vec<Reading<HaproxyConfig>>, open: Vec<OpenCondition>) -> HaproxyConfig {
     let taken = |condition: &str| -> HashSet<Option<bool>> {
         let choices = readings.iter().map(|(choices, _)| choices);

@@ -155,7 +155,7 @@ pub(super) fn is_for_hooks(name: &OsStr) -> bool {
 async fn kill(child: &mut Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(group) = id.and_then(Pid::from_raw) {
-        // Who is gone already needs no signal.
+        // A process that has ended needs no signal.
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.wait().await;

@@ -1,8 +1,8 @@
 //! Which hook runs when: one at a time for each certificate file, a bounded number over all, the
 //! others in the order in which they came.
 //!
-//! Pure. Where a hook of a kind waits for a certificate already, the newer facts take the place of
-//! the older ones: a hook is told how it stands, not how it stood.
+//! Pure. If a hook of a kind waits for a certificate already, the newer facts replace the older
+//! ones: a hook is told how it stands, not how it stood.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

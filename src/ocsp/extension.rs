@@ -22,7 +22,7 @@ const MAX_EXTENSIONS: usize = 32;
 pub struct Extension<'a> {
     /// Content octets of its object identifier.
     pub identifier: &'a [u8],
-    /// Whether one who does not understand it must refuse the whole.
+    /// Whether a reader that does not understand it must refuse the whole.
     pub critical: bool,
     /// Content of extnValue.
     pub value: &'a [u8],

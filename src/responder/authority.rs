@@ -226,8 +226,8 @@ impl Authority {
             })
     }
 
-    /// Signs with the signer's key. A delegate's certificate is sent along, for clients know the
-    /// issuer's only (RFC 6960 §4.2.2.2).
+    /// Signs with the signer's key. A delegate's certificate is sent along, because clients know
+    /// the issuer's only (RFC 6960 §4.2.2.2).
     ///
     /// # Errors
     /// [`SigningFailed`].
@@ -253,7 +253,7 @@ impl Authority {
     }
 }
 
-/// Whether the issuer signs with its own key, be it under another certificate.
+/// Whether the issuer signs with its own key, also under another certificate.
 fn signs_itself(issuer: &Certificate, signer: &Certificate) -> bool {
     issuer.subject_name() == signer.subject_name()
         && issuer.public_key_bits() == signer.public_key_bits()

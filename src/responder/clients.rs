@@ -1,4 +1,4 @@
-//! Who is connected: so many connections of one client, and no more.
+//! The connected clients: each may have a bounded number of connections.
 //!
 //! Pure but for a lock. A client is an IPv4 address, or the network of 64 bits that one IPv6 client
 //! usually has to itself (RFC 6177): one that opens connections without end gets its own refused,

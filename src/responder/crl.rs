@@ -51,7 +51,7 @@ pub enum CrlError {
     CriticalExtension(String),
 }
 
-/// A list that anybody may have signed.
+/// A list that any key may have signed.
 #[derive(Clone, Debug)]
 pub struct ReceivedList<'a> {
     issuer_name: &'a [u8],

@@ -1,4 +1,4 @@
-//! Faults on request: a testing aid, never for a responder that anybody relies on.
+//! Faults on request: a testing aid, never for a responder that clients rely on.
 //!
 //! Pure: reads what the operator wants (`KIND[=VALUE][,share=PERCENT][,serial=HEX]`), decides by a
 //! random number that is given, and changes answers before they are signed, so that all but the

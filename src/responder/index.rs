@@ -3,7 +3,7 @@
 //! Pure: text in, statuses out; the file is read in [`super::sources`]. A row is one certificate,
 //! six fields parted by tabs: V, R or E; notAfter; when and why revoked; the serial number in
 //! hexadecimal; a file name; the subject (openssl-ca(1), FILES). A row that cannot be read refuses
-//! the whole file, for a revocation that is overlooked is worse than no answer.
+//! the whole file, because an overlooked revocation is worse than no answer.
 
 use std::collections::HashMap;
 

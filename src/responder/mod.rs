@@ -196,7 +196,7 @@ impl SignedAnswer {
 /// What a request gets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// An answer for everybody who asks the same.
+    /// An answer for all clients that ask the same.
     Shared(Arc<SignedAnswer>),
     /// An answer with this client's nonce.
     Personal(Bytes),
@@ -296,7 +296,7 @@ impl Responder {
     }
 
     /// Signs elsewhere than on the threads that serve connections: an RSA signature takes
-    /// milliseconds, and anybody can ask for some.
+    /// milliseconds, and any client can ask for one.
     async fn sign(
         &self,
         authority: &Arc<Authority>,

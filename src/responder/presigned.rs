@@ -42,7 +42,7 @@ impl Presigned {
         }
     }
 
-    /// The answer about `cert_id`, where there is one that says `statement` and is fresh at `now`.
+    /// The answer about `cert_id`, if there is one that says `statement` and is fresh at `now`.
     pub(super) fn get(
         &mut self,
         cert_id: &[u8],

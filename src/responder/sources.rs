@@ -2,7 +2,8 @@
 //!
 //! [`IndexFile`] reads OpenSSL's `index.txt`, [`CertificateDirectory`] a directory of certificates
 //! and a revocation list. Both look at the files on each request and read them again when they have
-//! changed; while a file cannot be read there is no status, for an old one might hide a revocation.
+//! changed; while a file cannot be read there is no status, because an old one might hide a
+//! revocation.
 
 use std::collections::HashSet;
 use std::fs;
@@ -120,7 +121,7 @@ impl<T> Watched<T> {
         let stamp = stamp(paths).map_err(|error| SourceError::Unavailable(error.to_string()))?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.unsettled || state.stamp != stamp {
-            // Before the reading, for what comes after it may change what was read.
+            // Judged before the reading: a change after it may concern what was read.
             state.unsettled = changed_within(self.settling, &stamp);
             state.content = read()
                 .map(Arc::new)

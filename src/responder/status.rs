@@ -71,8 +71,8 @@ pub type StatementFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Statement, SourceError>> + Send + 'a>>;
 
 /// Knows the status of an authority's certificates. It is asked once for every certificate in every
-/// request, also where the answer is signed already: a revocation shows in the next answer. Where
-/// it panics, the client is told internalError, and everything else goes on.
+/// request, also where the answer is signed already: a revocation shows in the next answer. If it
+/// panics, the client is told internalError, and everything else goes on.
 pub trait StatusSource: Send + Sync + 'static {
     /// The status of one certificate; `Unknown` for one the authority did not issue.
     fn statement<'a>(&'a self, inquiry: Inquiry<'a>) -> StatementFuture<'a>;

@@ -1,7 +1,7 @@
 //! What is believed to lie beside certificates, compared with what every scan sees there.
 //!
-//! Shared by who writes and who looks. What was written is looked at by the next scan, for it may
-//! be gone or another's already; and again whenever it was removed, replaced or given other
+//! Shared by the writer and the finder. The next scan looks at what was written, because it may be
+//! gone or another's already; and again whenever it was removed, replaced or given other
 //! permissions.
 
 use std::collections::HashMap;

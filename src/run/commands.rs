@@ -103,7 +103,7 @@ impl Daemon {
                 Box::new(move || reply)
             }
         };
-        // A client that is gone wants no answer.
+        // A client that has gone needs no answer.
         let _ = question.answer.send(answer);
     }
 

@@ -127,7 +127,7 @@ fn no_more_hints(hints: &mut Option<Hints>, error: &io::Error) {
     *hints = None;
 }
 
-/// Waits for a hint; for ever, once there are none to be had.
+/// Waits for a hint; for ever, once there can be none.
 pub(super) async fn next_hint(hints: &mut Option<Hints>) {
     if let Some(stream) = hints {
         match stream.next().await {
@@ -265,7 +265,7 @@ impl Finder {
 
     /// Scans and hands on what has changed. Whether a file may be half-written.
     fn report_changes(&mut self) -> bool {
-        // However many sources lose a file at once, one more scan tells who has it still.
+        // One more scan tells which sources still have a file that any number of them lost at once.
         loop {
             let mut lost = Vec::new();
             let Finder {

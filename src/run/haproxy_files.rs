@@ -105,7 +105,7 @@ pub(super) async fn watch(
     news: mpsc::UnboundedSender<RoomNews>,
     stop: CancellationToken,
 ) {
-    // The finder says when there are no hints to be had.
+    // The finder logs it when there can be no hints.
     let mut hints = Hints::new().ok();
     let mut told = None;
     loop {

@@ -375,7 +375,8 @@ impl Daemon {
             Err(mistakes) => {
                 let reason = "configuration_refused";
                 for mistake in mistakes {
-                    // A record is a line: that of the file is for who asked for it.
+                    // A record is a line: the line of the file goes to the client that asked for
+                    // the reload.
                     let line = mistake.lines().next().unwrap_or_default();
                     tracing::error!(reason, "{line}");
                 }

@@ -1,5 +1,5 @@
-//! Where no request for a response goes: the TCP control sockets that are known, and the responder
-//! that the same configuration sets up.
+//! Addresses that no request for a response goes to: the TCP control sockets that are known, and
+//! the responder that the same configuration sets up.
 
 use crate::config::Config;
 use crate::fetch::{ForeignListener, ListenerKind, OffLimits};

@@ -103,7 +103,7 @@ struct Run<'a> {
     daemon: Daemon,
     once: Once<'a>,
     begun: Instant,
-    /// The control sockets of which it is not known yet whether anybody answers.
+    /// The control sockets of which it is not known yet whether a process answers.
     unmet: BTreeSet<TargetId>,
     scanned_plan: u64,
     open_requests: usize,

@@ -58,7 +58,7 @@ struct Results {
     stop: CancellationToken,
 }
 
-/// Who asks the responders.
+/// The room that asks the responders.
 struct Requester {
     orders: mpsc::UnboundedSender<RequestOrder>,
     pauses: Pauses,

@@ -49,7 +49,7 @@ impl WriterOrder {
     }
 }
 
-/// Where may be written, what the files are given, and which copies are made.
+/// The directories that may be written to, the files' permissions, and the copies to make.
 pub(super) struct Places {
     pub(super) claims: Arc<Claims>,
     pub(super) ownership: Ownership,

@@ -1,12 +1,12 @@
 //! Locks that a stranger cannot take: one file of our own, and in it a byte for each directory.
 //!
-//! A lock on the directory itself could be had by anybody who may read it, and would cost an open
-//! file for each. The file lies where no other user can put one: in `$RUNTIME_DIRECTORY` (systemd),
-//! in `/run/staplerd`, in the user's own runtime directory, or in a directory of this user's under
-//! `/tmp`. Only its owner and root can open it, so those who share it see each other: root and the
-//! user of the service, and all processes of one user. Others do not, but they may hardly write to
-//! the same directory. The kernel gives a lock up when the process ends, however it ends (open file
-//! description locks, fcntl(2)).
+//! Any user who may read the directory could lock it itself, and such a lock would cost an open
+//! file for each directory. The file lies where no other user can put one: in `$RUNTIME_DIRECTORY`
+//! (systemd), in `/run/staplerd`, in the user's own runtime directory, or in a directory of this
+//! user's under `/tmp`. Only its owner and root can open it, so those who share it see each other:
+//! root and the user of the service, and all processes of one user. Others do not, but they may
+//! hardly write to the same directory. The kernel gives a lock up when the process ends, however it
+//! ends (open file description locks, fcntl(2)).
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

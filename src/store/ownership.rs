@@ -1,9 +1,9 @@
 //! Who may read a staple's file: its permissions and its group.
 //!
-//! Unless the operator says otherwise everybody may, for HAProxy does not start where it may read a
-//! certificate and not its staple, and who may read a certificate is said by more than its mode and
-//! group: by its owner, by access control lists, by the folders on the way to it. A response is no
-//! secret: HAProxy shows it to every client.
+//! Unless the operator says otherwise every user may read them, because HAProxy does not start if
+//! it may read a certificate but not its staple. The mode and group of a certificate do not say
+//! alone who may read it: its owner, access control lists and the folders on the way count, too. A
+//! response is no secret: HAProxy shows it to every client.
 
 use std::path::Path;
 

@@ -58,7 +58,7 @@ impl Write for &LogFile {
     /// One record.
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where no new file can be made, the old one is better than none.
+        // If no new file can be made, the old one is better than none.
         if !is_in_place(&self.path, &file)
             && let Ok(new) = append_to(&self.path)
         {

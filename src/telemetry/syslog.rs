@@ -30,7 +30,7 @@ pub(super) struct Syslog {
 
 impl Syslog {
     /// # Errors
-    /// When there is no socket to be had.
+    /// When no socket can be made.
     pub(super) fn new(device: &str) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;

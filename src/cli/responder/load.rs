@@ -15,7 +15,7 @@ use crate::responder::{Authority, SigningKey};
 use crate::text::Printable;
 use crate::x509::Certificate;
 
-/// Reading and writing for everybody.
+/// Reading and writing for all users.
 const OTHERS: u32 = 0o006;
 
 /// Reads the files of all authorities and starts their programs, within a tokio runtime; what is
@@ -71,8 +71,8 @@ fn certificate(path: &Path) -> Result<Certificate, String> {
     Ok(input::read_certificates(path)?.leaf().clone())
 }
 
-/// Says so where everybody on the machine may read, or even replace, the key. Its group may: that
-/// is how keys are shared with one service.
+/// Warns if every user of the machine may read, or even replace, the key. Its group may: that is
+/// how keys are shared with one service.
 fn warn_of_readers(path: &Path) {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & OTHERS != 0 {

@@ -1,6 +1,6 @@
 //! What a configuration holds that must not be shown when something is wrong with it.
 //!
-//! Pure. A proxy's line is shown without its value, for what is wrong with it may be that the
+//! Pure. A proxy's line is shown without its value, because what is wrong with it may be that the
 //! password stands in the wrong place; elsewhere what stands before the `@` of a URL is left out.
 
 /// What stands for what is left out.

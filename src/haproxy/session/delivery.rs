@@ -75,8 +75,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         if served.is_empty() && !stores.is_empty() {
             return Err(DeliveryError::ClientCertificate.into());
         }
-        // Where HAProxy does not tell, the push tells for a single store; of several, one with a
-        // slot makes the push succeed while the others stay without.
+        // If HAProxy does not tell, the push tells for a single store; of several, one with a slot
+        // makes the push succeed while the others stay without.
         let without_slot: Vec<String> = served
             .iter()
             .filter(|(_, slot)| {

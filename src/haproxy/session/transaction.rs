@@ -126,7 +126,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             return Err(DeliveryError::TransactionLost.into());
         }
         let mut commands = vec![command::commit_certificate(store)];
-        // In one piece: hardly anybody can deploy another certificate between the two.
+        // In one piece: another client can hardly deploy a certificate between the two.
         commands.extend(may_mix.then(|| command::show_certificate(store)));
         let connection = &mut conversation.connection;
         let answers = connection

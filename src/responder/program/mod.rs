@@ -1,4 +1,4 @@
-//! A source of statuses that is a program: for who does not write Rust.
+//! A source of statuses that is a program in any language.
 //!
 //! The program is started once and kept running. It reads questions from standard input and writes
 //! answers to standard output, each a JSON object in a line of its own:
@@ -184,7 +184,7 @@ async fn refuse(
     loop {
         tokio::select! {
             asked = questions.recv() => {
-                // Who does not wait any more needs no answer.
+                // A client that does not wait any more needs no answer.
                 let _ = asked?.reply.send(Err(error.clone()));
             }
             () = sleep_until(end) => return Some(()),

@@ -135,7 +135,7 @@ impl ProgramProcess {
         }
         if self.waiting.len() >= MAX_WAITING {
             let program = self.program.clone();
-            // Who does not wait any more needs no answer: so everywhere below.
+            // A client that does not wait any more needs no answer; the same holds below.
             let _ = asked.reply.send(Err(ProgramError::Busy { program }));
             return;
         }
