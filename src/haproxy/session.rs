@@ -56,7 +56,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 const GOOD_CONNECTION: Duration = Duration::from_secs(1);
 
 /// For so long after a connection that was in order its renewal may fail without a word: a process
-/// that starts itself again, as a master does, refuses connections for a moment.
+/// that starts itself again, as a master does, refuses or closes connections for a moment.
 const RESTART: Duration = Duration::from_secs(1);
 
 /// At most this many deliveries are carried out before the process is looked at again.
@@ -252,7 +252,7 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                     error
                 }
             };
-            let is_restart = matches!(error, Error::Refused | Error::NoSuchSocket)
+            let is_restart = matches!(error, Error::Refused | Error::NoSuchSocket | Error::Closed)
                 && self.lost.is_some_and(|lost| lost.elapsed() < RESTART);
             if told != Some(error.kind()) && !is_restart {
                 told = Some(error.kind());
