@@ -16,6 +16,7 @@ use super::{once, panics};
 use crate::config::{Config, Origin};
 use crate::run::Extent;
 use crate::telemetry;
+use crate::text::counted;
 
 /// Clears away what is in HAProxy's way.
 pub(super) fn run(arguments: &DaemonArguments) -> ExitCode {
@@ -42,7 +43,7 @@ pub(super) fn run(arguments: &DaemonArguments) -> ExitCode {
     }
     match once::once(config.without_sockets(), Extent::Disk, &once::bar(true)) {
         Ok(summary) => {
-            tracing::info!("{} staples removed", summary.cleared);
+            tracing::info!("{} removed", counted(summary.cleared, "staple", "staples"));
             match summary.is_cut_off {
                 true => ExitCode::FAILURE,
                 false => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use staplerd::memory::{CertificateRecord, Digest, Memory, Record, StapleFileRecord};
 use staplerd::ocsp::{CertificateStatus, RevocationReason, Standing};
+use staplerd::text::counted;
 use staplerd::time::Timestamp;
 
 use super::Daemon;
@@ -191,7 +192,7 @@ fn whatever_lay_there_haproxy_starts_once_the_program_is_ready_although_the_resp
                 let cleared = staplerd(&["clear", "-c", &configuration]);
                 assert!(cleared.status.success(), "{}", stderr(&cleared));
                 let removed = cases.iter().filter(|case| !case.stays).count();
-                let said = format!("{removed} staples removed");
+                let said = format!("{} removed", counted(removed, "staple", "staples"));
                 assert!(stderr(&cleared).contains(&said), "{}", stderr(&cleared));
                 None
             } else {
