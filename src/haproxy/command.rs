@@ -143,7 +143,9 @@ pub fn show_certificates() -> Command {
 
 /// What one certificate store holds.
 pub fn show_certificate(store: &str) -> Command {
-    Command::text(format!("show ssl cert {}", escape(store)))
+    // From 3.2 on, a `*` with a backslash that arrives with it means the character itself.
+    let backslash = if store.starts_with('*') { r"\\" } else { "" };
+    Command::text(format!("show ssl cert {backslash}{}", escape(store)))
 }
 
 /// What the open transaction on a certificate store would put there.
@@ -211,6 +213,7 @@ pub fn ask_for_transaction() -> Command {
 pub(super) fn is_sendable(store: &str, longest: usize) -> bool {
     !store.is_empty()
         && !store.contains("<<")
+        && !store.contains('\u{fffd}')
         && !store.contains(char::is_control)
         && set_certificate_ocsp(store, &[]).line().len() <= longest
 }
@@ -237,7 +240,7 @@ mod tests {
         for (store, line) in [
             ("/c/a.pem", "show ssl cert /c/a.pem"),
             ("/c/a b;c\\d.pem", r"show ssl cert /c/a\ b\;c\\d.pem"),
-            ("*a.pem", r"show ssl cert \*a.pem"),
+            ("*a.pem", r"show ssl cert \\\*a.pem"),
             ("@web/alias", "show ssl cert @web/alias"),
             ("relative*.pem", "show ssl cert relative*.pem"),
         ] {

@@ -83,6 +83,11 @@ pub enum DeliveryError {
         "HAProxy shows no certificate whose name begins with '*', so it is not known whether it has loaded this one; write a path before the name in haproxy.cfg"
     )]
     NotShown,
+    /// It may be one of those that HAProxy has loaded and does not describe.
+    #[error(
+        "HAProxy does not describe everything that it has loaded (see 'quarantined'), so it is not known whether this certificate is part of it; if so, it is stapled once HAProxy is reloaded"
+    )]
+    NotDescribed,
     /// The certificate has no slot, and attaching did not make one.
     #[error("HAProxy has no place for this certificate's staple")]
     NoSlot,
@@ -150,6 +155,7 @@ impl DeliveryError {
             DeliveryError::PushWithheld => "push_withheld",
             DeliveryError::ClientCertificate => "client_certificate",
             DeliveryError::NotShown => "not_shown",
+            DeliveryError::NotDescribed => "not_described",
             DeliveryError::NoSlot => "no_slot",
             DeliveryError::IssuerMissing => "issuer_missing",
             DeliveryError::StoreGone => "store_gone",

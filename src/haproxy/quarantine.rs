@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::command;
 use super::error::Error;
-use super::reply::Doubt;
+use super::reply::{self, Doubt};
 use crate::x509::CertificateReference;
 
 /// So often must HAProxy stay silent while a store is asked about alone: it may be busy. If it ends
@@ -22,9 +22,14 @@ const SILENCES: u32 = 2;
 pub enum Quarantine {
     /// Its name would not arrive as one argument.
     #[error(
-        "its name cannot be sent to HAProxy (it contains '<<' or a control character): rename the file; it is stapled only if it had a .ocsp beside it when HAProxy started"
+        "its name cannot be sent to HAProxy (it contains '<<' or a control character, or is not UTF-8): rename the file; it is stapled only if it had a .ocsp beside it when HAProxy started"
     )]
     UnsendableName,
+    /// It is a bundle, of which HAProxy 2.2 shows nothing.
+    #[error(
+        "HAProxy 2.2 shows nothing of the certificates of a bundle: they are stapled only if they had their .ocsp beside them when HAProxy started; name each file for itself, or update HAProxy"
+    )]
+    Bundle,
     /// Its description contradicts itself.
     #[error("{0}; it is known by its serial number alone")]
     Ambiguous(Doubt),
@@ -50,6 +55,7 @@ impl Quarantine {
     pub fn kind(&self) -> &'static str {
         match self {
             Quarantine::UnsendableName => "unsendable_name",
+            Quarantine::Bundle => "bundle",
             Quarantine::Ambiguous(_) => "ambiguous",
             Quarantine::FatalDescription => "fatal_description",
             Quarantine::ConnectionLost(_) => "connection_lost",
@@ -89,6 +95,7 @@ impl Quarantined {
                 before.is_some() && changed(name) == before
             }
             Quarantine::UnsendableName
+            | Quarantine::Bundle
             | Quarantine::Ambiguous(_)
             | Quarantine::FatalDescription
             | Quarantine::ForeignCertificate(_) => false,
@@ -113,6 +120,11 @@ impl Quarantined {
             .partition(|name| command::is_sendable(name, longest));
         for name in unsendable {
             self.stores.insert(name, Quarantine::UnsendableName);
+        }
+        for name in &sendable {
+            if reply::bundle(name).is_some() {
+                self.stores.insert(name.clone(), Quarantine::Bundle);
+            }
         }
         for name in &sendable {
             if !self.is_closed(name) && is_fatal(name) {
@@ -205,6 +217,7 @@ impl Quarantined {
             self.stores.get(name),
             Some(
                 Quarantine::UnsendableName
+                    | Quarantine::Bundle
                     | Quarantine::FatalDescription
                     | Quarantine::ConnectionLost(_)
             )

@@ -188,6 +188,21 @@ pub fn certificates(reply: &str) -> Result<Vec<String>, DeliveryError> {
     Ok(named.map(str::to_owned).collect())
 }
 
+/// The parts of a bundle, as HAProxy 2.2 lists one: `a.pem: a.pem.ecdsa a.pem.rsa`.
+pub fn bundle(listed: &str) -> Option<Vec<String>> {
+    let (name, parts) = listed.rsplit_once(": ")?;
+    let before_kind = format!(" {name}.");
+    let spaced = format!(" {parts}");
+    let (_, kinds) = spaced
+        .split_once(&before_kind)
+        .filter(|(before, _)| before.is_empty())?;
+    let kinds: Vec<&str> = kinds.split(&before_kind).collect();
+    let are_known = kinds
+        .iter()
+        .all(|kind| matches!(*kind, "rsa" | "ecdsa" | "dsa"));
+    are_known.then(|| kinds.iter().map(|kind| format!("{name}.{kind}")).collect())
+}
+
 /// Fields that HAProxy prints at most once for a certificate, each at the start of a line.
 const FIELDS: [&str; 6] = [
     "Filename:",
@@ -530,6 +545,41 @@ fn number<T: std::str::FromStr>(reply: &str, name: &str) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bundle_is_known_by_its_parts() {
+        for (listed, parts) in [
+            (
+                "/a b.pem: /a b.pem.ecdsa /a b.pem.rsa",
+                Some(vec!["/a b.pem.ecdsa", "/a b.pem.rsa"]),
+            ),
+            ("a: a.dsa", Some(vec!["a.dsa"])),
+            ("a: b.dsa", None),
+            ("a: a.pem", None),
+            ("a: ", None),
+            ("a.pem.rsa", None),
+        ] {
+            let parts = parts.map(|parts| parts.into_iter().map(str::to_owned).collect());
+            assert_eq!(bundle(listed), parts, "{listed}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_says_of_itself_is_read() {
+        let reply = "A=1\nB=a b\nc d\n\ne\nEMPTY=\n2=x\n";
+        let variables = environment(reply).unwrap();
+        let expected = [("A", "1"), ("B", "a b\nc d\n\ne"), ("EMPTY", "\n2=x")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables, expected.into());
+        assert_eq!(environment("Permission denied\n"), None);
+        let reply = "HAProxy version 3.0.11\nFeatures\n  -PCRE +QUIC\nBuild options\n  \
+            Running on OpenSSL version : OpenSSL 3.5.7 9 Jun 2026\n";
+        let expected = [("PCRE", false), ("QUIC", true)];
+        let expected = expected.map(|(name, is_there)| (name.to_owned(), is_there));
+        assert_eq!(features(reply), Some(expected.into()));
+        assert_eq!(library(reply).as_deref(), Some("OpenSSL 3.5.7 9 Jun 2026"));
+        assert_eq!(features("Unknown command.\n"), None);
+    }
 
     #[test]
     fn info_tells_version_process_and_whether_it_is_stopping() {

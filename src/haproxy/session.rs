@@ -38,7 +38,7 @@ use super::processes::{ProcessIdentity, Processes, ServingRight};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reply::{self, Slot};
 use super::stores::Stores;
-use super::versions::Push;
+use super::versions::{Push, SHOWS_STARS};
 use crate::time::Timestamp;
 use crate::x509::CertificateReference;
 
@@ -537,7 +537,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
         let listing = conversation.connection.exchange(question).await?;
         let names = reply::certificates(&listing)?;
         self.note_listed_transaction(conversation, &listing).await;
-        conversation.hides_stores = names.iter().any(|name| name.starts_with('*'));
+        conversation.hides_stores = conversation.process.version < SHOWS_STARS
+            && names.iter().any(|name| name.starts_with('*'));
         let buffer_size = conversation.connection.buffer_size();
         let may_end = conversation.process.release.ends_over_descriptions();
         self.descriptions.keep(&names);
@@ -559,7 +560,11 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
                 .undescribed()
                 .chain(self.quarantined.foreign());
             let names = conversation.stores.names().chain(hidden);
-            let names = names.cloned().collect();
+            let names = names.flat_map(|name| match reply::bundle(name) {
+                Some(parts) => parts,
+                None => vec![name.clone()],
+            });
+            let names = names.collect();
             if conversation.told.loaded.as_ref() != Some(&names) {
                 conversation.told.loaded = Some(names.clone());
                 self.report_to_all(conversation, SessionReport::Loaded(names))

@@ -26,6 +26,9 @@ pub const SHOWS_BASE64: Version = branch(2, 8);
 /// commit it into another store (seen on 2.5 to 2.8; not on 2.2, nor on 3.0.11, which is repaired).
 pub const KEEPS_TRANSACTIONS_APART: Version = branch(3, 1);
 
+/// The first branch seen to show a store whose name begins with `*`; 3.0 never does.
+pub const SHOWS_STARS: Version = branch(3, 2);
+
 /// The first branch seen to survive what follows a commit that failed. 2.2 frees the transaction
 /// and keeps it: the next command that touches it, also an abort, ends the process ("double free").
 pub const SURVIVES_FAILED_COMMIT: Version = branch(2, 6);

@@ -15,6 +15,8 @@ pub struct CertificateLine<'a> {
     pub certificate: &'a str,
     /// The words within the brackets.
     pub options: Vec<&'a str>,
+    /// Whether its only filter is `*`.
+    pub only_filter_is_any: bool,
 }
 
 /// The lines with certificates, and what is wrong with others, by their numbers.
@@ -29,17 +31,20 @@ pub fn lines(text: &str) -> impl Iterator<Item = Result<CertificateLine<'_>, (us
 }
 
 fn read(line: &str, number: usize) -> Result<CertificateLine<'_>, Remark> {
-    let (head, options) = match line.split_once('[') {
+    let (head, options, rest) = match line.split_once('[') {
         Some((head, rest)) => {
-            let (options, _) = rest.split_once(']').ok_or(Remark::UnclosedBracket)?;
-            (head, options)
+            let (options, rest) = rest.split_once(']').ok_or(Remark::UnclosedBracket)?;
+            (head, options, rest)
         }
-        None => (line, ""),
+        None => (line, "", ""),
     };
+    let mut words = plain_words(head);
+    let certificate = words.next().ok_or(Remark::NoCertificate)?;
     Ok(CertificateLine {
         number,
-        certificate: plain_words(head).next().ok_or(Remark::NoCertificate)?,
+        certificate,
         options: plain_words(options).collect(),
+        only_filter_is_any: words.chain(plain_words(rest)).eq(["*"]),
     })
 }
 

@@ -7,8 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::notice::Remark;
 use super::testimony::Testimony;
 
+/// All values that a configuration sets have no more bytes than this, together.
+const LARGEST: usize = 1024 * 1024;
 /// Variables that HAProxy sets itself, some of them after it has read its configuration.
 const HAPROXYS_OWN: &str = "HAPROXY_";
 
@@ -28,6 +31,8 @@ pub struct Environment<'a> {
     outside: &'a dyn Fn(&str) -> Option<String>,
     testimony: &'a Testimony,
     changed: BTreeMap<String, VariableValue>,
+    /// How many bytes the values in it have.
+    bytes: usize,
     /// Whether `resetenv` has removed all variables that are not in `changed`.
     cleared: bool,
     /// Of which the process does not show any more what they were at first.
@@ -51,6 +56,7 @@ impl<'a> Environment<'a> {
             outside,
             testimony,
             changed: BTreeMap::new(),
+            bytes: 0,
             cleared: false,
             alterations: Alterations::default(),
             found: Alterations::default(),
@@ -93,31 +99,61 @@ impl<'a> Environment<'a> {
     }
 
     /// `setenv NAME VALUE`; a value that is not known makes the variable unknown.
-    pub fn set(&mut self, name: &str, value: VariableValue) {
+    ///
+    /// # Errors
+    /// All values together are larger than [`LARGEST`]; this one is not known then.
+    pub fn set(&mut self, name: &str, value: VariableValue) -> Result<(), Remark> {
         self.found.names.insert(name.to_owned());
-        self.put(name, value);
+        self.put(name, value)
     }
 
-    fn put(&mut self, name: &str, value: VariableValue) {
+    fn put(&mut self, name: &str, value: VariableValue) -> Result<(), Remark> {
+        let size = |value: &VariableValue| match value {
+            VariableValue::Known(text) => text.len(),
+            VariableValue::Unset | VariableValue::Unknown => 0,
+        };
+        let before = self.changed.get(name).map_or(0, size);
+        let others = self.bytes.saturating_sub(before);
+        let is_too_large = others + size(&value) > LARGEST;
+        let value = match is_too_large {
+            true => VariableValue::Unknown,
+            false => value,
+        };
+        self.bytes = others + size(&value);
         self.changed.insert(name.to_owned(), value);
+        match is_too_large {
+            true => Err(Remark::EnvironmentTooLarge(LARGEST)),
+            false => Ok(()),
+        }
     }
 
     /// `presetenv NAME VALUE`: only where there is none yet.
-    pub fn preset(&mut self, name: &str, value: VariableValue) {
+    ///
+    /// # Errors
+    /// As of [`set`](Self::set).
+    pub fn preset(&mut self, name: &str, value: VariableValue) -> Result<(), Remark> {
         // The process shows the value in the end, of either form.
-        if !matches!(self.get(name), VariableValue::Known(_)) {
-            self.put(name, value);
+        match self.get(name) {
+            VariableValue::Known(_) => Ok(()),
+            VariableValue::Unset | VariableValue::Unknown => self.put(name, value),
         }
     }
 
     /// `unsetenv NAME`.
     pub fn unset(&mut self, name: &str) {
-        self.set(name, VariableValue::Unset);
+        // What holds nothing is not too large.
+        let _ = self.set(name, VariableValue::Unset);
     }
 
     /// `resetenv [NAME…]`: removes all but these.
     pub fn reset<'n>(&mut self, kept: impl Iterator<Item = &'n str>) {
         self.changed = kept.map(|name| (name.to_owned(), self.get(name))).collect();
+        let values = self.changed.values();
+        let texts = values.filter_map(|value| match value {
+            VariableValue::Known(text) => Some(text.len()),
+            VariableValue::Unset | VariableValue::Unknown => None,
+        });
+        self.bytes = texts.sum();
         self.cleared = true;
         self.found.everything = true;
     }
@@ -141,12 +177,12 @@ mod tests {
         let mut environment = Environment::new(&outside, &nothing);
         assert_eq!(environment.get("HOME"), known("/home/me"));
         assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
-        environment.preset("HOME", known("/root"));
-        environment.preset("NOPE", known("a"));
-        environment.preset("NOPE", known("b"));
+        environment.preset("HOME", known("/root")).unwrap();
+        environment.preset("NOPE", known("a")).unwrap();
+        environment.preset("NOPE", known("b")).unwrap();
         assert_eq!(environment.get("HOME"), known("/home/me"));
         assert_eq!(environment.get("NOPE"), known("a"));
-        environment.set("HOME", known("/root"));
+        environment.set("HOME", known("/root")).unwrap();
         assert_eq!(environment.get("HOME"), known("/root"));
         environment.unset("HOME");
         assert_eq!(environment.get("HOME"), VariableValue::Unset);
@@ -156,8 +192,8 @@ mod tests {
     fn a_reset_keeps_what_it_names_and_nothing_else() {
         let nothing = Testimony::default();
         let mut environment = Environment::new(&outside, &nothing);
-        environment.set("A", known("a"));
-        environment.set("B", known("b"));
+        environment.set("A", known("a")).unwrap();
+        environment.set("B", known("b")).unwrap();
         environment.reset(["A", "HOME", "NOPE"].into_iter());
         assert_eq!(environment.get("A"), known("a"));
         assert_eq!(environment.get("B"), VariableValue::Unset);
@@ -178,8 +214,8 @@ mod tests {
             ..Testimony::default()
         };
         let mut first = Environment::new(&outside, &testimony);
-        first.preset("PRE", known("preset"));
-        first.set("LATER", known("two"));
+        first.preset("PRE", known("preset")).unwrap();
+        first.set("LATER", known("two")).unwrap();
         let alterations = first.changes().clone();
         let mut environment = Environment::new(&outside, &testimony);
         environment.altered_by(alterations);
@@ -192,5 +228,20 @@ mod tests {
         environment.altered_by(first.changes().clone());
         assert_eq!(environment.get("HOME"), known("/var/lib/haproxy"));
         assert_eq!(environment.get("NOPE"), VariableValue::Unknown);
+    }
+
+    #[test]
+    fn all_values_together_are_bounded() {
+        let nothing = Testimony::default();
+        let mut environment = Environment::new(&outside, &nothing);
+        let large = || known(&"x".repeat(LARGEST / 2));
+        for name in ["A", "B", "A"] {
+            environment.set(name, large()).unwrap();
+        }
+        assert!(environment.set("C", known("x")).is_err());
+        assert_eq!(environment.get("C"), VariableValue::Unknown);
+        environment.unset("A");
+        environment.set("C", large()).unwrap();
+        assert_eq!(environment.get("C"), large());
     }
 }

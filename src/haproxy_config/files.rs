@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certificate_list;
-use super::notice::{ConfigNotice, LineLocation, Remark};
+use super::notice::{ConfigNotice, LineLocation, Remark, note};
 use super::readings::{ConfigTexts, merged, most_likely};
 use super::testimony::Testimony;
-use super::wanted::{CertificateOptions, Wanted, WantedCertificate, What};
+use super::wanted::{CertificateOptions, Settings, Wanted, WantedCertificate, What};
 use super::words::Word;
 use super::{HaproxyConfig, Store};
 use crate::discovery::BUNDLE_SUFFIXES;
@@ -79,9 +79,11 @@ pub fn read(
         texts: &texts,
     };
     let mut lists = HashMap::new();
+    let is_2_2 = testimony.is_version_at_least("2.3") == Some(false);
     let (readings, open) = texts.readings();
     let readings = readings.into_iter().map(|parsed| {
         let mut loader = Loader::new(&mut lists);
+        loader.is_2_2 = is_2_2;
         loader.found.notices.extend(parsed.notices);
         loader.found.sockets = parsed.sockets;
         loader.found.servers = parsed.servers.into_iter().collect();
@@ -174,9 +176,19 @@ fn suffixes(path: &Path, bundles: bool) -> Vec<&'static str> {
 /// what there is to say of the text.
 type Lists = HashMap<PathBuf, (Result<Arc<str>, String>, Vec<ConfigNotice>)>;
 
+/// The name of the file that a name which looks like a store's stands for where there is no such
+/// store: a HAProxy that has stores looks for it as it is written, an earlier one below the base.
+fn file_like_a_reference(settings: &Settings, name: &str) -> Option<String> {
+    let candidates = [Some(name.to_owned()), settings.complete_plainly(name).ok()];
+    let mut candidates = candidates.into_iter().flatten();
+    candidates.find(|name| settings.locate(name).exists())
+}
+
 /// Finds out what the names of one reading stand for.
 struct Loader<'a> {
     texts: &'a mut Lists,
+    /// HAProxy is no later than that.
+    is_2_2: bool,
     found: HaproxyConfig,
     /// The stores' names: HAProxy loads each but once.
     names: HashSet<String>,
@@ -191,6 +203,7 @@ impl<'a> Loader<'a> {
     fn new(texts: &'a mut Lists) -> Self {
         Loader {
             texts,
+            is_2_2: false,
             found: HaproxyConfig::default(),
             names: HashSet::new(),
             lists: HashSet::new(),
@@ -207,10 +220,8 @@ impl<'a> Loader<'a> {
     }
 
     fn remark(&mut self, place: &LineLocation, remark: Remark) {
-        self.found.notices.push(ConfigNotice {
-            place: place.clone(),
-            remark,
-        });
+        let place = place.clone();
+        note(&mut self.found.notices, ConfigNotice { place, remark });
     }
 
     fn list(&mut self, wanted: &Wanted, name: &str) {
@@ -226,7 +237,9 @@ impl<'a> Loader<'a> {
             let text = read_text(&path, &mut notices).map(Arc::from);
             (text.map_err(|error| error.to_string()), notices)
         });
-        self.found.notices.extend(notices.iter().cloned());
+        for notice in notices.iter().cloned() {
+            note(&mut self.found.notices, notice);
+        }
         let text = match text {
             Ok(text) => Arc::clone(text),
             Err(reason) => {
@@ -246,12 +259,11 @@ impl<'a> Loader<'a> {
                 line: number,
             };
             let entry = line.map_err(|(_, remark)| remark).and_then(|line| {
-                let words: Vec<Word> = line.options.into_iter().map(Word::from).collect();
+                let words: Vec<Word> = line.options.iter().copied().map(Word::from).collect();
                 let name = wanted.settings.complete(line.certificate)?;
-                Ok(WantedCertificate::by_name(
-                    name,
-                    CertificateOptions::read(&words)?,
-                ))
+                let mut options = CertificateOptions::read(&words)?;
+                options.only_filter_is_any = line.only_filter_is_any;
+                Ok(WantedCertificate::by_name(name, options))
             });
             match entry {
                 Ok(entry) => self.certificate(wanted, &place, &entry),
@@ -262,11 +274,20 @@ impl<'a> Loader<'a> {
 
     fn certificate(&mut self, wanted: &Wanted, place: &LineLocation, entry: &WantedCertificate) {
         if entry.is_reference() {
-            if !self.names.contains(&entry.name) {
-                self.remark(place, Remark::UnknownStore(entry.name.clone()));
+            if self.names.contains(&entry.name) {
+                return;
             }
-            return;
+            let Some(name) = file_like_a_reference(&wanted.settings, &entry.name) else {
+                self.remark(place, Remark::UnknownStore(entry.name.clone()));
+                return;
+            };
+            let entry = WantedCertificate::by_name(name, entry.options.clone());
+            return self.files(wanted, place, &entry);
         }
+        self.files(wanted, place, entry);
+    }
+
+    fn files(&mut self, wanted: &Wanted, place: &LineLocation, entry: &WantedCertificate) {
         if entry.options.renewed_by_haproxy {
             self.remark(place, Remark::RenewedByHaproxy(entry.name.clone()));
         }
@@ -292,6 +313,10 @@ impl<'a> Loader<'a> {
             if entry.lacks_staple() {
                 let staple = companions.staple.clone();
                 self.remark(place, Remark::StapleNotNamed { staple });
+            }
+            if entry.options.only_filter_is_any && self.is_2_2 {
+                let staple = companions.staple.clone();
+                self.remark(place, Remark::FirstStapleNotUsed { staple });
             }
             let source = Source::File(CertificateFile { path, companions });
             self.store(place, format!("{}{suffix}", entry.name), source);

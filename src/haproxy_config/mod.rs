@@ -31,7 +31,7 @@ use std::path::PathBuf;
 
 pub use environment::VariableValue;
 pub use files::{Error, LARGEST_FILE, MOST_STORES, read};
-pub use notice::{ConfigNotice, LineLocation, Remark};
+pub use notice::{ConfigNotice, LineLocation, MOST_NOTICES, Remark};
 pub use testimony::Testimony;
 
 use crate::discovery::source::Source;

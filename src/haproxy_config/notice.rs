@@ -34,10 +34,34 @@ pub struct ConfigNotice {
     pub remark: Remark,
 }
 
+/// At most so many notices are kept of one reading; how many more there are is counted.
+pub const MOST_NOTICES: usize = 1000;
+/// At most so many characters of a notice are shown.
+const LONGEST_NOTICE: usize = 1000;
+
+/// Adds a notice, or counts it where there are enough.
+pub fn note(notices: &mut Vec<ConfigNotice>, notice: ConfigNotice) {
+    if notices.len() < MOST_NOTICES {
+        notices.push(notice);
+        return;
+    }
+    match notices.last_mut().map(|last| &mut last.remark) {
+        Some(Remark::MoreNotices(count)) => *count += 1,
+        _ => notices.push(ConfigNotice {
+            place: notice.place,
+            remark: Remark::MoreNotices(1),
+        }),
+    }
+}
+
 impl fmt::Display for ConfigNotice {
     /// `file:line: what, what to do`, in one line with any names in it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = format!("{}: {}", self.place, self.remark);
+        let mut line = format!("{}: {}", self.place, self.remark);
+        if let Some((end, _)) = line.char_indices().nth(LONGEST_NOTICE) {
+            line.truncate(end);
+            line.push('…');
+        }
         line.printable().fmt(formatter)
     }
 }
@@ -159,6 +183,28 @@ pub enum Remark {
          'bind' line, as in 'bind :443 ssl crt /etc/haproxy/certs'"
     )]
     NoneNamed,
+    /// There is no control socket that could be connected to.
+    #[error(
+        "no 'stats socket' can be connected to: staples are written to disk, and none goes live before HAProxy is reloaded; add 'stats socket /run/haproxy/admin.sock level admin' to the global section"
+    )]
+    NoControlSocket,
+    /// What HAProxy 2.2 cannot be given over its socket.
+    #[error(
+        "HAProxy 2.2 takes the first staple of a certificate whose only filter is '*' and does not use it: once {} is there, reload HAProxy, or name no filter",
+        staple.printable()
+    )]
+    FirstStapleNotUsed {
+        /// Where the staple is written.
+        staple: PathBuf,
+    },
+    /// The variables that a configuration sets are too large.
+    #[error(
+        "the variables set up to here hold more than {0} bytes: what this one holds is not known"
+    )]
+    EnvironmentTooLarge(usize),
+    /// There is more to say than is said.
+    #[error("{0} more notices about the lines from here on are not shown: mend those above first")]
+    MoreNotices(usize),
     /// The configuration names more certificates than are looked after.
     #[error("more than {0} certificates and folders: this one and those after it are passed over")]
     TooManyCertificates(usize),
@@ -192,6 +238,10 @@ impl Remark {
             Remark::TlsSocket(_) => "tls_socket",
             Remark::LevelTooLow(_) => "level_too_low",
             Remark::NoneNamed => "none_named",
+            Remark::NoControlSocket => "no_control_socket",
+            Remark::FirstStapleNotUsed { .. } => "first_staple_not_used",
+            Remark::EnvironmentTooLarge(_) => "environment_too_large",
+            Remark::MoreNotices(_) => "more_notices",
             Remark::TooManyCertificates(_) => "too_many_certificates",
         }
     }

@@ -10,6 +10,7 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use super::blocks::Blocks;
 use super::condition::{Truth, evaluate};
 use super::environment::{Alterations, Environment, VariableValue};
-use super::notice::{ConfigNotice, LineLocation, Remark};
+use super::notice::{ConfigNotice, LineLocation, Remark, note};
 use super::testimony::Testimony;
 use super::wanted::{CertificateOptions, Settings, Wanted, WantedCertificate, What, known};
 use super::words::{Word, split};
@@ -65,6 +66,11 @@ const NAMING_KEYWORDS: &[&str] = &[
     "user",
 ];
 
+/// At most so many names are taken from one reading: a variable can hold thousands of them.
+const MOST_WANTED: usize = 200_000;
+/// At most so many open conditions are told.
+const MOST_OPEN: usize = 100;
+
 /// What a configuration asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Parsed {
@@ -104,6 +110,8 @@ pub struct Parser<'a> {
     start: PathBuf,
     environment: Environment<'a>,
     testimony: &'a Testimony,
+    /// Whether it has been said that there are too many names.
+    is_full_told: bool,
     default_path: DefaultPath,
     settings: Rc<Settings>,
     section: Section,
@@ -144,6 +152,7 @@ impl<'a> Parser<'a> {
             start: start.to_owned(),
             environment: Environment::new(variable, testimony),
             testimony,
+            is_full_told: false,
             default_path: DefaultPath::Current,
             settings: Rc::new(Settings {
                 crt_base: None,
@@ -151,6 +160,7 @@ impl<'a> Parser<'a> {
                 bundles: true,
                 folder: start.to_owned(),
                 depends_on_start: true,
+                has_stores: testimony.is_version_at_least("3.0") != Some(false),
             }),
             section: Section::Other,
             section_name: String::new(),
@@ -203,10 +213,8 @@ impl<'a> Parser<'a> {
     }
 
     fn remark(&mut self, place: &LineLocation, remark: Remark) {
-        self.parsed.notices.push(ConfigNotice {
-            place: place.clone(),
-            remark,
-        });
+        let place = place.clone();
+        note(&mut self.parsed.notices, ConfigNotice { place, remark });
     }
 
     fn line(
@@ -293,7 +301,9 @@ impl<'a> Parser<'a> {
                 place: place.clone(),
                 remark: Remark::Undecided(text.to_owned()),
             };
-            self.parsed.open.push(OpenCondition { condition, notice });
+            if self.parsed.open.len() < MOST_OPEN {
+                self.parsed.open.push(OpenCondition { condition, notice });
+            }
         }
         result.map_err(|_| Remark::StrayDirective(keyword.to_owned()))
     }
@@ -385,7 +395,9 @@ impl<'a> Parser<'a> {
                     &self.start,
                 );
                 self.parsed.sockets.extend(sockets);
-                return remark.map_or(Ok(()), Err);
+                // It may speak TLS itself.
+                let named = self.bind(place, arguments.get(2..).unwrap_or_default());
+                return remark.map_or(named, Err);
             }
             "setenv" | "presetenv" => {
                 let name = known(first, keyword)?;
@@ -395,11 +407,10 @@ impl<'a> Parser<'a> {
                         VariableValue::Known(word.map(|word| word.text.clone()).unwrap_or_default())
                     }
                 };
-                if keyword == "setenv" {
-                    self.environment.set(&name, value);
-                } else {
-                    self.environment.preset(&name, value);
-                }
+                return match keyword {
+                    "setenv" => self.environment.set(&name, value),
+                    _ => self.environment.preset(&name, value),
+                };
             }
             "unsetenv" => arguments
                 .iter()
@@ -414,6 +425,15 @@ impl<'a> Parser<'a> {
     }
 
     fn want(&mut self, place: &LineLocation, what: What) {
+        let parsed = &self.parsed;
+        match parsed.wanted.len().cmp(&MOST_WANTED) {
+            Ordering::Less => {}
+            Ordering::Equal if !self.is_full_told => {
+                self.is_full_told = true;
+                return self.remark(place, Remark::TooManyCertificates(MOST_WANTED));
+            }
+            Ordering::Equal | Ordering::Greater => return,
+        }
         self.parsed.wanted.push(Wanted {
             place: place.clone(),
             settings: self.settings.clone(),
@@ -458,7 +478,9 @@ impl<'a> Parser<'a> {
             if option.text == "crt" {
                 let name = known(options.next(), "crt")?;
                 let name = self.settings.complete(&name)?;
-                self.parsed.servers.push(name);
+                if self.parsed.servers.len() < MOST_WANTED {
+                    self.parsed.servers.push(name);
+                }
             }
         }
         Ok(())

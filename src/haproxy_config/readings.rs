@@ -18,6 +18,8 @@ use crate::discovery::source::Source;
 /// At most so many times a configuration is parsed, and so many bytes altogether.
 const MOST_PARSES: usize = 64;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// What a name takes beside the text, more or less.
+const BYTES_OF_A_NAME: usize = 256;
 
 /// The files of one process, with all that is known of it.
 pub struct ConfigTexts<'a> {
@@ -51,6 +53,7 @@ impl ConfigTexts<'_> {
     /// All ways to decide what this reading has left open; none where there are too many.
     fn decided(&self, first: Parsed, alterations: &Alterations) -> Option<Vec<Parsed>> {
         let bytes = self.texts.iter().map(|(_, text)| text.len()).sum::<usize>();
+        let bytes = bytes + first.wanted.len() * BYTES_OF_A_NAME;
         let mut parses = MOST_PARSES.min(MOST_BYTES / bytes.max(1));
         let mut readings = Vec::new();
         let mut undecided = vec![first];

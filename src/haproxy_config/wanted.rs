@@ -24,6 +24,9 @@ pub struct Settings {
     pub folder: PathBuf,
     /// Whether that depends on where HAProxy was started.
     pub depends_on_start: bool,
+    /// Whether this HAProxy has crt-stores (3.0 and later), so that a name that begins with `@` may
+    /// be of one, and has no base.
+    pub has_stores: bool,
 }
 
 impl Settings {
@@ -32,6 +35,17 @@ impl Settings {
     /// # Errors
     /// The base has a variable whose value is not known.
     pub fn complete(&self, name: &str) -> Result<String, Remark> {
+        match self.has_stores && name.starts_with('@') {
+            true => Ok(name.to_owned()),
+            false => below(self.crt_base.as_ref(), name),
+        }
+    }
+
+    /// A name that begins with `@` as a HAProxy without crt-stores completes it.
+    ///
+    /// # Errors
+    /// As of [`complete`](Self::complete).
+    pub fn complete_plainly(&self, name: &str) -> Result<String, Remark> {
         below(self.crt_base.as_ref(), name)
     }
 
@@ -53,10 +67,10 @@ impl Settings {
     }
 }
 
-/// `name` below a base, unless it is a whole path or a store's name.
+/// `name` below a base, unless it is a whole path.
 fn below(base: Option<&Word>, name: &str) -> Result<String, Remark> {
     match base {
-        Some(base) if !name.starts_with(['/', '@']) => match &base.unknown {
+        Some(base) if !name.starts_with('/') => match &base.unknown {
             Some(variable) => Err(Remark::UnknownVariable(variable.clone())),
             None => Ok(format!("{}/{name}", base.text)),
         },
@@ -165,6 +179,8 @@ pub struct CertificateOptions {
     pub names_files: bool,
     /// `ocsp-update on`.
     pub renewed_by_haproxy: bool,
+    /// It stands in a crt-list, and its only filter is `*`.
+    pub only_filter_is_any: bool,
 }
 
 impl CertificateOptions {

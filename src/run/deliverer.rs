@@ -299,7 +299,7 @@ fn retry(error: &DeliveryError) -> DeliveryRetry {
         // It may come to its end after all, which the session sees.
         | E::CommitUnseen => DeliveryRetry::Later,
         // The session says when this process loads it.
-        E::NotLoaded | E::NotShown | E::OtherCertificate => DeliveryRetry::Awaited,
+        E::NotLoaded | E::NotShown | E::NotDescribed | E::OtherCertificate => DeliveryRetry::Awaited,
         E::PushWithheld | E::ClientCertificate => DeliveryRetry::ByDesign,
         // So for as long as this connection lasts.
         E::PermissionDenied

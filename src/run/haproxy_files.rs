@@ -61,21 +61,25 @@ pub(super) fn read(
         }
     });
     let mut processes: Vec<HaproxyConfig> = processes.collect::<Result<_, Error>>()?;
+    let has_sockets = config.no_haproxy_sockets || config.free_sockets().next().is_some();
     for process in &mut processes {
-        note_emptiness(process);
+        if process.sockets.is_empty() && !has_sockets {
+            note_first_line(process, Remark::NoControlSocket);
+        }
+        if process.sources().is_empty() {
+            note_first_line(process, Remark::NoneNamed);
+        }
     }
     Ok(processes)
 }
 
-/// Says where a process has no certificates, as HAProxy's configuration has none as it is
-/// installed.
-fn note_emptiness(process: &mut HaproxyConfig) {
-    if let (true, Some(file)) = (process.sources().is_empty(), process.files.first()) {
+/// Says something of a configuration as a whole.
+fn note_first_line(process: &mut HaproxyConfig, remark: Remark) {
+    if let Some(file) = process.files.first() {
         let place = LineLocation {
             file: file.as_path().into(),
             line: 1,
         };
-        let remark = Remark::NoneNamed;
         process.notices.push(ConfigNotice { place, remark });
     }
 }

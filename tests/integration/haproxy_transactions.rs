@@ -2,6 +2,9 @@
 //! clients, connections that end anywhere, several sockets. Nothing ends the process, nothing stays
 //! open, every staple arrives.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -549,7 +552,14 @@ async fn a_relative_name_that_begins_with_a_star_is_served_as_far_as_haproxy_sho
         );
         assert_eq!(haproxy.staple("stapled.example"), new.der());
         let first = authority.staple(&bare, Response::default());
-        assert_eq!(session.deliver(&first).await, Err(DeliveryError::NotShown));
+        let expected = match installation.version < (3, 2) {
+            true => Err(DeliveryError::NotShown),
+            false => Ok(Arrival::Attached),
+        };
+        assert_eq!(session.deliver(&first).await, expected, "{installation:?}");
+        if expected.is_ok() {
+            assert_eq!(haproxy.staple("bare.example"), first.der());
+        }
         session.stop().await;
     }
 }
@@ -574,6 +584,50 @@ async fn that_haproxy_answers_no_second_connection_is_said() {
         assert!(notice.to_string().contains("stats maxconn"), "{notice}");
         let staple = authority.staple(&issued, Response::default());
         assert_eq!(session.deliver(&staple).await, Ok(Arrival::Attached));
+        session.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_haproxy_does_not_describe_are_said_to_be_those() {
+    for installation in installations("names that are no text, and bundles") {
+        let authority = Authority::new();
+        let [stapled, bare, other] = ["stapled.example", "bare.example", "other.example"]
+            .map(|name| authority.issue(name, None));
+        let old = authority.staple(&stapled, Response::from_seconds_ago(3600));
+        let setup = Setup {
+            bind: Some("crt {dir}/certs crt {dir}/bundle".into()),
+            ..Setup::default()
+        };
+        let (folder, file) = ("certs", OsStr::from_bytes(b"bare\xff.pem"));
+        let haproxy = Haproxy::start(
+            &installation,
+            setup,
+            &[
+                ("other.pem", other.pem().as_bytes()),
+                ("../bundle.ecdsa", stapled.pem().as_bytes()),
+                ("../bundle.ecdsa.ocsp", old.der()),
+            ],
+        );
+        let mut haproxy = haproxy;
+        fs::write(haproxy.dir.path().join(folder).join(file), bare.pem()).unwrap();
+        haproxy.stop();
+        haproxy.start_again();
+        let mut session = Session::start(&haproxy.path("admin.sock"));
+        session.connected().await;
+        let new = authority.staple(&stapled, Response::from_seconds_ago(60));
+        let delivered = session.deliver(&new).await;
+        assert_eq!(delivered, Ok(Arrival::Pushed), "{installation:?}");
+        assert_eq!(haproxy.staple("stapled.example"), new.der());
+        let first = authority.staple(&bare, Response::default());
+        let delivered = session.deliver(&first).await;
+        assert_eq!(
+            delivered,
+            Err(DeliveryError::NotDescribed),
+            "{installation:?}"
+        );
+        let first = authority.staple(&other, Response::default());
+        assert_eq!(session.deliver(&first).await, Ok(Arrival::Attached));
         session.stop().await;
     }
 }

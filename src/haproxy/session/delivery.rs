@@ -105,7 +105,8 @@ impl<Now: Fn() -> Timestamp> Session<Now> {
             without_slot
         };
         if to_attach.is_empty() {
-            return Err(DeliveryError::NotLoaded.into());
+            // Else it would have been said before.
+            return Err(DeliveryError::NotDescribed.into());
         }
         for store in &to_attach {
             self.attach(conversation, store, delivery).await?;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::parser::{Parsed, Parser};
 use super::wanted::{Wanted, What};
-use super::{Remark, Testimony};
+use super::{MOST_NOTICES, Remark, Testimony};
 use crate::haproxy::Level;
 
 fn outside(name: &str) -> Option<String> {
@@ -395,6 +395,31 @@ fn a_notice_is_one_line_whatever_a_name_holds() {
     let notice = parsed.notices[0].to_string();
     assert!(notice.contains(r"a\nb\u{1b}c"), "{notice}");
     assert!(!notice.contains(char::is_control), "{notice}");
+}
+
+#[test]
+fn notices_are_counted_and_cut() {
+    let parsed = parse(&"'\n".repeat(5_000));
+    assert_eq!(parsed.notices.len(), MOST_NOTICES + 1);
+    let last = parsed.notices.last().unwrap();
+    assert_eq!(last.remark, Remark::MoreNotices(5_000 - MOST_NOTICES));
+    let parsed = parse(&format!("global\n\tdefault-path {}\n", "é".repeat(20_000)));
+    assert!(parsed.notices[0].to_string().chars().count() < 1_100);
+}
+
+#[test]
+fn names_and_variables_are_bounded() {
+    let list = "crt a ".repeat(8_000);
+    let text = format!("global\n\tsetenv LIST \"{list}\"\nfrontend f\n");
+    let parsed = parse(&(text + &"\tbind :1 ssl \"${LIST[*]}\"\n".repeat(40)));
+    assert_eq!(parsed.wanted.len(), 200_000);
+    assert_eq!(remarks(&parsed), [(29, "too_many_certificates")]);
+    let long = "x".repeat(60_000);
+    let variables: String = (0..20)
+        .map(|number| format!("\tsetenv A{number} {long}\n"))
+        .collect();
+    let parsed = parse(&format!("global\n{variables}"));
+    assert_eq!(remarks(&parsed)[0], (19, "environment_too_large"));
 }
 
 proptest! {

@@ -429,6 +429,8 @@ fn a_haproxy_configuration_as_debian_installs_it_names_no_certificate() {
     let output = world.validate("haproxy_config: '{dir}/haproxy.cfg'\n", &[]);
     let words = ["haproxy.cfg:1: no certificate is named here", "ssl crt"];
     assert_line(&output, "warning", &words);
+    let words = ["haproxy.cfg:1: no 'stats socket' can be connected to"];
+    assert_line(&output, "warning", &words);
 }
 
 #[test]

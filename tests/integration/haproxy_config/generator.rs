@@ -33,7 +33,7 @@ const NAMES: [&str; 28] = [
     "n$o.pem",
     "p;q.pem",
     "*r.pem",
-    "@s.pem",
+    AT,
     "é.pem",
     "t\u{a0}u.pem",
     "v[w].pem",
@@ -51,6 +51,8 @@ const NAMES: [&str; 28] = [
     "P!Q.pem",
     "crt",
 ];
+/// A name that looks like a crt-store's.
+const AT: &str = "@s.pem";
 /// A name that can stand everywhere.
 const PLAIN: &str = "plain.pem";
 /// Conditions that every version since 2.4 can read, but for the first, which is of 2.8.
@@ -123,6 +125,12 @@ fn draw(seed: u64, version: Version) -> Scene {
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     let mut scene = Scene::new(&paths);
     scene.link("conf.d/certs", "conf.d/other");
+    // A HAProxy that has crt-stores puts no base before such a name.
+    if version >= (3, 0) && names.contains(&AT) {
+        for folder in ["", "conf.d/"] {
+            scene.certificate(&format!("{folder}{AT}"), |issued| issued.pem());
+        }
+    }
     scene.environment("CERTS", "{dir}/certs");
     scene.environment("OURS", "one");
     scene.environment_of_haproxy("THEIRS", "{dir}/other");
@@ -170,6 +178,11 @@ impl Draft {
             let _ = writeln!(first, "\tsetenv LATER {{dir}}/certs");
         }
         first += &self.settings();
+        if self.may(20) {
+            let name = self.certificate();
+            let name = self.quoted(&name);
+            let _ = writeln!(first, "\tstats socket {{dir}}/tls.sock ssl crt {name}");
+        }
         if self.since((2, 4)) && self.may(30) {
             let policy = ["current", "origin {dir}", "origin {dir}/conf.d", "config"];
             let policy = policy[self.random.usize(..policy.len())];
@@ -339,7 +352,7 @@ impl Draft {
         let name = self.names[self.random.usize(..self.names.len())];
         let is_based = self.bases.iter().all(Option::is_some);
         // Without a base it is relative to where HAProxy was started, or to what default-path says.
-        if is_based && self.may(50) && (self.version < (3, 0) || !name.starts_with('@')) {
+        if is_based && self.may(50) {
             return name.to_owned();
         }
         let folder = ["certs", "other"][self.random.usize(..2)];

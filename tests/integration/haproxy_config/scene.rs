@@ -135,7 +135,12 @@ impl Scene {
 
     /// The kinds of the notices, each with its line.
     pub fn notices(&self) -> Vec<(usize, &'static str)> {
-        let notices = self.read().notices;
+        self.notices_by(&Testimony::default())
+    }
+
+    /// The same for a HAProxy that says this of itself.
+    pub fn notices_by(&self, testimony: &Testimony) -> Vec<(usize, &'static str)> {
+        let notices = self.read_with(testimony).notices;
         notices
             .iter()
             .map(|notice| (notice.place.line, notice.remark.kind()))
@@ -379,7 +384,13 @@ impl Process {
 
     fn names(&self) -> BTreeSet<String> {
         let names = reply::certificates(&self.ask("show ssl cert")).unwrap();
-        names.into_iter().collect()
+        let parts = names
+            .into_iter()
+            .flat_map(|name| match reply::bundle(&name) {
+                Some(parts) => parts,
+                None => vec![name],
+            });
+        parts.collect()
     }
 
     /// What it says of itself.
