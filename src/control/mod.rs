@@ -23,5 +23,5 @@ pub use protocol::{
 };
 pub use status::{
     CertificateView, DirectoryStatus, LiveStatus, PlaceView, Problem, ProcessView,
-    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, StatusView,
+    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, StatusView, StoreDifference,
 };

@@ -134,9 +134,22 @@ pub struct SocketStatus {
     /// The stores that it has loaded and that this program does not look after. Stores with names
     /// that are not paths (`@store/name`) are left out.
     pub not_looked_after: Vec<String>,
+    /// The stores of which HAProxy's configuration and the process do not say the same, and why.
+    #[serde(default)]
+    pub differences: Vec<StoreDifference>,
     /// The stores that are not asked about, or of whose description little is believed.
     #[serde(default)]
     pub quarantined: Vec<QuarantinedStore>,
+}
+
+/// A certificate store that is only loaded, or only named.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoreDifference {
+    /// Its name in HAProxy.
+    pub store: String,
+    /// Which it is, and why.
+    #[serde(flatten)]
+    pub problem: Problem,
 }
 
 /// A certificate store that is left alone.

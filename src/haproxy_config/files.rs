@@ -97,6 +97,9 @@ pub fn read(
     found.notices.splice(0..0, notices);
     let named = texts.texts.iter().map(|(path, _)| path.clone());
     found.files.splice(0..0, folders.into_iter().chain(named));
+    let changes = found.files.iter();
+    let changes = changes.filter_map(|path| fs::metadata(path).ok()?.modified().ok());
+    found.changed = changes.max();
     Ok(found)
 }
 

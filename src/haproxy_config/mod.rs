@@ -28,7 +28,9 @@ pub mod words;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
+pub use account::{Lack, OneSided};
 pub use environment::VariableValue;
 pub use files::{Error, LARGEST_FILE, MOST_STORES, read};
 pub use notice::{ConfigNotice, LineLocation, MOST_NOTICES, Remark};
@@ -49,6 +51,8 @@ pub struct HaproxyConfig {
     pub servers: HashSet<String>,
     /// Its control sockets, the most powerful first. They all belong to one process.
     pub sockets: Vec<ControlSocket>,
+    /// When the latest of its files was changed.
+    pub changed: Option<SystemTime>,
     /// What the operator should know.
     pub notices: Vec<ConfigNotice>,
     /// Every file and folder of the configuration that was read, crt-lists that are missing

@@ -116,6 +116,13 @@ impl Daemon {
                 id: *target,
                 address,
                 connection: self.connections.get(target),
+                differences: self.accounts.of(*target),
+                servers: self
+                    .world
+                    .haproxy_configs
+                    .iter()
+                    .map(|it| &it.servers)
+                    .collect(),
                 loaded: self.world.loaded.get(target),
             })
             .collect();

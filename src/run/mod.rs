@@ -9,6 +9,7 @@
 //! the loop never waits for a room (two full queues could wait for each other): what bounds them is
 //! that the agent has at most one order of a kind open for each certificate, file and process.
 
+mod accounts;
 mod beside;
 mod commands;
 mod deliverer;
@@ -28,7 +29,7 @@ mod testimonies;
 mod unreadable;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use intent::{IntendedPlace, Intent, intent};
 pub use once::{Extent, Once, Summary, once};
 pub(crate) use requester::settings as fetch_settings;
 
+use self::accounts::Accounts;
 use self::commands::Commands;
 use self::plan::{Ids, Plan, World};
 use self::rooms::Rooms;
@@ -53,13 +55,14 @@ use crate::background;
 use crate::config::{self, Config, Origin};
 use crate::discovery::source::Source;
 use crate::haproxy::{self, Quarantine};
-use crate::haproxy_config::{self, HaproxyConfig, Testimony};
+use crate::haproxy_config::{self, HaproxyConfig, Lack, OneSided, Testimony};
 use crate::hooks;
 use crate::schedule::SingleRun;
 use crate::signals::{SignalRequest, Signals};
 use crate::store::UnknownGroup;
 use crate::systemd;
 use crate::telemetry::{self, LogNames, Outlook};
+use crate::text::Printable;
 use crate::time::{Now, Timestamp};
 
 /// Results of other rooms that may wait for the agent.
@@ -182,6 +185,7 @@ struct Daemon {
     connections: BTreeMap<TargetId, ConnectionSnapshot>,
     /// The directories that cannot be used as they should be.
     directories: BTreeMap<PathBuf, Failure>,
+    accounts: Accounts,
     testimonies: watch::Sender<Testimonies>,
     commands: Commands,
     signals: Signals,
@@ -226,6 +230,7 @@ impl Daemon {
             world,
             connections: BTreeMap::new(),
             directories: BTreeMap::new(),
+            accounts: Accounts::default(),
             testimonies: watch::Sender::default(),
             commands: Commands::new(),
             signals,
@@ -257,6 +262,7 @@ impl Daemon {
         loop {
             self.tell_systemd(watchdog);
             telemetry::tell_held_back(false);
+            self.tell_differences();
             let wakeup = self.next_wakeup().unwrap_or(longest_sleep);
             tokio::select! {
                 biased;
@@ -292,11 +298,12 @@ impl Daemon {
     /// When the loop has something to do even if nothing comes in.
     fn next_wakeup(&self) -> Option<Duration> {
         let agent = self.agent.next_wakeup(self.now());
+        let account = self.accounts.next(Instant::now());
         let due = match self.is_ready {
             true => self.notifier.due_in(Instant::now()),
             false => None,
         };
-        agent.into_iter().chain(due).min()
+        agent.into_iter().chain(due).chain(account).min()
     }
 
     /// Keeps what `systemctl status` shows up to date, and the watchdog quiet.
@@ -427,6 +434,7 @@ impl Daemon {
                     testimony.loaded = Some(stores.iter().cloned().collect());
                 });
                 self.world.loaded.insert(target, stores);
+                self.account();
                 if self.config.origin() == Origin::Processes {
                     self.replan();
                 }
@@ -449,12 +457,14 @@ impl Daemon {
                     quarantined: BTreeMap::new(),
                 };
                 self.connections.insert(target, connection);
+                self.account();
             }
             RoomNews::Noticed { target, notices } => {
                 let connection = self.connections.entry(target).or_default();
                 connection.notices = notices;
             }
             RoomNews::Disconnected { target, problem } => {
+                self.accounts.forget(target);
                 let connection = ConnectionSnapshot {
                     process: None,
                     problem: Some(problem),
@@ -485,6 +495,84 @@ impl Daemon {
         haproxy_files::log_notices(&configs, &self.world.haproxy_configs);
         self.world.haproxy_configs = configs;
         self.replan();
+        self.account();
+    }
+
+    /// Compares what the processes have loaded with what their configurations say.
+    fn account(&mut self) {
+        for (target, differences, changed) in self.differences() {
+            let process = self.connections.get(&target);
+            let process = process.and_then(|it| it.process.as_ref());
+            let by_uptime = process.and_then(|it| it.uptime);
+            let by_uptime = by_uptime
+                .and_then(|uptime| SystemTime::now().checked_sub(Duration::from_secs(uptime)));
+            let started = process.and_then(|it| it.started);
+            let started = started.and_then(|it| {
+                let seconds = u64::try_from(it.unix()).ok()?;
+                SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+            });
+            let started = started.or(by_uptime);
+            let now = Instant::now();
+            self.accounts
+                .put(target, differences, changed, started, now);
+        }
+    }
+
+    /// The names on one side only, for each connected process, and when its configuration was
+    /// changed.
+    fn differences(&self) -> Vec<(TargetId, Vec<OneSided>, Option<SystemTime>)> {
+        let mut processes: BTreeMap<TargetId, Vec<&HaproxyConfig>> = BTreeMap::new();
+        for process in self.world.haproxy_configs.iter() {
+            let sockets = plan::sockets_of(process, &self.config);
+            let targets = self.names.sockets.iter();
+            let own = targets.filter(|(_, address)| sockets.contains(address));
+            for (target, _) in own {
+                processes.entry(*target).or_default().push(process);
+            }
+        }
+        let of_process = |(target, configs): (TargetId, Vec<&HaproxyConfig>)| {
+            self.connections.get(&target)?.process.as_ref()?;
+            let loaded = self.world.loaded.get(&target)?;
+            let changed = configs.iter().filter_map(|it| it.changed).max();
+            Some((target, self.one_sided(&configs, loaded), changed))
+        };
+        processes.into_iter().filter_map(of_process).collect()
+    }
+
+    /// Of several configurations that share a control socket each explains a part.
+    fn one_sided(&self, configs: &[&HaproxyConfig], loaded: &[String]) -> Vec<OneSided> {
+        let Some((first, others)) = configs.split_first() else {
+            return Vec::new();
+        };
+        let mut differences = first.one_sided(loaded);
+        for other in others {
+            let unnamed: HashSet<String> = other
+                .one_sided(loaded)
+                .into_iter()
+                .filter(|it| it.lack == Lack::NotNamed)
+                .map(|it| it.name)
+                .collect();
+            differences.retain(|it| it.lack == Lack::NotNamed && unnamed.contains(&it.name));
+        }
+        let folders: Vec<&Path> = self
+            .config
+            .sources
+            .iter()
+            .map(|it| it.source.folder())
+            .collect();
+        let is_elsewhere = |name: &str| folders.iter().any(|it| Path::new(name).starts_with(it));
+        differences.retain(|it| it.lack == Lack::NotLoaded || !is_elsewhere(&it.name));
+        differences
+    }
+
+    /// Logs the differences that have lasted, each once.
+    fn tell_differences(&mut self) {
+        for (target, difference) in self.accounts.due(Instant::now()) {
+            let socket = self.names.sockets.get(&target).map(ToString::to_string);
+            let (socket, store) = (socket.unwrap_or_default(), difference.name.printable());
+            let reason = difference.lack.kind();
+            tracing::warn!(%socket, %store, reason, "{}", difference.message());
+        }
     }
 
     /// Makes the sources and sessions what the configuration and the processes say.

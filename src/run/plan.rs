@@ -217,7 +217,7 @@ impl Plan {
 
 /// The control sockets of a configured process: those that the operator names without a directory,
 /// else the first of those that it opens and that can be connected to.
-fn sockets_of(process: &HaproxyConfig, config: &Config) -> Vec<Address> {
+pub(super) fn sockets_of(process: &HaproxyConfig, config: &Config) -> Vec<Address> {
     if config.no_haproxy_sockets {
         return Vec::new();
     }

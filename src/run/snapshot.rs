@@ -3,16 +3,17 @@
 //!
 //! Taken in two steps: what has to be copied while the daemon's loop waits, and the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::differences::Differences;
 use crate::agent::{self, Agent, Exclusion, Failure, FileStatus, State, TargetId};
 use crate::control::{
     CertificateView, DirectoryStatus, LiveStatus, Names, PlaceView, Problem, ProcessView,
-    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, StatusView,
+    QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, StatusView, StoreDifference,
 };
 use crate::haproxy::{self, Address, Quarantine};
+use crate::haproxy_config::OneSided;
 use crate::ocsp::{self, Staple};
 use crate::text::Printable;
 use crate::time::Timestamp;
@@ -36,6 +37,10 @@ pub(super) struct SocketSnapshot<'daemon> {
     pub(super) id: TargetId,
     pub(super) address: &'daemon Address,
     pub(super) connection: Option<&'daemon ConnectionSnapshot>,
+    /// What is on one side only, and whether a reload may end that.
+    pub(super) differences: (&'daemon [OneSided], bool),
+    /// The certificates that it shows to servers.
+    pub(super) servers: Vec<&'daemon HashSet<String>>,
     /// The names of the certificate stores that the process has loaded.
     pub(super) loaded: Option<&'daemon Vec<String>>,
 }
@@ -263,8 +268,26 @@ fn socket(target: &SocketSnapshot<'_>) -> SocketStatus {
         stores: None,
         not_loaded: Vec::new(),
         not_looked_after: Vec::new(),
+        differences: differences(target),
         quarantined: connection.map(quarantined).unwrap_or_default(),
     }
+}
+
+fn differences(target: &SocketSnapshot<'_>) -> Vec<StoreDifference> {
+    const AWAITS_RELOAD: &str =
+        "HAProxy's configuration was changed after the process was started: reload it";
+    let (differences, awaits_reload) = target.differences;
+    let status = differences.iter().map(|it| StoreDifference {
+        store: it.name.printable().to_string(),
+        problem: Problem {
+            reason: it.lack.kind().to_owned(),
+            message: match awaits_reload {
+                true => AWAITS_RELOAD.to_owned(),
+                false => it.message().printable().to_string(),
+            },
+        },
+    });
+    status.collect()
 }
 
 fn quarantined(connection: &ConnectionSnapshot) -> Vec<QuarantinedStore> {
@@ -283,5 +306,7 @@ fn quarantined(connection: &ConnectionSnapshot) -> Vec<QuarantinedStore> {
 fn stores(target: &SocketSnapshot<'_>) -> Option<Vec<String>> {
     target.connection?.process.as_ref()?;
     let names = target.loaded?.iter();
+    let is_of_server = |name: &str| target.servers.iter().any(|it| it.contains(name));
+    let names = names.filter(|name| !is_of_server(name));
     Some(names.map(|name| name.printable().to_string()).collect())
 }

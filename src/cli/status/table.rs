@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::style::{Colour, Style, end_of, width_of};
-use crate::control::{CertificateView, QuarantinedStore, SocketStatus, StatusView};
+use crate::control::{
+    CertificateView, QuarantinedStore, SocketStatus, StatusView, StoreDifference,
+};
 use crate::text::{Printable, brief};
 use crate::time::Timestamp;
 
@@ -212,9 +214,15 @@ fn socket_lines(socket: &SocketStatus, style: Style) -> Vec<String> {
         ("not loaded", &socket.not_loaded),
         ("loaded, but not looked after", &socket.not_looked_after),
     ] {
+        let is_told = |path: &String| socket.differences.iter().any(|it| it.store == *path);
+        let paths: Vec<&String> = paths.iter().filter(|path| !is_told(path)).collect();
         if !paths.is_empty() {
-            lines.extend(style.wrap(&format!("{head}: {}", list(paths))));
+            lines.extend(style.wrap(&format!("{head}: {}", list(&paths))));
         }
+    }
+    for difference in socket.differences.iter().take(LISTED) {
+        let StoreDifference { store, problem } = difference;
+        lines.extend(style.wrap(&format!("{store}: {}", problem.message)));
     }
     for store in socket.quarantined.iter().take(LISTED) {
         let QuarantinedStore { store, problem } = store;
@@ -227,8 +235,8 @@ fn socket_lines(socket: &SocketStatus, style: Style) -> Vec<String> {
 }
 
 /// The first few of them.
-fn list(paths: &[String]) -> String {
-    let first: Vec<&str> = paths.iter().take(LISTED).map(String::as_str).collect();
+fn list(paths: &[&String]) -> String {
+    let first: Vec<&str> = paths.iter().take(LISTED).map(|it| it.as_str()).collect();
     let more = paths.len().saturating_sub(LISTED);
     match more {
         0 => first.join(", "),

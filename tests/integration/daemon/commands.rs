@@ -232,7 +232,7 @@ fn the_json_has_the_documented_keys() {
         ["current", "error", "socket"].into()
     );
     let socket = &said["sockets"][0];
-    let expected = "error needs_attention not_loaded not_looked_after notices process quarantined socket stores";
+    let expected = "differences error needs_attention not_loaded not_looked_after notices process quarantined socket stores";
     assert_eq!(keys(socket), expected.split(' ').collect());
     assert_eq!(keys(&socket["error"]), ["message", "reason"].into());
     for time in [&said["time"], &site["not_after"], &site["staple"]["until"]] {

@@ -157,3 +157,48 @@ fn what_only_haproxy_knows_is_asked_of_it() {
         daemon.signal("TERM");
     }
 }
+
+#[test]
+fn what_haproxy_has_loaded_and_no_line_names_is_said_with_the_nearest_reason() {
+    let Some(mut authority) = OpensslAuthority::new("certificates that no line names") else {
+        return;
+    };
+    for name in ["a", "b"] {
+        authority.issue(name, "prime256v1");
+    }
+    let bundles = ["a", "b"].map(|name| (format!("{name}.pem"), authority.bundle(name)));
+    let files = bundles.each_ref();
+    let files = files.map(|(name, bundle)| (name.as_str(), bundle.as_bytes()));
+    // It takes ten seconds, and is the same on all.
+    let mut installations = installations("certificates that no line names");
+    installations.truncate(1);
+    for installation in installations {
+        let setup = Setup {
+            bind: Some("crt {dir}/certs/a.pem crt {dir}/certs/b.pem".to_owned()),
+            ..Setup::default()
+        };
+        let haproxy = Haproxy::start(&installation, setup, &files);
+        let configuration = haproxy.path("haproxy.cfg");
+        let text = fs::read_to_string(&configuration).unwrap();
+        let (before, after) = text.split_once(" crt ").unwrap();
+        let (named, unnamed) = after.split_once(" crt ").unwrap();
+        let unnamed_crt = unnamed.lines().next().unwrap();
+        let rest = &unnamed[unnamed_crt.len()..];
+        // What HAProxy was started with is not what is read now, although it looks no newer.
+        let other = format!("{before} crt {named} crt \"${{NOWHERE[1]}}\"{rest}");
+        let other = other + "frontend other\n  bind :1 ssl crt " + named + "\n";
+        let modified = fs::metadata(&configuration).unwrap().modified().unwrap();
+        fs::write(&configuration, other).unwrap();
+        fs::File::open(&configuration)
+            .unwrap()
+            .set_modified(modified)
+            .unwrap();
+        let daemon = Daemon::start(&["--haproxy-config", &configuration]);
+        let certificate = haproxy.certificate("b.pem");
+        let words = ["not_named", &certificate, "haproxy.cfg:10"];
+        daemon.wait_for_line(&words);
+        assert_eq!(daemon.count_lines(&words), 1);
+        assert_eq!(daemon.count_lines(&["named_not_loaded"]), 0);
+        daemon.signal("TERM");
+    }
+}

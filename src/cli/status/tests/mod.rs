@@ -100,6 +100,7 @@ fn status(certificates: Vec<CertificateView>) -> StatusView {
             stores: Some(2),
             not_loaded: vec!["/certs/new.pem".to_owned()],
             not_looked_after: vec!["/else/where.pem".to_owned()],
+            differences: Vec::new(),
             quarantined: Vec::new(),
         }],
         unusable_directories: Vec::new(),
