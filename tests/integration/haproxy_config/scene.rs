@@ -383,7 +383,12 @@ impl Process {
     }
 
     fn names(&self) -> BTreeSet<String> {
-        let names = reply::certificates(&self.ask("show ssl cert")).unwrap();
+        let listing = self.ask("show ssl cert");
+        // HAProxy 2.2 has not even a heading where nothing is loaded.
+        if listing.trim().is_empty() {
+            return BTreeSet::new();
+        }
+        let names = reply::certificates(&listing).unwrap();
         let parts = names
             .into_iter()
             .flat_map(|name| match reply::bundle(&name) {
