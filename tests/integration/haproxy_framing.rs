@@ -5,7 +5,7 @@ use rcgen::{CertificateParams, DnType, SanType};
 use staplerd::haproxy::{Arrival, DeliveryError, Quarantine, SessionReport};
 
 use crate::skip::skipped;
-use crate::support::haproxy::{Haproxy, Installation, Setup, installations, wait_for};
+use crate::support::haproxy::{Haproxy, Installation, Setup, installations};
 use crate::support::pki::{Authority, Issued, Response, StapleOffer};
 use crate::support::session::Session;
 
@@ -70,11 +70,8 @@ impl Scene {
         let target = match way {
             Way::Stats => haproxy.path("admin.sock"),
             Way::Master => {
-                let socket = haproxy.path("master.sock");
-                wait_for("the master", || {
-                    std::os::unix::net::UnixStream::connect(&socket).is_ok()
-                });
-                format!("master:{socket}")
+                haproxy.wait_for_master();
+                format!("master:{}", haproxy.path("master.sock"))
             }
         };
         (haproxy, Session::start(&target))
@@ -246,7 +243,7 @@ async fn names_of_files_lead_no_command_astray() {
                 .await;
             for file in &UNSENDABLE[1..] {
                 let outcome = session.deliver(&scene.offer(file)).await;
-                assert_eq!(outcome, Err(DeliveryError::NotLoaded), "{file:?}");
+                assert_eq!(outcome, Err(DeliveryError::NotDescribed), "{file:?}");
             }
             let loaded = session.loaded().await;
             let honest = haproxy.certificate("00.pem");

@@ -205,6 +205,14 @@ impl Haproxy {
         pid.unwrap().parse().unwrap()
     }
 
+    /// Waits until the master answers: a worker can answer before, and a master that starts itself
+    /// again loses connections and, in 2.6 and 3.0, signals.
+    pub fn wait_for_master(&self) {
+        wait_for("the master to answer", || {
+            answers(&self.path("master.sock"), "show proc")
+        });
+    }
+
     /// Reloads a master and waits until another worker answers and the old one no longer does:
     /// for a while both accept connections from the same socket.
     pub fn reload(&self) {
@@ -214,10 +222,7 @@ impl Haproxy {
     /// Reloads likewise, and tells when the new worker answered for the first time.
     pub fn reload_noting_first_answer(&self) -> Instant {
         let before = self.worker();
-        // A worker can answer before its master is ready for signals; 2.6 and 3.0 lose them then.
-        wait_for("the master to answer", || {
-            answers(&self.path("master.sock"), "show proc")
-        });
+        self.wait_for_master();
         self.signal("USR2");
         wait_for("the new worker", || {
             self.try_cli("show info")
@@ -320,12 +325,15 @@ fn listens(pid: u32, socket: &str) -> bool {
         })
 }
 
-/// Whether anything at all comes back: the master CLI of 2.2 does not close after its reply.
+/// Whether anything at all comes back: the master CLI of 2.2 does not close after its reply. What
+/// a process has accepted that then starts itself again is never answered.
 fn answers(socket: &str, command: &str) -> bool {
     let Ok(mut stream) = UnixStream::connect(socket) else {
         return false;
     };
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
     stream
         .write_all(format!("{command}\n").as_bytes())
         .and_then(|()| stream.read(&mut [0]))
