@@ -27,7 +27,7 @@ pub mod wanted;
 pub mod words;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use account::{Lack, OneSided};
@@ -70,6 +70,14 @@ impl HaproxyConfig {
             .filter(|source| seen.insert(*source))
             .cloned()
             .collect()
+    }
+
+    /// The names under which HAProxy loads single files, and these files.
+    pub fn files_by_name(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.stores.iter().filter_map(|store| match &store.source {
+            Source::File(file) => Some((store.name.as_str(), file.path.as_path())),
+            Source::Directory(_) | Source::Masks(_) => None,
+        })
     }
 }
 

@@ -117,12 +117,7 @@ impl Daemon {
                 address,
                 connection: self.connections.get(target),
                 differences: self.accounts.of(*target),
-                servers: self
-                    .world
-                    .haproxy_configs
-                    .iter()
-                    .map(|it| &it.servers)
-                    .collect(),
+                configs: &self.world.haproxy_configs,
                 loaded: self.world.loaded.get(target),
             })
             .collect();

@@ -3,7 +3,7 @@
 //!
 //! Taken in two steps: what has to be copied while the daemon's loop waits, and the rest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::differences::Differences;
@@ -13,7 +13,7 @@ use crate::control::{
     QuarantinedStore, SCHEMA, SocketStatus, StapleStatus, StatusView, StoreDifference,
 };
 use crate::haproxy::{self, Address, Quarantine};
-use crate::haproxy_config::OneSided;
+use crate::haproxy_config::{HaproxyConfig, OneSided};
 use crate::ocsp::{self, Staple};
 use crate::text::Printable;
 use crate::time::Timestamp;
@@ -39,8 +39,8 @@ pub(super) struct SocketSnapshot<'daemon> {
     pub(super) connection: Option<&'daemon ConnectionSnapshot>,
     /// What is on one side only, and whether a reload may end that.
     pub(super) differences: (&'daemon [OneSided], bool),
-    /// The certificates that it shows to servers.
-    pub(super) servers: Vec<&'daemon HashSet<String>>,
+    /// The HAProxy configurations that are known.
+    pub(super) configs: &'daemon [HaproxyConfig],
     /// The names of the certificate stores that the process has loaded.
     pub(super) loaded: Option<&'daemon Vec<String>>,
 }
@@ -302,11 +302,21 @@ fn quarantined(connection: &ConnectionSnapshot) -> Vec<QuarantinedStore> {
     status.collect()
 }
 
-/// What the process has loaded, while there is a connection to it.
+/// What the process has loaded, while there is a connection to it: the files' names where the
+/// configuration says which files they are.
 fn stores(target: &SocketSnapshot<'_>) -> Option<Vec<String>> {
     target.connection?.process.as_ref()?;
     let names = target.loaded?.iter();
-    let is_of_server = |name: &str| target.servers.iter().any(|it| it.contains(name));
+    let is_of_server = |name: &str| target.configs.iter().any(|it| it.servers.contains(name));
+    let files: HashMap<&str, &Path> = target
+        .configs
+        .iter()
+        .flat_map(|it| it.files_by_name())
+        .collect();
+    let file_of = |name: &String| match files.get(name.as_str()) {
+        Some(file) => file.printable().to_string(),
+        None => name.printable().to_string(),
+    };
     let names = names.filter(|name| !is_of_server(name));
-    Some(names.map(|name| name.printable().to_string()).collect())
+    Some(names.map(file_of).collect())
 }

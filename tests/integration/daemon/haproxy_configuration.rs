@@ -106,6 +106,40 @@ fn a_staple_is_written_where_a_crt_store_has_haproxy_look_for_it() {
 }
 
 #[test]
+fn what_a_crt_store_has_loaded_counts_as_loaded_before_its_first_staple() {
+    let Some(mut authority) = OpensslAuthority::new("crt-store without a staple") else {
+        return;
+    };
+    authority.issue("a", "prime256v1");
+    let bundle = authority.bundle("a");
+    let newer = installations("crt-store without a staple").into_iter();
+    for installation in newer.filter(|it| it.version >= VERSION_WITH_STORES) {
+        let setup = Setup {
+            global: "\ncrt-store web\n  crt-base {dir}/certs\n  load crt a.pem alias site\n"
+                .to_owned(),
+            bind: Some("crt @web/site".to_owned()),
+            ..Setup::default()
+        };
+        let haproxy = Haproxy::start(&installation, setup, &[("a.pem", bundle.as_bytes())]);
+        // Its responder is on this machine, where it is not asked.
+        let daemon = Daemon::start(&["--haproxy-config", &haproxy.path("haproxy.cfg")]);
+        let socket = || daemon.status()["sockets"][0].clone();
+        wait_for("what is loaded", || socket()["stores"] == 1);
+        wait_for("the certificate", || {
+            daemon.status()["certificates"][0]["live"][0].is_object()
+        });
+        let socket = socket();
+        assert_eq!(socket["not_loaded"], serde_json::json!([]), "{socket}");
+        assert_eq!(
+            socket["not_looked_after"],
+            serde_json::json!([]),
+            "{socket}"
+        );
+        daemon.signal("TERM");
+    }
+}
+
+#[test]
 fn what_only_haproxy_knows_is_asked_of_it() {
     let Some(mut authority) = OpensslAuthority::new("what only HAProxy knows") else {
         return;

@@ -46,6 +46,16 @@ impl Daemon {
         Self::start_in(directory, &arguments, environment)
     }
 
+    /// What it says of everything; nothing while it cannot be asked.
+    pub fn status(&self) -> serde_json::Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
+            .args(["status", "--json", "--control-socket"])
+            .arg(self.control_socket())
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
     /// With this configuration file and nothing else.
     pub fn start_configured(file: &Path) -> Daemon {
         let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! A certificate over which HAProxy ends costs two processes, and nobody but itself a staple.
 
 use std::fs;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -17,12 +16,7 @@ const DIALECT: u8 = 4;
 const BUFFER: usize = 16_384;
 
 fn quarantined(daemon: &Daemon) -> Vec<Value> {
-    let output = Command::new(env!("CARGO_BIN_EXE_staplerd"))
-        .args(["status", "--json", "--control-socket"])
-        .arg(daemon.control_socket())
-        .output()
-        .unwrap();
-    let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let status = daemon.status();
     let stores = status["sockets"][0]["quarantined"].as_array();
     stores.cloned().unwrap_or_default()
 }
