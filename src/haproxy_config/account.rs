@@ -49,11 +49,22 @@ impl Lack {
 }
 
 impl OneSided {
+    /// Whether its file's name begins with a dot.
+    fn is_hidden(&self) -> bool {
+        let file = self.name.rsplit('/').next();
+        file.is_some_and(|file| file.starts_with('.'))
+    }
+
     /// What it is, and why, as far as that is known.
     pub fn message(&self) -> String {
         match (self.lack, &self.notice) {
             (Lack::NotNamed, Some(notice)) => {
                 format!("HAProxy has loaded it, and it is not looked after; perhaps for this: {notice}")
+            }
+            (Lack::NotNamed, None) if self.is_hidden() => {
+                "HAProxy has loaded it from its directory, as 2.2 does although its name begins with a \
+                 dot, and it is not looked after: give it another name"
+                    .to_owned()
             }
             (Lack::NotNamed, None) => {
                 "HAProxy has loaded it, and it is not looked after: no line of HAProxy's configuration \
@@ -230,6 +241,14 @@ mod tests {
         assert_eq!(one_sided(vec![], &loaded), expected.collect::<Vec<_>>());
         let missing = ("/certs/a.pem".to_owned(), Lack::NotLoaded, String::new());
         assert_eq!(one_sided(vec![], &[]), [missing]);
+    }
+
+    /// Seen on 2.2; 2.6 and later pass such files over.
+    #[test]
+    fn a_name_that_begins_with_a_dot_is_a_reason() {
+        let found = config(vec![]).one_sided(&["/certs/a.pem", "/sites/.b.pem"].map(str::to_owned));
+        assert_eq!(found.len(), 1);
+        assert!(found[0].message().contains("begins with a dot"));
     }
 
     #[test]
