@@ -378,12 +378,18 @@ fn nothing_is_signed_on_the_threads_that_serve_connections() {
     let responder = Responder::new(vec![authority(&world, good)], Settings::default());
     let request = request(&world);
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
         .build()
         .unwrap();
     runtime.block_on(async {
+        // While the only thread that may sign is busy, nothing is signed.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
         let mut answering = std::pin::pin!(responder.answer(&request, NOW));
         let at_once = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context)));
         assert!(at_once.await.is_pending(), "signed here");
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
         assert!(answering.await.is_ok());
         // What is signed already is at hand.
         let mut answering = std::pin::pin!(responder.answer(&request, NOW));
