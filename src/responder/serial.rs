@@ -4,6 +4,8 @@
 //! content octets of a DER INTEGER: big-endian two's complement in its shortest form (X.690 §8.3),
 //! so that 128 is `[0x00, 0x80]`. Databases have integers or hexadecimal text.
 
+use crate::text;
+
 /// The content octets of the number that hexadecimal text states, never a negative one; `None`
 /// where it states none. An integer of any width goes through its hexadecimal form:
 /// ```
@@ -18,14 +20,12 @@ pub fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let digits = text.trim_start_matches('0');
-    let mut octets = vec![0];
-    let (first, pairs) = digits.split_at_checked(digits.len() % 2)?;
-    if !first.is_empty() {
-        octets.push(u8::from_str_radix(first, 16).ok()?);
-    }
-    for start in (0..pairs.len()).step_by(2) {
-        octets.push(u8::from_str_radix(pairs.get(start..start + 2)?, 16).ok()?);
-    }
+    let zeros = if digits.len().is_multiple_of(2) {
+        "00"
+    } else {
+        "000"
+    };
+    let mut octets = text::from_hexadecimal(&format!("{zeros}{digits}"))?;
     // The shortest form of a positive number: a zero octet only where the next has its sign bit.
     if octets.get(1).is_some_and(|octet| *octet < 0x80) {
         octets.remove(0);

@@ -108,6 +108,7 @@ impl Daemon {
     }
 
     fn status(&self, names: Vec<String>) -> PendingReply {
+        let mut configs = self.configs_of_processes();
         let targets: Vec<SocketSnapshot<'_>> = self
             .names
             .sockets
@@ -117,7 +118,7 @@ impl Daemon {
                 address,
                 connection: self.connections.get(target),
                 differences: self.accounts.of(*target),
-                configs: &self.world.haproxy_configs,
+                configs: configs.remove(target).unwrap_or_default(),
                 loaded: self.world.loaded.get(target),
             })
             .collect();

@@ -521,6 +521,18 @@ impl Daemon {
     /// The names on one side only, for each connected process, and when its configuration was
     /// changed.
     fn differences(&self) -> Vec<(TargetId, Vec<OneSided>, Option<SystemTime>)> {
+        let of_process = |(target, configs): (TargetId, Vec<&HaproxyConfig>)| {
+            self.connections.get(&target)?.process.as_ref()?;
+            let loaded = self.world.loaded.get(&target)?;
+            let changed = configs.iter().filter_map(|it| it.changed).max();
+            Some((target, self.one_sided(&configs, loaded), changed))
+        };
+        let processes = self.configs_of_processes().into_iter();
+        processes.filter_map(of_process).collect()
+    }
+
+    /// The configurations that the process behind each control socket may have been started with.
+    fn configs_of_processes(&self) -> BTreeMap<TargetId, Vec<&HaproxyConfig>> {
         let mut processes: BTreeMap<TargetId, Vec<&HaproxyConfig>> = BTreeMap::new();
         for process in self.world.haproxy_configs.iter() {
             let sockets = plan::sockets_of(process, &self.config);
@@ -530,13 +542,7 @@ impl Daemon {
                 processes.entry(*target).or_default().push(process);
             }
         }
-        let of_process = |(target, configs): (TargetId, Vec<&HaproxyConfig>)| {
-            self.connections.get(&target)?.process.as_ref()?;
-            let loaded = self.world.loaded.get(&target)?;
-            let changed = configs.iter().filter_map(|it| it.changed).max();
-            Some((target, self.one_sided(&configs, loaded), changed))
-        };
-        processes.into_iter().filter_map(of_process).collect()
+        processes
     }
 
     /// Of several configurations that share a control socket each explains a part.

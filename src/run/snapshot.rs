@@ -39,8 +39,8 @@ pub(super) struct SocketSnapshot<'daemon> {
     pub(super) connection: Option<&'daemon ConnectionSnapshot>,
     /// What is on one side only, and whether a reload may end that.
     pub(super) differences: (&'daemon [OneSided], bool),
-    /// The HAProxy configurations that are known.
-    pub(super) configs: &'daemon [HaproxyConfig],
+    /// The HAProxy configurations that its process may have been started with.
+    pub(super) configs: Vec<&'daemon HaproxyConfig>,
     /// The names of the certificate stores that the process has loaded.
     pub(super) loaded: Option<&'daemon Vec<String>>,
 }
