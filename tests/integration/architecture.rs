@@ -1,12 +1,15 @@
 //! The house stands: rooms import only from rooms below, pure rooms touch nothing of the world.
 
 mod circles;
+mod imports;
 mod reasons;
 mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use imports::paths;
 
 /// For each room the rooms it may know. What is not listed here does not exist.
 const MAY_KNOW: &[(&str, &[&str])] = &[
@@ -239,42 +242,11 @@ fn room_of(file: &str) -> String {
 
 /// The rooms that follow `crate::` (or `staplerd::` in main.rs), in lists as well.
 fn imported_rooms(code: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
-    for (prefix, _) in code
-        .match_indices("crate::")
-        .chain(code.match_indices("staplerd::"))
-    {
-        let start = code[prefix..].find("::").unwrap() + prefix + 2;
-        let rest = &code[start..];
-        if let Some(list) = rest.strip_prefix('{') {
-            let mut depth = 0;
-            let mut name = String::new();
-            for character in list.chars() {
-                match character {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => rooms.push(std::mem::take(&mut name)),
-                    _ if depth == 0 => name.push(character),
-                    _ => {}
-                }
-            }
-            rooms.push(name);
-        } else {
-            rooms.push(rest.to_owned());
-        }
-    }
+    let is_ours = |path: &imports::Path| path[0] == "crate" || path[0] == "staplerd";
+    let paths = paths(code).into_iter().filter(is_ours);
+    let mut rooms: Vec<String> = paths.map(|path| path[1].clone()).collect();
+    rooms.dedup();
     rooms
-        .into_iter()
-        .map(|path| {
-            let path = path.trim_start();
-            let end = path
-                .find(|character: char| !character.is_alphanumeric() && character != '_')
-                .unwrap_or(path.len());
-            path[..end].to_owned()
-        })
-        .filter(|room| !room.is_empty())
-        .collect()
 }
 
 #[test]

@@ -200,12 +200,7 @@ async fn a_certificate_under_two_names_gets_its_slot_under_both() {
         // alone would be answered with success although the second name sends nothing.
         let haproxy = Haproxy::start(
             &installation,
-            Setup {
-                bind: Some(
-                    "crt {dir}/certs/a.pem\n  bind {other_tls} ssl crt {dir}/certs/b.pem".into(),
-                ),
-                ..Setup::default()
-            },
+            two_addresses(),
             &[
                 ("a.pem", issued.pem().as_bytes()),
                 ("a.pem.ocsp", staple.der()),
@@ -228,6 +223,15 @@ async fn a_certificate_under_two_names_gets_its_slot_under_both() {
     }
 }
 
+/// a.pem at one address, b.pem at another.
+fn two_addresses() -> Setup {
+    let bind = "crt {dir}/certs/a.pem\n  bind {other_tls} ssl crt {dir}/certs/b.pem";
+    Setup {
+        bind: Some(bind.into()),
+        ..Setup::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_shows_it_a_staple_lost_by_one_of_two_stores_comes_back() {
     for installation in installations("two stores, nothing shown") {
@@ -235,12 +239,7 @@ async fn where_nothing_shows_it_a_staple_lost_by_one_of_two_stores_comes_back() 
         let issued = authority.issue("a.example", None);
         let haproxy = Haproxy::start(
             &installation,
-            Setup {
-                bind: Some(
-                    "crt {dir}/certs/a.pem\n  bind {other_tls} ssl crt {dir}/certs/b.pem".into(),
-                ),
-                ..Setup::default()
-            },
+            two_addresses(),
             &[
                 ("a.pem", issued.pem().as_bytes()),
                 ("b.pem", issued.pem().as_bytes()),

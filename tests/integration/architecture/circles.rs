@@ -5,10 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::imports::{Path, paths};
 use super::{relative, shipped_code, source_files};
-
-/// A module's or a name's path from the crate's root.
-type Path = Vec<String>;
 
 /// A module's code, and what its names stand for that it takes from elsewhere.
 struct Module {
@@ -23,53 +21,6 @@ fn module_path(file: &str) -> Path {
         path.pop();
     }
     path
-}
-
-/// The paths in a piece of code that begin with `crate`, `self`, `super` or a module's own part,
-/// each list in braces written out.
-fn paths(code: &str) -> Vec<Path> {
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices("::") {
-        let before = &code[..at];
-        let begin = before
-            .rfind(|character: char| !character.is_alphanumeric() && character != '_')
-            .map_or(0, |last| last + 1);
-        if begin < at && !before[..begin].ends_with("::") {
-            write_out(&code[begin..], &mut Vec::new(), &mut found);
-        }
-    }
-    found
-}
-
-/// Reads one path, or a list of them, from the front; returns what follows.
-fn write_out<'a>(code: &'a str, before: &mut Path, found: &mut Vec<Path>) -> &'a str {
-    let code = code.trim_start();
-    if let Some(mut rest) = code.strip_prefix('{') {
-        loop {
-            rest = write_out(rest, before, found).trim_start();
-            match rest.strip_prefix(',') {
-                Some(next) if !next.trim_start().starts_with('}') => rest = next,
-                next => return next.unwrap_or(rest).trim_start().trim_start_matches('}'),
-            }
-        }
-    }
-    let end = code.find(|character: char| !character.is_alphanumeric() && character != '_');
-    let (word, rest) = code.split_at(end.unwrap_or(code.len()));
-    if word.is_empty() {
-        return rest;
-    }
-    before.push(word.to_owned());
-    let rest = match rest.strip_prefix("::") {
-        Some(rest) => write_out(rest, before, found),
-        None => {
-            found.push(before.clone());
-            rest.strip_prefix(" as ").map_or(rest, |alias| {
-                alias.trim_start_matches(|character: char| character.is_alphanumeric())
-            })
-        }
-    };
-    before.pop();
-    rest
 }
 
 /// A path as it is seen from the crate's root. `None`: it leads out of the crate.

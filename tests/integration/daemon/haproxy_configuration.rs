@@ -8,6 +8,17 @@ use crate::support::haproxy::{Haproxy, Setup, installations, wait_for};
 
 const VERSION_WITH_STORES: (u16, u16) = (3, 0);
 
+/// A daemon that may ask responders on this machine.
+fn beside(haproxy: &Haproxy) -> Daemon {
+    let configuration = haproxy.path("haproxy.cfg");
+    Daemon::start(&[
+        "--haproxy-config",
+        &configuration,
+        "--allow-addresses",
+        "loopback",
+    ])
+}
+
 #[test]
 fn certificates_and_sockets_are_those_of_haproxys_configuration_also_after_it_changes() {
     let Some(mut authority) = OpensslAuthority::new("haproxy.cfg") else {
@@ -88,12 +99,7 @@ fn a_staple_is_written_where_a_crt_store_has_haproxy_look_for_it() {
             ("a.der", b""),
         ];
         let haproxy = Haproxy::start(&installation, setup, &files);
-        let daemon = Daemon::start(&[
-            "--haproxy-config",
-            &haproxy.path("haproxy.cfg"),
-            "--allow-addresses",
-            "loopback",
-        ]);
+        let daemon = beside(&haproxy);
         let staple = haproxy.certificate("a.der");
         wait_for("the staple on disk", || {
             authority.accepts("a", &fs::read(&staple).unwrap())
@@ -175,12 +181,7 @@ fn what_only_haproxy_knows_is_asked_of_it() {
             ..Setup::default()
         };
         let haproxy = Haproxy::start(&installation, setup, &files);
-        let daemon = Daemon::start(&[
-            "--haproxy-config",
-            &haproxy.path("haproxy.cfg"),
-            "--allow-addresses",
-            "loopback",
-        ]);
+        let daemon = beside(&haproxy);
         for name in names {
             wait_for("a live staple", || {
                 authority.accepts(name, &haproxy.staple(name))
