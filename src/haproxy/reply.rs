@@ -114,14 +114,17 @@ pub fn info(reply: &str) -> Option<Info> {
 }
 
 /// Reads the reply to `show env`. A line that begins as no variable does belongs to the one before.
+/// A name that stands there twice stands in another variable's value once, and is left out.
 pub fn environment(reply: &str) -> Option<BTreeMap<String, String>> {
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
+    let mut twice: Vec<String> = Vec::new();
     let mut last: Option<String> = None;
     for line in reply.lines() {
         let variable = line.split_once('=').filter(|(name, _)| is_variable(name));
         match (variable, &last) {
             (Some((name, value)), _) => {
-                variables.insert(name.to_owned(), value.to_owned());
+                let before = variables.insert(name.to_owned(), value.to_owned());
+                twice.extend(before.map(|_| name.to_owned()));
                 last = Some(name.to_owned());
             }
             (None, Some(name)) => {
@@ -132,6 +135,7 @@ pub fn environment(reply: &str) -> Option<BTreeMap<String, String>> {
             (None, None) => return None,
         }
     }
+    variables.retain(|name, _| !twice.contains(name));
     last.is_some().then_some(variables)
 }
 
@@ -1001,5 +1005,13 @@ mod tests {
             ocsp_response_period("This Update: Nov  5 08:30:00 2026 GMT"),
             None
         );
+    }
+
+    /// Seen from 2.2 to 3.4: a value's line feeds are printed as they are.
+    #[test]
+    fn a_variable_that_another_ones_value_imitates_is_not_taken() {
+        let read = environment("A=1\nB=x\nC=2\nC=3\nD=4").unwrap();
+        let names: Vec<&str> = read.keys().map(String::as_str).collect();
+        assert_eq!(names, ["A", "B", "D"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Text for people: what others have named, octets, counts and durations.
 //!
-//! Pure, and known to all rooms: each of these has one form in the whole program.
+//! Pure, and known to all rooms.
 
 mod counts;
 mod durations;
